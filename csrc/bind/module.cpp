@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one binding source: compiled three times, against the implementations in cpu/, cuda/ and (the same, emulated) emu.
+// Arrays arrive as addresses that annkern/_arrays.py has checked; nothing is decided here.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "core/check.h"
+#include "ops/backend.h"
+#include "ops/first_nonfinite.h"
+#include "ops/knn.h"
+#include "ops/pairwise.h"
+#include "ops/radius.h"
+#include "ops/select_k.h"
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+namespace annk {
+namespace {
+
+template <class T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+template <class Kind, size_t N>
+Kind kind_from_name(const char* what, const char* const (&names)[N], const std::string& name) {
+  for (size_t i = 0; i < N; ++i)
+    if (name == names[i]) return static_cast<Kind>(i);
+  check(false, what, ": unknown, got '", name, "'");
+  return {};
+}
+
+Metric metric_from_name(const std::string& name) { return kind_from_name<Metric>("metric", kMetricNames, name); }
+
+// Ctrl-C is seen where a kernel asks, between blocks: the only moment at which the interpreter is entered.
+bool interrupted() {
+  py::gil_scoped_acquire held;
+  return PyErr_CheckSignals() != 0;
+}
+
+Exec exec(int threads, uintptr_t stream, uintptr_t workspace, int64_t workspace_bytes) {
+  return {threads, pointer<void>(stream), pointer<void>(workspace), workspace_bytes, interrupted};
+}
+
+Matrix matrix(uintptr_t data, int64_t rows, int64_t dims, int64_t stride, const std::string& dtype) {
+  return {pointer<const void>(data), rows, dims, stride, kind_from_name<DType>("dtype", kDTypeNames, dtype)};
+}
+
+Filter filter(uintptr_t data, int64_t query_stride, bool packed) {
+  return {pointer<const void>(data), query_stride, packed ? Filter::Kind::bits : Filter::Kind::bytes};
+}
+
+PairwiseArgs pairwise_args(Matrix queries, Matrix base, const std::string& metric, uintptr_t distances, uintptr_t bad_row,
+                           Exec where) {
+  return {queries, base, metric_from_name(metric), pointer<void>(distances), pointer<int64_t>(bad_row), where};
+}
+
+KnnArgs knn_args(Matrix base, Matrix queries, const std::string& metric, int64_t k, Filter filter, uintptr_t distances,
+                 uintptr_t indices, uintptr_t bad_row, Exec where) {
+  return {base,    queries, metric_from_name(metric), k, filter, pointer<void>(distances), pointer<int64_t>(indices),
+          pointer<int64_t>(bad_row), where};
+}
+
+RadiusArgs radius_args(Matrix base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
+                       uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
+  return {base,
+          queries,
+          metric_from_name(metric),
+          radius,
+          filter,
+          pointer<int64_t>(lims),
+          pointer<void>(distances),
+          pointer<int64_t>(indices),
+          pointer<int64_t>(bad_row),
+          where};
+}
+
+// parts, m, n as in ops/select_k.h; strides in elements.
+SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t> shape,
+                          std::pair<int64_t, int64_t> strides, uintptr_t ids, std::pair<int64_t, int64_t> ids_strides, int64_t k,
+                          bool largest, uintptr_t out_values, uintptr_t out_ids, Exec where) {
+  const auto [parts, m, n] = shape;
+  return {pointer<const float>(values), parts,   m, n, strides.first, strides.second, pointer<const int64_t>(ids),
+          ids_strides.first, ids_strides.second, k, largest, pointer<float>(out_values), pointer<int64_t>(out_ids), where};
+}
+
+// def_op(module, "knn", knn_args, knn, knn_workspace, names...): <op>(...) runs it without the GIL, and
+// <op>_workspace(...) says how many bytes of device memory the same call wants.
+template <class Args, class... In, class... Names>
+void def_op(py::module_& m, const char* name, Args (*make)(In...), void (*run)(const Args&), const Names&... names) {
+  m.def(
+      name,
+      [make, run](In... in) {
+        const Args args = make(in...);
+        py::gil_scoped_release released;
+        run(args);
+      },
+      names...);
+}
+
+template <class Args, class... In, class... Names>
+void def_workspace(py::module_& m, const char* name, Args (*make)(In...), int64_t (*bytes)(const Args&),
+                   const Names&... names) {
+  m.def(name, [make, bytes](In... in) { return bytes(make(in...)); }, names...);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(ANNK_MODULE, m) {
+  m.doc() = "annkern's kernels; called by the Python layer, which checks and allocates.";
+  py::register_exception_translator([](std::exception_ptr raised) {
+    try {
+      if (raised) std::rethrow_exception(raised);
+    } catch (const Interrupted&) {
+      // The signal handler has already set the exception, KeyboardInterrupt or the program's own.
+      if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+    }
+  });
+
+  py::class_<Exec>(m, "Exec").def(py::init(&exec), "threads"_a = 0, "stream"_a = 0, "workspace"_a = 0, "workspace_bytes"_a = 0);
+  py::class_<Matrix>(m, "Matrix").def(py::init(&matrix), "data"_a, "rows"_a, "dims"_a, "stride"_a, "dtype"_a);
+  py::class_<Filter>(m, "Filter")
+      .def(py::init<>())
+      .def(py::init(&filter), "data"_a, "query_stride"_a, "packed"_a);
+
+  m.def("backend_info", [] {
+    const BackendInfo info = backend_info();
+    return py::dict("name"_a = info.name, "isa"_a = info.isa, "built"_a = info.built, "runnable"_a = info.runnable,
+                    "threads"_a = info.threads, "device"_a = info.device, "available"_a = info.available);
+  });
+  m.attr("metrics") = std::vector<std::string>(std::begin(kMetricNames), std::end(kMetricNames));
+  m.attr("dtypes") = std::vector<std::string>(std::begin(kDTypeNames), std::end(kDTypeNames));
+
+  def_op(m, "pairwise", pairwise_args, pairwise, "queries"_a, "base"_a, "metric"_a, "distances"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "pairwise_workspace", pairwise_args, pairwise_workspace, "queries"_a, "base"_a, "metric"_a, "distances"_a,
+                "bad_row"_a, "exec"_a);
+  def_op(m, "knn", knn_args, knn, "base"_a, "queries"_a, "metric"_a, "k"_a, "filter"_a, "distances"_a, "indices"_a,
+         "bad_row"_a, "exec"_a);
+  def_workspace(m, "knn_workspace", knn_args, knn_workspace, "base"_a, "queries"_a, "metric"_a, "k"_a, "filter"_a,
+                "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "radius_count", radius_args, radius_count, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a, "lims"_a,
+         "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "radius_fill", radius_args, radius_fill, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a, "lims"_a,
+         "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "radius_workspace", radius_args, radius_workspace, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a,
+                "lims"_a, "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a, "largest"_a,
+         "out_values"_a, "out_ids"_a, "exec"_a);
+  def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,
+                "ids_strides"_a, "k"_a, "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
+  m.def(
+      "first_nonfinite",
+      [](Matrix x, uintptr_t row, Exec where) {
+        py::gil_scoped_release released;
+        first_nonfinite({x, pointer<int64_t>(row), where});
+      },
+      "x"_a, "row"_a, "exec"_a);
+}
+
+}  // namespace annk

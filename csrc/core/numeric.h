@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scalar arithmetic whose bits are part of the contract, and the 16-bit float types, on host and device alike.
+#pragma once
+#include <bit>
+#include <cmath>
+
+#include "core/platform.h"
+
+namespace annk::ANNK_ISA {
+
+// One rounding where the target has the instruction (every ISA level but x86-64-v2), two where it has not.
+ANNK_HD float multiply_add(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDACC__) || defined(ANNK_EMULATED)
+  return fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+ANNK_HD float absolute(float a) { return fabsf(a); }
+// A NaN in either operand is not kept: rows with NaN are found by looking at the rows.
+ANNK_HD float larger(float a, float b) { return a > b ? a : b; }
+
+ANNK_HD float float_of_bits(uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __uint_as_float(bits);
+#else
+  return std::bit_cast<float>(bits);
+#endif
+}
+ANNK_HD uint32_t bits_of_float(float value) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_uint(value);
+#else
+  return std::bit_cast<uint32_t>(value);
+#endif
+}
+
+// IEEE binary16 and bfloat16 as stored; both widen to float32 exactly.
+struct Half {
+  uint16_t bits;
+};
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+ANNK_HD float widen(float x) { return x; }
+ANNK_HD float widen(int8_t x) { return static_cast<float>(x); }
+ANNK_HD float widen(uint8_t x) { return static_cast<float>(x); }
+ANNK_HD float widen(Bfloat16 x) { return float_of_bits(static_cast<uint32_t>(x.bits) << 16); }
+// Exponent re-biased by a multiplication with 2^112, which also normalises subnormals; infinity and NaN are patched.
+ANNK_HD float widen(Half x) {
+  const uint32_t magnitude = static_cast<uint32_t>(x.bits & 0x7fffu) << 13;
+  const float scaled = float_of_bits(magnitude) * float_of_bits(0x77800000u);
+  const uint32_t patched = magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : bits_of_float(scaled);
+  return float_of_bits(patched | static_cast<uint32_t>(x.bits & 0x8000u) << 16);
+}
+
+// A monotone map of floats onto unsigned integers: a < b exactly when ordered(a) < ordered(b). -0 maps as +0 does, NaN
+// as +infinity does, so that a key is always comparable.
+ANNK_HD uint32_t ordered(float key) {
+  if (!(key < INFINITY)) return 0xff800000u;
+  const uint32_t bits = bits_of_float(key + 0.0f);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+ANNK_HD float key_of_ordered(uint32_t order) {
+  return float_of_bits(order & 0x80000000u ? order & 0x7fffffffu : ~order);
+}
+
+// 1 / |x| from the float32 sum of squares. A sum that is small or large enough to have lost digits is to be made again
+// in float64 first (needs_wide_sum). Norms whose inverse float32 cannot hold count as zero.
+ANNK_HD bool needs_wide_sum(float sum) { return !(sum > 1e-30f && sum < 1e30f); }
+ANNK_HD float inverse_norm(double sum) {
+  const double inverse = sum > 0.0 ? 1.0 / sqrt(sum) : 0.0;
+  return inverse < 3e38 ? static_cast<float>(inverse) : 0.0f;
+}
+
+}  // namespace annk::ANNK_ISA

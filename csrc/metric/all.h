@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every metric, and the one place where a run-time metric becomes a type.
+#pragma once
+#include "metric/bits.h"
+#include "metric/dot.h"
+#include "metric/l2.h"
+#include "metric/lp.h"
+
+namespace annk::ANNK_ISA {
+
+// visit(metric, [](auto type) { using M = decltype(type); ... });
+template <class F>
+ANNK_HD auto visit(Metric metric, F&& f) {
+  switch (metric) {
+#define ANNK_ROW(name, type) \
+  case Metric::name:         \
+    return f(type{});
+    ANNK_METRICS(ANNK_ROW)
+#undef ANNK_ROW
+  }
+  return f(SqEuclidean{});  // not reached: the bindings refuse other numbers
+}
+
+// What the caller sees for a key, and for a neighbour that is missing.
+ANNK_HD float report(Metric metric, float key) { return metric == Metric::inner_product ? InnerProduct::report(key) : key; }
+ANNK_HD float missing_distance(Metric metric) { return metric == Metric::inner_product ? -INFINITY : INFINITY; }
+inline constexpr int32_t kMissingInt = 0x7fffffff;
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "metric/metric.h"
+
+namespace annk::ANNK_ISA {
+
+// sum |q - x|. 8-bit integers take the float32 chain, which is exact for them up to d = 65,793 (2^24 / 255).
+struct Cityblock {
+  static constexpr Metric kMetric = Metric::cityblock;
+  static constexpr bool kBits = false, kFromDot = false;
+  static constexpr Term kTerm = Term::none;
+  template <class V>
+  ANNK_HD static V step(V acc, V q, V x) {
+    return acc + absolute(q - x);
+  }
+  ANNK_HD static float key(float acc, float) { return acc; }
+  ANNK_HD static float report(float key) { return key; }
+};
+
+// max |q - x|
+struct Chebyshev {
+  static constexpr Metric kMetric = Metric::chebyshev;
+  static constexpr bool kBits = false, kFromDot = false;
+  static constexpr Term kTerm = Term::none;
+  template <class V>
+  ANNK_HD static V step(V acc, V q, V x) {
+    return larger(acc, absolute(q - x));
+  }
+  ANNK_HD static float key(float acc, float) { return acc; }
+  ANNK_HD static float report(float key) { return key; }
+};
+
+}  // namespace annk::ANNK_ISA

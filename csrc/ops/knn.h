@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "core/view.h"
+
+namespace annk {
+
+// Computes  for each query the k base rows of smallest key, among those that its filter passes
+// Shapes    base (n, d), queries (m, d) -> distances (m, k), indices (m, k), row-major, contiguous. Any m, n, d, k >= 0.
+//           Types as in ops/pairwise.h.
+// Numerics  Distances are pairwise's, bit for bit.
+// Order     Ascending (key, id): keys are smaller-is-better (-dot for inner_product, the distance otherwise), ties go to
+//           the smaller id. The result is a function of the inputs and the instruction set alone.
+// Missing   Where fewer than k rows pass: index -1, distance +inf (-inf for inner_product; INT32_MAX for hamming).
+// Cost      2 m n d flops; memory beyond the outputs O(m k + threads * tile), the (m, n) matrix never exists.
+// Errors    None: shapes and types are checked before.
+struct KnnArgs {
+  Matrix base, queries;
+  Metric metric = Metric::sqeuclidean;
+  int64_t k = 0;
+  Filter filter;
+  void* distances = nullptr;  // float32; int32 for hamming
+  int64_t* indices = nullptr;
+  // CPU, where not null: the scan also looks for NaN and infinity in the base rows that it reads, and sets *bad_row to
+  // the smallest such row or -1. With a bad row the outputs are left as they were. It rides on the load because a pass
+  // of its own would double the time of a single query. Devices leave it alone: ops/first_nonfinite.h.
+  int64_t* bad_row = nullptr;
+  Exec exec;
+};
+
+void knn(const KnnArgs&);
+int64_t knn_workspace(const KnnArgs&);  // device bytes; 0 on the CPU
+
+}  // namespace annk
