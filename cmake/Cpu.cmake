@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# _cpu: csrc/cpu compiled once for each instruction set; dispatch.cpp, threads.cpp and once_*.cpp compiled once.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(levels baseline avx2 avx512 avx512vnni)
+  set(flags_baseline -march=x86-64-v2)
+  set(flags_avx2 -march=x86-64-v3)
+  set(flags_avx512 -march=x86-64-v4)
+  set(flags_avx512vnni -march=x86-64-v4 -mavx512vnni -mavx512vbmi -mavx512vpopcntdq -mavx512bitalg)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(levels neon)
+  set(flags_neon -march=armv8.2-a+dotprod+fp16)
+else()
+  set(levels baseline)
+endif()
+if(ANNKERN_ISA_LEVELS)
+  set(levels ${ANNKERN_ISA_LEVELS})
+endif()
+
+file(GLOB cpu_sources CONFIGURE_DEPENDS csrc/cpu/*.cpp)
+file(GLOB cpu_once CONFIGURE_DEPENDS csrc/cpu/dispatch.cpp csrc/cpu/threads.cpp csrc/cpu/once_*.cpp)
+list(REMOVE_ITEM cpu_sources ${cpu_once})
+
+set(level_list "")
+set(level_objects "")
+foreach(level IN LISTS levels)
+  add_library(annk_cpu_${level} OBJECT ${cpu_sources})
+  target_link_libraries(annk_cpu_${level} PRIVATE annk_flags)
+  target_compile_definitions(annk_cpu_${level} PRIVATE ANNK_ISA=${level})
+  target_compile_options(annk_cpu_${level} PRIVATE ${flags_${level}})
+  list(APPEND level_objects $<TARGET_OBJECTS:annk_cpu_${level}>)
+  string(APPEND level_list " X(${level})")
+endforeach()
+
+# As an option, not a definition: CMake drops definitions of macros with parameters.
+string(STRIP "${level_list}" level_list)
+add_library(annk_cpu_once OBJECT ${cpu_once})
+target_link_libraries(annk_cpu_once PRIVATE annk_flags)
+target_compile_options(annk_cpu_once PRIVATE "-DANNK_ISA_LEVELS(X)=${level_list}")
+
+annk_add_module(_cpu)
+target_sources(_cpu PRIVATE ${level_objects} $<TARGET_OBJECTS:annk_cpu_once>)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# What all three modules share: flags, the binding source, where they are installed.
+
+# Floating point: every fused multiply-add is written out, so the compiler may neither fuse nor split. errno and trapping
+# are not observed by anyone, and giving them up lets sqrt and comparisons become single instructions.
+add_library(annk_flags INTERFACE)
+target_compile_options(annk_flags INTERFACE -ffp-contract=off -fno-math-errno -fno-trapping-math -Wall -Wextra)
+target_include_directories(annk_flags INTERFACE ${CMAKE_SOURCE_DIR}/csrc)
+target_link_libraries(annk_flags INTERFACE Threads::Threads)
+
+if(ANNKERN_SANITIZE STREQUAL "address")
+  set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+elseif(ANNKERN_SANITIZE STREQUAL "thread")
+  set(sanitize -fsanitize=thread)
+elseif(ANNKERN_SANITIZE)
+  message(FATAL_ERROR "ANNKERN_SANITIZE: expected address or thread, got ${ANNKERN_SANITIZE}")
+endif()
+if(ANNKERN_SANITIZE)
+  target_compile_options(annk_flags INTERFACE ${sanitize} -O1 -g1 -fno-omit-frame-pointer)
+  target_link_options(annk_flags INTERFACE ${sanitize})
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # The wheel then runs on systems with an older libstdc++ than the build machine's.
+  target_link_options(annk_flags INTERFACE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL)
+endif()
+
+# annk_add_module(_cpu objects...): csrc/bind/module.cpp over the given object libraries.
+function(annk_add_module name)
+  pybind11_add_module(${name} MODULE NO_EXTRAS csrc/bind/module.cpp)
+  target_compile_definitions(${name} PRIVATE ANNK_MODULE=${name})
+  target_link_libraries(${name} PRIVATE annk_flags ${ARGN})
+  install(TARGETS ${name} DESTINATION annkern COMPONENT annkern)
+  add_dependencies(annkern_modules ${name})
+endfunction()
