@@ -129,7 +129,13 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
     return py::dict("name"_a = info.name, "isa"_a = info.isa, "built"_a = info.built, "runnable"_a = info.runnable,
                     "threads"_a = info.threads, "device"_a = info.device, "available"_a = info.available);
   });
-  m.attr("metrics") = std::vector<std::string>(std::begin(kMetricNames), std::end(kMetricNames));
+  py::dict metrics;
+  for (size_t i = 0; i < std::size(kMetricNames); ++i) {
+    const Metric metric = static_cast<Metric>(i);
+    metrics[kMetricNames[i]] = py::dict("bits"_a = is_bit_metric(metric), "integer"_a = is_int_metric(metric),
+                                        "similarity"_a = is_similarity(metric));
+  }
+  m.attr("metrics") = metrics;
   m.attr("dtypes") = std::vector<std::string>(std::begin(kDTypeNames), std::end(kDTypeNames));
 
   def_op(m, "pairwise", pairwise_args, pairwise, "queries"_a, "base"_a, "metric"_a, "distances"_a, "bad_row"_a, "exec"_a);

@@ -37,5 +37,7 @@ inline constexpr int kDTypeBits[] = {ANNK_DTYPES(ANNK_ROW)};
 constexpr bool is_bit_metric(Metric m) { return m == Metric::hamming || m == Metric::jaccard; }
 // Distances of this metric are int32 arrays; all others are float32.
 constexpr bool is_int_metric(Metric m) { return m == Metric::hamming; }
+// Larger is nearer; everywhere else smaller is.
+constexpr bool is_similarity(Metric m) { return m == Metric::inner_product; }
 
 }  // namespace annk
