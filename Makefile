@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo | test | bench | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
+PYTHON ?= python3
+TORCH ?= auto
+ARGS ?=
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc cmake -type f -not -path 'csrc/_template/*')
+COMPILER := $(or $(CXX),c++)
+
+# CUDA only where a GPU is present, and only for its architecture: the full set is for wheels and CI.
+GPUS := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d . | sort -un | paste -sd ';')
+CUDA := $(if $(GPUS),-Ccmake.define.ANNKERN_CUDA=ON "-Ccmake.define.ANNKERN_CUDA_ARCHITECTURES=$(GPUS)",-Ccmake.define.ANNKERN_CUDA=OFF)
+INSTALL := $(PIP) install --no-build-isolation -Cbuild-dir=build/release $(CUDA)
+
+.PHONY: help demo test bench lint format asan tsan mutate wheel clean
+help:
+	@sed -n 2p Makefile
+
+demo: $(VENV)/demo
+	$(BIN)/python examples/demo.py $(ARGS)
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/test
+	$(BIN)/python bench/foundation.py $(ARGS)
+
+mutate: $(VENV)/test
+	$(BIN)/python tools/mutate.py $(ARGS)
+
+$(VENV)/base: tools/bootstrap.sh
+	sh tools/bootstrap.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install 'scikit-build-core>=0.11' 'pybind11>=2.13' 'cmake>=3.24' ninja numpy
+	@touch $@
+
+$(VENV)/cuda: $(VENV)/base
+	$(if $(GPUS),command -v nvcc || $(PIP) install \
+	  $$($(BIN)/python tools/extra.py cuda-build))
+	@touch $@
+
+$(VENV)/demo: $(VENV)/cuda $(SOURCES)
+	@echo "building annkern (build/release)"
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/torch: $(VENV)/base tools/torch.sh
+	sh tools/torch.sh $(BIN)/python $(TORCH)
+	@touch $@
+
+# The same build folder with one more target, so neither command undoes the other's work.
+$(VENV)/test: $(VENV)/cuda $(VENV)/torch $(SOURCES)
+	@echo "building annkern with the emulator (build/release)"
+	$(INSTALL) -Ccmake.define.ANNKERN_EMU=ON -e '.[test,demo]'
+	@touch $@
+	@touch $(VENV)/demo
+
+$(VENV)/lint: $(VENV)/base pyproject.toml
+	$(PIP) install $$($(BIN)/python tools/extra.py lint)
+	@touch $@
+
+FORMATTED = $(shell find csrc tests bench \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \))
+lint: $(VENV)/lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
+
+format: $(VENV)/lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(FORMATTED)
+
+# Sanitized modules lie outside the virtual environment; -S keeps its editable install from shadowing them.
+# TSan wants an address space that is not randomised (setarch), and knows nothing of the emulator's fibers.
+SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+SANITIZED = $(BIN)/cmake -G Ninja -S . -B build/$@ -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DANNKERN_CUDA=OFF --log-level=WARNING
+define run_sanitized
+	$(BIN)/cmake --build build/$@
+	$(BIN)/cmake --install build/$@ --prefix build/$@/site --component annkern >/dev/null
+	cp -r python/annkern build/$@/site
+	PYTHONPATH=build/$@/site:$(SITE) PYTHONDONTWRITEBYTECODE=1 \
+	  LD_PRELOAD="$$($(COMPILER) -print-file-name=$(1)) $$($(COMPILER) -print-file-name=libstdc++.so.6)" \
+	  setarch -R $(BIN)/python -S -m pytest -p no:cacheprovider $(or $(ARGS),$(2))
+endef
+
+asan: export ASAN_OPTIONS = detect_leaks=0
+asan: $(VENV)/test
+	$(SANITIZED) -DANNKERN_SANITIZE=address -DANNKERN_EMU=ON
+	$(call run_sanitized,libasan.so,tests)
+
+tsan: export TSAN_OPTIONS = halt_on_error=1
+tsan: $(VENV)/test
+	$(SANITIZED) -DANNKERN_SANITIZE=thread
+	$(call run_sanitized,libtsan.so,tests)
+
+wheel: $(VENV)/base
+	$(PIP) wheel --no-build-isolation --no-deps -w dist -Cbuild-dir=build/wheel -Ccmake.define.ANNKERN_CUDA=ON .
+	@ls -l dist
+
+clean:
+	rm -rf build dist $(VENV) demo.png
