@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tensor-core instructions, by the fragment layouts of the PTX manual ("Matrix Fragments for mma.m16n8k16", ".m16n8k8",
+// "ldmatrix"): lane = 4 * group + position holds row `group` of A and column `group` of B. Products are exact; sums are
+// kept in double and rounded once, where hardware truncates a few bits below float32: compare with a tolerance.
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "worker.h"
+
+namespace emu {
+
+static float from_half(uint32_t bits) {
+  const int exponent = static_cast<int>(bits >> 10 & 31u), mantissa = static_cast<int>(bits & 1023u);
+  const float sign = bits & 0x8000u ? -1.0f : 1.0f;
+  if (exponent == 31) return mantissa ? std::nanf("") : sign * INFINITY;
+  return sign * (exponent ? std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25)
+                          : std::ldexp(static_cast<float>(mantissa), -24));
+}
+
+// Element i of a fragment of registers: two a register for 16-bit types, one for tf32, whose low 13 bits are ignored.
+static float element(const uint32_t* registers, int i, Op op) {
+  if (op == Op::mma_tf32) return std::bit_cast<float>(registers[i] & ~0x1fffu);
+  const uint32_t bits = registers[i / 2] >> (16 * (i % 2)) & 0xffffu;
+  return op == Op::mma_bf16 ? std::bit_cast<float>(bits << 16) : from_half(bits);
+}
+
+void combine_mma(Lane* lanes, Op op) {
+  const bool wide = op == Op::mma_tf32;  // k = 8 with one element a register, else k = 16 with two
+  const int k = wide ? 8 : 16, pack = wide ? 1 : 2;
+  float a[16][16], b[16][8], c[16][8];
+  for (int l = 0; l < 32; ++l) {
+    const int group = l / 4, position = l % 4;
+    uint32_t registers_a[4], registers_b[2];
+    float sums[4];
+    std::memcpy(registers_a, lanes[l].in, sizeof registers_a);
+    std::memcpy(registers_b, lanes[l].in + 2, sizeof registers_b);
+    std::memcpy(sums, lanes[l].in + 3, sizeof sums);
+    for (int r = 0; r < 4; ++r)
+      for (int e = 0; e < pack; ++e)
+        a[group + r % 2 * 8][position * pack + e + r / 2 * (k / 2)] = element(registers_a, r * pack + e, op);
+    for (int r = 0; r < 2; ++r)
+      for (int e = 0; e < pack; ++e) b[position * pack + e + r * (k / 2)][group] = element(registers_b, r * pack + e, op);
+    for (int i = 0; i < 4; ++i) c[group + i / 2 * 8][position * 2 + i % 2] = sums[i];
+  }
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 8; ++j) {
+      double sum = c[i][j];
+      for (int x = 0; x < k; ++x) sum += static_cast<double>(a[i][x]) * b[x][j];
+      c[i][j] = static_cast<float>(sum);
+    }
+  }
+  for (int l = 0; l < 32; ++l) {
+    float sums[4];
+    for (int i = 0; i < 4; ++i) sums[i] = c[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
+    std::memcpy(lanes[l].out, sums, sizeof sums);
+  }
+}
+
+void combine_ldmatrix(Lane* lanes, Op op) {
+  const int count = lanes[0].argument;
+  for (int m = 0; m < count; ++m) {
+    uint16_t matrix[8][8];
+    for (int row = 0; row < 8; ++row) {
+      const int lane = m * 8 + row;
+      const auto* address = reinterpret_cast<const char*>(lanes[lane].in[0]);
+      const std::string where = place(worker->running->where);
+      if (lanes[lane].in[0] % 16 != 0)
+        fail("ALIGN: ldmatrix row of lane %d is not 16-byte aligned, at %s", lane, where.c_str());
+      if (!in_shared(*worker, address, 16)) {
+        fail("SMEM: ldmatrix row of lane %d is not in shared memory, at %s", lane, where.c_str());
+      }
+      race::read_for_lane(*worker, address, 16, lane);
+      std::memcpy(matrix[row], address, 16);
+    }
+    for (int l = 0; l < 32; ++l) {
+      const int row = l / 4, column = l % 4 * 2;
+      uint16_t pair[2] = {matrix[row][column], matrix[row][column + 1]};
+      if (op == Op::ldmatrix_trans) {
+        pair[0] = matrix[column][row];
+        pair[1] = matrix[column + 1][row];
+      }
+      std::memcpy(reinterpret_cast<char*>(lanes[l].out) + m * 4, pair, 4);
+    }
+  }
+}
+
+}  // namespace emu
