@@ -6,6 +6,7 @@ namespace annk::ANNK_ISA {
 
 // Similarity <q, x>; larger first.
 struct InnerProduct {
+  using Step = InnerProduct;
   static constexpr Metric kMetric = Metric::inner_product;
   static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::none;
@@ -20,13 +21,10 @@ struct InnerProduct {
 
 // 1 - <q, x> / (|q| |x|); 1 where either is zero.
 struct Cosine {
+  using Step = InnerProduct;
   static constexpr Metric kMetric = Metric::cosine;
   static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::inverse_norm;
-  template <class V>
-  ANNK_HD static V step(V acc, V q, V x) {
-    return multiply_add(q, x, acc);
-  }
   ANNK_HD static float key(float acc, float x_term) { return 1.0f - acc * x_term; }
   ANNK_HD static float key_from_dot(int32_t dot, int32_t, int32_t, float q_term, float x_term) {
     return 1.0f - (static_cast<float>(dot) * q_term) * x_term;

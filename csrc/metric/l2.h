@@ -7,6 +7,7 @@ namespace annk::ANNK_ISA {
 // sum (q - x)^2. Summed as differences, not as |q|^2 + |x|^2 - 2 <q, x>, which loses every digit between near vectors
 // far from the origin.
 struct SqEuclidean {
+  using Step = SqEuclidean;
   static constexpr Metric kMetric = Metric::sqeuclidean;
   static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::none;

@@ -6,6 +6,7 @@ namespace annk::ANNK_ISA {
 
 // sum |q - x|. 8-bit integers take the float32 chain, which is exact for them up to d = 65,793 (2^24 / 255).
 struct Cityblock {
+  using Step = Cityblock;
   static constexpr Metric kMetric = Metric::cityblock;
   static constexpr bool kBits = false, kFromDot = false;
   static constexpr Term kTerm = Term::none;
@@ -19,6 +20,7 @@ struct Cityblock {
 
 // max |q - x|
 struct Chebyshev {
+  using Step = Chebyshev;
   static constexpr Metric kMetric = Metric::chebyshev;
   static constexpr bool kBits = false, kFromDot = false;
   static constexpr Term kTerm = Term::none;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small pool of threads. No OpenMP: two OpenMP runtimes in one process crash or hang, and so does a fork after one.
+#pragma once
+#include <cstdint>
+
+namespace annk {
+
+// The processors that this process may run on, or ANNKERN_NUM_THREADS where it is a positive number.
+int default_threads();
+
+// A borrowed callable, void(int worker, int64_t task); valid for the call alone.
+class TaskRef {
+ public:
+  template <class F>
+  TaskRef(F& f) : object_(&f), call_([](void* object, int worker, int64_t task) { (*static_cast<F*>(object))(worker, task); }) {}
+  void operator()(int worker, int64_t task) const { call_(object_, worker, task); }
+
+ private:
+  void* object_;
+  void (*call_)(void*, int, int64_t);
+};
+
+// Runs body(worker, task) once for each task in [0, tasks), on at most `threads` threads (0: default_threads()), the
+// caller among them as worker 0. Each worker begins with a contiguous range of tasks, in ascending order, and helps the
+// others when its own is done. The first exception stops the rest and is thrown here. The caller asks `interrupted`
+// (may be null) between its tasks, at most 20 times a second, and throws Interrupted when it says so.
+// Calls from several threads share the pool: who finds no idle thread works alone, so there is no oversubscription.
+void parallel_for(int threads, int64_t tasks, bool (*interrupted)(), TaskRef body);
+
+// How many workers parallel_for would use, so that a caller can prepare as many scratch areas.
+int workers_for(int threads, int64_t tasks);
+
+}  // namespace annk

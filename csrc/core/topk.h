@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The k smallest of a stream of keys, by (key, position).
+#pragma once
+#include <algorithm>
+
+#include "core/numeric.h"
+
+namespace annk::ANNK_ISA {
+
+// A key and where it came from, as one number that sorts as (key, position). A type of its own, so that the standard
+// algorithms over it are compiled once per instruction set too.
+struct Entry {
+  uint64_t value;
+  ANNK_HD static Entry of(uint32_t order, uint32_t position) { return {static_cast<uint64_t>(order) << 32 | position}; }
+  ANNK_HD uint32_t order() const { return static_cast<uint32_t>(value >> 32); }
+  ANNK_HD uint32_t position() const { return static_cast<uint32_t>(value); }
+  friend ANNK_HD bool operator<(Entry a, Entry b) { return a.value < b.value; }
+};
+
+// Room for what comes between two prunings: half the work of a pruning is then paid for by as many pushes.
+constexpr int64_t topk_capacity(int64_t k, int64_t stream) { return std::min(stream, 2 * k + 56); }
+
+// Entries are collected in lent memory of topk_capacity() and pruned to the k smallest when it is full. `threshold` is
+// NaN until then, so that below(key, threshold) lets everything in; afterwards it is the k-th key. A later entry of equal
+// key has a larger position, so "below" need not ask about ties. Positions must come in ascending order.
+// E is Entry, or another type with order() that compares as (key, id); then pushes may come in any order, because push()
+// compares whole entries and only `threshold` leaves ties out.
+template <class E>
+class TopK {
+ public:
+  void begin(E* memory, int64_t k, int64_t capacity, float* threshold) {
+    entries_ = memory;
+    k_ = k;
+    capacity_ = capacity;
+    threshold_ = threshold;
+    clear();
+  }
+
+  void clear() {
+    count_ = 0;
+    limited_ = false;
+    *threshold_ = NAN;
+  }
+
+  ANNK_HD void push(E entry) {
+    if (limited_ && !(entry < limit_)) return;  // a NaN key is below every threshold, and comes here as +infinity
+    entries_[count_++] = entry;
+    if (count_ == capacity_ && count_ > k_) prune();
+  }
+
+  // The k smallest of what was pushed, sorted; they stay in the lent memory.
+  int64_t finish() {
+    if (count_ > k_) prune();
+    std::sort(entries_, entries_ + count_);
+    return count_;
+  }
+  const E* entries() const { return entries_; }
+
+ private:
+  void prune() {
+    std::nth_element(entries_, entries_ + (k_ - 1), entries_ + count_);
+    count_ = k_;
+    limit_ = entries_[k_ - 1];
+    limited_ = true;
+    *threshold_ = key_of_ordered(limit_.order());
+  }
+
+  E* entries_ = nullptr;
+  int64_t count_ = 0, k_ = 0, capacity_ = 0;
+  E limit_{};
+  bool limited_ = false;
+  float* threshold_ = nullptr;
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exhaustive scan that knn, radius and pairwise share: blocks of queries x chunks of rows, tile by tile, each tile of
+// keys handed to a sink while it is in the cache. The (m, n) matrix never exists.
+#pragma once
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+
+#include "core/threads.h"
+#include "cpu/buffer.h"
+#include "cpu/ops.h"
+#include "store/simd/vec.h"
+#include "store/tiles.h"
+
+namespace annk::ANNK_ISA {
+
+// The Tiles of base, queries and metric (cpu/tiles.cpp).
+std::unique_ptr<const Tiles> make_tiles(const Matrix& base, const Matrix& queries, Metric metric);
+
+// How a scan is cut up. It decides the order of the work, never a result.
+struct ScanPlan {
+  int64_t rows = 0, queries = 0;
+  bool few = false;         // rows in lanes
+  int64_t block = 0;        // queries of a block
+  int64_t chunk = 0;        // rows of a chunk
+  int64_t blocks = 0, chunks = 0;
+  int workers = 1;
+
+  int64_t tasks() const { return blocks * chunks; }
+  int64_t block_of(int64_t task) const { return task / chunks; }
+  int64_t first_query(int64_t b) const { return b * block; }
+  int block_size(int64_t b) const { return static_cast<int>(queries - b * block < block ? queries - b * block : block); }
+};
+
+// The panels of a block and one tile stay in L2; three quarters of it are theirs.
+inline int64_t panel_budget() {
+  const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return (l2 > 0 ? l2 : 512 * 1024) / 4 * 3;
+}
+
+inline constexpr int kFewRows = 256;         // rows handed to a sink at once where queries are few
+inline constexpr int64_t kMaxPanels = 16;    // more would only enlarge what the sink keeps for a block
+inline constexpr int64_t kTaskBytes = 4 << 20;  // rows of a chunk: a few ms at most, so that work can be shared and stopped
+
+// most_block: no more queries in a block than this (what the sink can afford), rounded up to a panel.
+inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int64_t row_bytes, int threads, int64_t most_block) {
+  ScanPlan plan;
+  plan.rows = rows;
+  plan.queries = queries;
+  plan.few = queries < kFewQueries;
+  const int64_t panels = std::max<int64_t>(panel_budget() / static_cast<int64_t>(tiles.panel_bytes), 1);
+  const int64_t wanted = std::min({panels, kMaxPanels, std::max<int64_t>(most_block / tiles.lanes, 1)}) * tiles.lanes;
+  plan.block = plan.few ? queries : wanted;
+  plan.blocks = (queries + plan.block - 1) / plan.block;
+  // Chunks hold whole tiles. A block of queries costs as many operations on a byte of rows as it has queries.
+  const int64_t bytes = plan.few ? kTaskBytes : kTaskBytes / 8;
+  const int64_t whole = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);
+  plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)),
+                                             plan.few ? kFewRows : tiles.tile_rows));
+  plan.chunks = (rows + plan.chunk - 1) / plan.chunk;
+  plan.workers = workers_for(threads, plan.tasks());
+  return plan;
+}
+
+// One worker's scratch: the block's panels (or few queries), a tile, its keys, the ids that a filter lets through.
+class ScanScratch {
+ public:
+  ScanScratch(const Tiles& tiles, const ScanPlan& plan)
+      : queries(plan.few ? tiles.few_bytes * round_up(static_cast<size_t>(plan.block), kFewStep)
+                         : tiles.panel_bytes * static_cast<size_t>(plan.block / tiles.lanes) + tiles.few_bytes),
+        tile(plan.few ? 0 : tiles.tile_bytes),
+        keys(plan.few ? round_up(static_cast<size_t>(plan.block), kFewStep) * kFewRows
+                      : static_cast<size_t>(tiles.tile_rows) * tiles.lanes),
+        ids(kFewRows) {}
+
+  Buffer<char> queries, tile;
+  Buffer<float> keys;
+  Buffer<int64_t> ids;
+  int64_t block = -1;  // whose queries are packed
+};
+
+// The rows of a chunk, at most `most` at a time, without those that a shared filter keeps out.
+class RowWalk {
+ public:
+  RowWalk(int64_t first, int64_t end, const Filter& filter, int64_t* ids) : at_(first), end_(end), filter_(filter), ids_(ids) {}
+  RowList next(int most) {
+    if (filter_.kind == Filter::Kind::none || !filter_.shared()) {
+      const RowList rows{nullptr, at_, static_cast<int>(std::min<int64_t>(most, end_ - at_))};
+      at_ += rows.count;
+      return rows;
+    }
+    RowList rows{ids_, at_, 0};
+    for (; at_ < end_ && rows.count < most; ++at_) {
+      ids_[rows.count] = at_;
+      rows.count += filter_.pass(0, at_);
+    }
+    return rows;
+  }
+
+ private:
+  int64_t at_, end_;
+  const Filter& filter_;
+  int64_t* ids_;
+};
+
+// Whether a scan met a base row with NaN or infinity, for callers that asked.
+class BadRow {
+ public:
+  explicit BadRow(int64_t* out) : out_(out) {
+    if (out != nullptr) *out = -1;
+  }
+  bool looks() const { return out_ != nullptr; }
+  bool met() const { return met_.load(std::memory_order_relaxed); }
+  void meet() { met_.store(true, std::memory_order_relaxed); }
+  // True, and the smallest bad row written, if one was met.
+  bool report(const Matrix& base, const Exec& where) const {
+    if (!met()) return false;
+    first_nonfinite({base, out_, where});
+    return true;
+  }
+
+ private:
+  int64_t* out_;
+  std::atomic<bool> met_{false};
+};
+
+// Sink: one per worker, with
+//   begin(block, chunk)                              before the first tile of a task
+//   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
+//   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
+template <class Sink>
+void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, int64_t task, ScanScratch& scratch, Sink& sink,
+               BadRow& bad) {
+  const int64_t b = plan.block_of(task), c = task % plan.chunks;
+  const int64_t q0 = plan.first_query(b);
+  const int count = plan.block_size(b);
+  if (scratch.block != b) {
+    if (plan.few)
+      tiles.pack_few(q0, count, scratch.queries.get());
+    else
+      for (int q = 0; q < count; q += tiles.lanes)
+        tiles.pack_panel(q0 + q, std::min(tiles.lanes, count - q), scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes);
+    scratch.block = b;
+  }
+  sink.begin(b, c);
+  RowWalk walk(c * plan.chunk, std::min(plan.rows, (c + 1) * plan.chunk), filter, scratch.ids.get());
+  for (;;) {
+    const RowList rows = walk.next(plan.few ? kFewRows : tiles.tile_rows);
+    if (rows.count == 0) return;
+    bool fit;
+    if (plan.few) {
+      fit = tiles.few_keys(scratch.queries.get(), count, rows, scratch.keys.get(), kFewRows);
+      for (int q = 0; q < count; ++q) sink.column(rows, q0 + q, scratch.keys.get() + q * kFewRows);
+    } else {
+      fit = tiles.pack_tile(rows, scratch.tile.get());
+      for (int q = 0; q < count; q += tiles.lanes) {
+        tiles.keys(scratch.tile.get(), scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes, scratch.keys.get());
+        sink.tile(rows, q0 + q, std::min(tiles.lanes, count - q), scratch.keys.get(), tiles.lanes);
+      }
+    }
+    if (!fit && bad.looks()) [[unlikely]] {
+      bad.meet();
+      return;
+    }
+  }
+}
+
+// make_sink() gives a new sink for each worker; sink.flush() is called once all tasks are done.
+template <class MakeSink>
+void run_scan(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, const Exec& where, BadRow& bad, MakeSink&& make_sink) {
+  using Sink = std::remove_pointer_t<decltype(make_sink())>;
+  struct Worker {
+    ScanScratch* scratch = nullptr;
+    Sink* sink = nullptr;
+    ~Worker() {
+      delete scratch;
+      delete sink;
+    }
+  };
+  Worker* const workers = new Worker[static_cast<size_t>(plan.workers)];
+  struct Release {
+    Worker* workers;
+    ~Release() { delete[] workers; }
+  } const release{workers};
+  auto body = [&](int w, int64_t task) {
+    if (bad.met()) return;
+    if (workers[w].sink == nullptr) {
+      workers[w].scratch = new ScanScratch(tiles, plan);
+      workers[w].sink = make_sink();
+    }
+    scan_task(tiles, plan, filter, task, *workers[w].scratch, *workers[w].sink, bad);
+  };
+  parallel_for(where.threads, plan.tasks(), where.interrupted, body);
+  if (bad.met()) return;
+  auto flush = [&](int, int64_t w) {
+    if (workers[w].sink != nullptr) workers[w].sink->flush();
+  };
+  parallel_for(where.threads, plan.workers, where.interrupted, flush);
+}
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exact keys of 8-bit rows under 8-bit queries of the same type, from int32 dot products. The order of summation does
+// not show, so that a row's dimensions go into lanes where queries are few.
+#pragma once
+#include "metric/all.h"
+#include "store/simd/vec.h"
+#include "store/tiles.h"
+
+namespace annk::ANNK_ISA {
+
+// Stored bytes as dot_step wants them: y = x, or with 128 added or taken off (kDotOffset).
+template <class T>
+ANNK_HD DotRow dot_row(T x) {
+  if constexpr (kDotOffset && std::is_same_v<T, uint8_t>) return static_cast<DotRow>(x ^ 0x80);
+  return static_cast<DotRow>(x);
+}
+template <class T>
+ANNK_HD DotQuery dot_query(T x) {
+  if constexpr (kDotOffset && std::is_same_v<T, int8_t>) return static_cast<DotQuery>(x ^ 0x80);
+  return static_cast<DotQuery>(x);
+}
+
+// The sums of a vector's elements and of their squares.
+struct Sums {
+  int32_t plain = 0, squared = 0;
+};
+
+template <class T>
+Sums sums_of(const T* x, int64_t dims) {
+  Sums sums;
+  for (int64_t j = 0; j < dims; ++j) {
+    sums.plain += x[j];
+    sums.squared += static_cast<int32_t>(x[j]) * x[j];
+  }
+  return sums;
+}
+
+// What joins the stored dot product: q.y = stored + query_surplus + row_surplus.
+template <class T>
+ANNK_HD int32_t query_surplus(Sums query) {
+  return kDotOffset && std::is_same_v<T, uint8_t> ? 128 * query.plain : 0;
+}
+template <class T>
+ANNK_HD int32_t row_surplus(Sums row) {
+  return kDotOffset && std::is_same_v<T, int8_t> ? -128 * row.plain : 0;
+}
+
+// tile: [groups][kTileRows][kDotGroup]; panel: [groups][2 * kLanes][kDotGroup].
+inline void dot_tile(const DotRow* tile, const DotQuery* panel, int64_t groups, int32_t* out) {
+  I32 acc[kTileRows][2];
+#pragma GCC unroll 14
+  for (int r = 0; r < kTileRows; ++r) acc[r][0] = acc[r][1] = I32::zero();
+  for (int64_t g = 0; g < groups; ++g, tile += kTileRows * kDotGroup, panel += 2 * kLanes * kDotGroup) {
+    const I32 query0 = I32::load(panel), query1 = I32::load(panel + kLanes * kDotGroup);
+#pragma GCC unroll 14
+    for (int r = 0; r < kTileRows; ++r) {
+      const I32 row = I32::broadcast(tile + r * kDotGroup);
+      acc[r][0] = dot_step(acc[r][0], query0, row);
+      acc[r][1] = dot_step(acc[r][1], query1, row);
+    }
+  }
+#pragma GCC unroll 14
+  for (int r = 0; r < kTileRows; ++r) {
+    acc[r][0].store(out + r * 2 * kLanes);
+    acc[r][1].store(out + r * 2 * kLanes + kLanes);
+  }
+}
+
+// T is int8_t or uint8_t; M one of the metrics with kFromDot.
+template <class M, class T>
+class DotTiles final : public Tiles {
+  // Behind the numbers of a tile or panel, for each of its vectors.
+  template <int N>
+  struct Terms {
+    int32_t surplus[N], squared[N];
+    float term[N];
+  };
+  using RowTerms = Terms<kTileRows>;
+  using QueryTerms = Terms<2 * kLanes>;
+  static constexpr int kChunk = kLanes * kDotGroup;  // elements in one register
+
+ public:
+  DotTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
+    tile_rows = kTileRows;
+    lanes = 2 * kLanes;
+    groups_ = (base.dims + kDotGroup - 1) / kDotGroup;
+    panel_terms_ = round_up(static_cast<size_t>(groups_) * 2 * kChunk * sizeof(DotQuery), 64);
+    tile_terms_ = round_up(static_cast<size_t>(groups_) * kTileRows * kDotGroup * sizeof(DotRow), 64);
+    few_terms_ = round_up(round_up(static_cast<size_t>(base.dims), kChunk) * sizeof(DotQuery), 64);
+    panel_bytes = round_up(panel_terms_ + sizeof(QueryTerms), 64);
+    tile_bytes = round_up(tile_terms_ + sizeof(RowTerms), 64);
+    few_bytes = round_up(few_terms_ + sizeof(Terms<1>), 64);
+  }
+
+  void pack_panel(int64_t first, int count, void* panel) const override {
+    __builtin_memset(panel, 0, panel_bytes);
+    DotQuery* out = static_cast<DotQuery*>(panel);
+    QueryTerms& terms = at<QueryTerms>(panel, panel_terms_);
+    for (int q = 0; q < count; ++q) {
+      const T* x = elements(queries_, first + q);
+      for (int64_t j = 0; j < base_.dims; ++j)
+        out[(j / kDotGroup * 2 * kLanes + q) * kDotGroup + j % kDotGroup] = dot_query(x[j]);
+      set_query_terms(terms, q, sums_of(x, base_.dims));
+    }
+  }
+
+  bool pack_tile(const RowList& rows, void* tile) const override {
+    DotRow* out = static_cast<DotRow*>(tile);
+    RowTerms& terms = at<RowTerms>(tile, tile_terms_);
+    const int64_t whole = base_.dims / kDotGroup;
+    for (int r = 0; r < rows.count; ++r) {
+      const T* x = elements(base_, rows[r]);
+      for (int64_t g = 0; g < whole; ++g)
+        for (int i = 0; i < kDotGroup; ++i) out[(g * kTileRows + r) * kDotGroup + i] = dot_row(x[g * kDotGroup + i]);
+      if (whole < groups_)  // the query's numbers there are zero: these do not count
+        for (int i = 0; i < kDotGroup; ++i)
+          out[(whole * kTileRows + r) * kDotGroup + i] =
+              whole * kDotGroup + i < base_.dims ? dot_row(x[whole * kDotGroup + i]) : DotRow{0};
+      set_row_terms(terms, r, sums_of(x, base_.dims));
+    }
+    return true;
+  }
+
+  void keys(const void* tile, const void* panel, float* out) const override {
+    const QueryTerms& query = at<const QueryTerms>(panel, panel_terms_);
+    const RowTerms& row = at<const RowTerms>(tile, tile_terms_);
+    alignas(64) int32_t dots[kTileRows * 2 * kLanes];
+    dot_tile(static_cast<const DotRow*>(tile), static_cast<const DotQuery*>(panel), groups_, dots);
+    for (int r = 0; r < kTileRows; ++r)
+      for (int l = 0; l < 2 * kLanes; ++l)
+        out[r * 2 * kLanes + l] = M::key_from_dot(dots[r * 2 * kLanes + l] + query.surplus[l] + row.surplus[r], query.squared[l],
+                                                  row.squared[r], query.term[l], row.term[r]);
+  }
+
+  void pack_few(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, few_bytes * count);
+    for (int q = 0; q < count; ++q) {
+      char* own = static_cast<char*>(packed) + q * few_bytes;
+      const T* x = elements(queries_, first + q);
+      for (int64_t j = 0; j < base_.dims; ++j) reinterpret_cast<DotQuery*>(own)[j] = dot_query(x[j]);
+      set_query_terms(at<Terms<1>>(own, few_terms_), 0, sums_of(x, base_.dims));
+    }
+  }
+
+  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+    for (int i = 0; i < rows.count; ++i) {
+      const T* x = elements(base_, rows[i]);
+      Terms<1> row{};
+      if constexpr (kNeedsSums) set_row_terms(row, 0, sums_of(x, base_.dims));
+      for (int q = 0; q < count; ++q) {
+        const char* own = static_cast<const char*>(packed) + q * few_bytes;
+        const Terms<1>& query = at<const Terms<1>>(own, few_terms_);
+        const int32_t dot = stored_dot(reinterpret_cast<const DotQuery*>(own), x) + query.surplus[0] + row.surplus[0];
+        out[q * stride + i] = M::key_from_dot(dot, query.squared[0], row.squared[0], query.term[0], row.term[0]);
+      }
+    }
+    return true;
+  }
+
+ private:
+  static constexpr bool kNeedsSums = !std::is_same_v<M, InnerProduct> || (kDotOffset && std::is_same_v<T, int8_t>);
+
+  template <class S, class P>
+  static ANNK_HD S& at(P* start, size_t offset) {
+    using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
+    return *reinterpret_cast<S*>(static_cast<Byte*>(start) + offset);
+  }
+  static ANNK_HD const T* elements(const Matrix& m, int64_t row) { return reinterpret_cast<const T*>(m.row(row)); }
+  static ANNK_HD float term_of(Sums sums) { return M::kTerm == Term::inverse_norm ? inverse_norm(sums.squared) : 0.0f; }
+
+  template <class S>
+  static ANNK_HD void set_query_terms(S& terms, int i, Sums sums) {
+    terms.surplus[i] = query_surplus<T>(sums);
+    terms.squared[i] = sums.squared;
+    terms.term[i] = term_of(sums);
+  }
+  template <class S>
+  static ANNK_HD void set_row_terms(S& terms, int i, Sums sums) {
+    terms.surplus[i] = row_surplus<T>(sums);
+    terms.squared[i] = sums.squared;
+    terms.term[i] = term_of(sums);
+  }
+
+  ANNK_HD int32_t stored_dot(const DotQuery* query, const T* x) const {
+    I32 acc0 = I32::zero(), acc1 = I32::zero();
+    int64_t j = 0;
+    for (; j + 2 * kChunk <= base_.dims; j += 2 * kChunk) {
+      acc0 = dot_step(acc0, I32::load(query + j), load_dot(x + j));
+      acc1 = dot_step(acc1, I32::load(query + j + kChunk), load_dot(x + j + kChunk));
+    }
+    for (; j < base_.dims; j += kChunk) {
+      const int64_t here = base_.dims - j;
+      if (here >= kChunk) {
+        acc0 = dot_step(acc0, I32::load(query + j), load_dot(x + j));
+        continue;
+      }
+      T copy[kChunk] = {};
+      __builtin_memcpy(copy, x + j, static_cast<size_t>(here));
+      acc1 = dot_step(acc1, I32::load(query + j), load_dot(copy));
+    }
+    return acc0.sum() + acc1.sum();
+  }
+
+  Matrix base_, queries_;
+  int64_t groups_ = 0;
+  size_t panel_terms_ = 0, tile_terms_ = 0, few_terms_ = 0;
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Float keys of f32, f16, bf16, i8 and u8 rows: elements widen to float32, and each (query, row) pair is one chain of
+// fused multiply-adds over the dimensions in ascending order, whichever of the two loops below makes it.
+#pragma once
+#include "metric/all.h"
+#include "store/simd/vec.h"
+#include "store/tiles.h"
+
+namespace annk::ANNK_ISA {
+
+// f(const T*) with the element type of `m` and the address of one of its rows.
+template <class F>
+ANNK_HD auto visit_elements(DType dtype, const void* row, F&& f) {
+  switch (dtype) {
+    case DType::f16: return f(static_cast<const Half*>(row));
+    case DType::bf16: return f(static_cast<const Bfloat16*>(row));
+    case DType::i8: return f(static_cast<const int8_t*>(row));
+    case DType::u8: return f(static_cast<const uint8_t*>(row));
+    default: return f(static_cast<const float*>(row));
+  }
+}
+
+// kLanes elements from p, of which the first `count` exist; the others read as zero.
+template <class T>
+ANNK_HD F32 load_part(const T* p, int64_t count) {
+  if (count >= kLanes) [[likely]] return load_widened(p);
+  T copy[kLanes] = {};
+  __builtin_memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
+  return load_widened(copy);
+}
+
+inline float wide_inverse_norm(const Matrix& m, int64_t row) {
+  return visit_elements(m.dtype, m.row(row), [&](auto x) {
+    double sum = 0;
+    for (int64_t j = 0; j < m.dims; ++j) sum += static_cast<double>(widen(x[j])) * static_cast<double>(widen(x[j]));
+    return inverse_norm(sum);
+  });
+}
+
+// `sum` is the row's chain of squares.
+inline float row_inverse_norm(const Matrix& m, int64_t row, float sum) {
+  return needs_wide_sum(sum) ? wide_inverse_norm(m, row) : inverse_norm(sum);
+}
+
+// One row as float32, with its norm taken off where the metric asks for it.
+inline void widen_query(const Matrix& queries, int64_t q, Term term, float* out) {
+  float sum = 0;
+  visit_elements(queries.dtype, queries.row(q), [&](auto x) {
+    for (int64_t j = 0; j < queries.dims; ++j) out[j] = widen(x[j]);
+  });
+  if (term != Term::inverse_norm) return;
+  for (int64_t j = 0; j < queries.dims; ++j) sum = multiply_add(out[j], out[j], sum);
+  const float inverse = row_inverse_norm(queries, q, sum);
+  for (int64_t j = 0; j < queries.dims; ++j) out[j] *= inverse;
+}
+
+// tile: [dims][kTileRows], then kTileRows terms. panel: [dims][2 * kLanes].
+template <class Step>
+void float_tile(const float* tile, const float* panel, int64_t dims, float* out) {
+  F32 acc[kTileRows][2];
+#pragma GCC unroll 14
+  for (int r = 0; r < kTileRows; ++r) acc[r][0] = acc[r][1] = F32::zero();
+  for (int64_t j = 0; j < dims; ++j, tile += kTileRows, panel += 2 * kLanes) {
+    const F32 query0 = F32::load(panel), query1 = F32::load(panel + kLanes);
+#pragma GCC unroll 14
+    for (int r = 0; r < kTileRows; ++r) {
+      const F32 row = F32::broadcast(tile[r]);
+      acc[r][0] = Step::step(acc[r][0], query0, row);
+      acc[r][1] = Step::step(acc[r][1], query1, row);
+    }
+  }
+#pragma GCC unroll 14
+  for (int r = 0; r < kTileRows; ++r) {
+    acc[r][0].store(out + r * 2 * kLanes);
+    acc[r][1].store(out + r * 2 * kLanes + kLanes);
+  }
+}
+
+// Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries.
+template <class Step, bool kNorms, int Q, class T>
+void few_rows(const T* const* rows, int64_t dims, const float* const* queries, float* acc_out, float* norms, F32& look) {
+  F32 acc[Q], norm = F32::zero();
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
+  for (int64_t j = 0; j < dims; j += kLanes) {
+    F32 block[kLanes];
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes; ++r) {
+      block[r] = load_part(rows[r] + j, dims - j);
+      look = multiply_add(block[r], F32::zero(), look);
+    }
+    transpose(block);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+#pragma GCC unroll 4
+      for (int q = 0; q < Q; ++q) acc[q] = Step::step(acc[q], F32::broadcast(queries[q][j + i]), block[i]);
+      if constexpr (kNorms) norm = multiply_add(block[i], block[i], norm);
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q) acc[q].store(acc_out + q * kLanes);
+  if constexpr (kNorms) norm.store(norms);
+}
+
+template <class M>
+class FloatTiles final : public Tiles {
+ public:
+  FloatTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
+    tile_rows = kTileRows;
+    lanes = 2 * kLanes;
+    const size_t dims = static_cast<size_t>(base.dims);
+    panel_bytes = round_up(dims * 2 * kLanes * sizeof(float), 64);
+    // The transposed stores of the last dimensions run over by up to kLanes floats.
+    tile_bytes = round_up((dims * kTileRows + kTileRows + 2 * kLanes) * sizeof(float), 64);
+    few_bytes = round_up(dims * sizeof(float), 64);
+  }
+
+  void pack_panel(int64_t first, int count, void* panel) const override {
+    float* out = static_cast<float*>(panel);
+    float* row = out + base_.dims * 2 * kLanes;  // scratch behind the panel: callers leave few_bytes there
+    __builtin_memset(out, 0, panel_bytes);
+    for (int q = 0; q < count; ++q) {
+      widen_query(queries_, first + q, M::kTerm, row);
+      for (int64_t j = 0; j < base_.dims; ++j) out[j * 2 * kLanes + q] = row[j];
+    }
+  }
+
+  bool pack_tile(const RowList& rows, void* tile) const override {
+    return visit_elements(base_.dtype, nullptr,
+                          [&]<class T>(const T*) { return pack_elements<T>(rows, static_cast<float*>(tile)); });
+  }
+
+  void keys(const void* tile, const void* panel, float* out) const override {
+    const float* rows = static_cast<const float*>(tile);
+    float_tile<typename M::Step>(rows, static_cast<const float*>(panel), base_.dims, out);
+    const float* terms = rows + base_.dims * kTileRows;
+    for (int r = 0; r < kTileRows; ++r)
+      for (int l = 0; l < 2 * kLanes; ++l) out[r * 2 * kLanes + l] = M::key(out[r * 2 * kLanes + l], terms[r]);
+  }
+
+  void pack_few(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, few_bytes * round_up(count, kFewStep));
+    for (int q = 0; q < count; ++q)
+      widen_query(queries_, first + q, M::kTerm, reinterpret_cast<float*>(static_cast<char*>(packed) + q * few_bytes));
+  }
+
+  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+    F32 look = F32::zero();
+    visit_elements(base_.dtype, nullptr, [&]<class T>(const T*) {
+      for (int i = 0; i < rows.count; i += kLanes) {
+        const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
+        const T* row[kLanes];
+        for (int r = 0; r < kLanes; ++r)
+          row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
+        float* to = out + i;
+        if (count == 1) {
+          few_group<1>(packed, row, rows.part(i, here), to, stride, 1, look);
+          continue;
+        }
+        for (int q = 0; q < count; q += kFewStep)
+          few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, rows.part(i, here), to + q * stride,
+                              stride, count - q, look);
+      }
+    });
+    return finite(look);
+  }
+
+ private:
+  // `look` gathers 0 * x, which is NaN where x is NaN or infinite.
+  static ANNK_HD bool finite(F32 look) { return below(look, F32::zero()) == 0; }
+
+  // Keys of min(Q, count) queries against at most kLanes rows.
+  template <int Q, class T>
+  ANNK_HD void few_group(const void* packed, const T* const* row, const RowList& rows, float* out, int64_t stride, int count,
+                         F32& look) const {
+    const float* queries[Q];
+    for (int q = 0; q < Q; ++q) queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
+    constexpr bool kNorms = M::kTerm == Term::inverse_norm;
+    float acc[Q * kLanes], terms[kLanes] = {};
+    few_rows<typename M::Step, kNorms, Q>(row, base_.dims, queries, acc, terms, look);
+    if constexpr (kNorms)
+      for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
+    for (int q = 0; q < Q && q < count; ++q)
+      for (int r = 0; r < rows.count; ++r) out[q * stride + r] = M::key(acc[q * kLanes + r], terms[r]);
+  }
+
+  template <class T>
+  bool pack_elements(const RowList& rows, float* tile) const {
+    const int64_t dims = base_.dims;
+    const T* row[kTileRows];
+    for (int r = 0; r < kTileRows; ++r)
+      row[r] = reinterpret_cast<const T*>(base_.row(rows[r < rows.count ? r : rows.count - 1]));
+    F32 look = F32::zero();
+    for (int64_t j = 0; j < dims; j += kLanes) {
+      // Row groups of kLanes: one where kTileRows <= kLanes, more on narrow registers.
+      for (int from = 0; from < kTileRows; from += kLanes) {
+        F32 block[kLanes];
+#pragma GCC unroll 16
+        for (int r = 0; r < kLanes; ++r) {
+          const int at = from + r < kTileRows ? from + r : kTileRows - 1;
+          block[r] = load_part(row[at] + j, dims - j);
+          look = multiply_add(block[r], F32::zero(), look);
+        }
+        transpose(block);
+        const int64_t here = dims - j < kLanes ? dims - j : kLanes;
+        // Where kTileRows < kLanes, a store runs over into the next dimension, which is written after it.
+        static_assert(kTileRows <= kLanes || kTileRows % kLanes == 0);
+        for (int64_t i = 0; i < here; ++i) block[i].store(tile + (j + i) * kTileRows + from);
+      }
+    }
+    float* terms = tile + dims * kTileRows;
+    for (int r = 0; r < kTileRows; ++r) terms[r] = 0.0f;
+    if constexpr (M::kTerm == Term::inverse_norm) row_terms(rows, tile, terms);
+    return finite(look);
+  }
+
+  // The rows' chains of squares, kLanes rows at a time; lanes past kTileRows hold numbers without meaning.
+  void row_terms(const RowList& rows, const float* tile, float* terms) const {
+    for (int from = 0; from < kTileRows; from += kLanes) {
+      F32 sum = F32::zero();
+      for (int64_t j = 0; j < base_.dims; ++j) {
+        const F32 x = F32::load(tile + j * kTileRows + from);
+        sum = multiply_add(x, x, sum);
+      }
+      float sums[kLanes];
+      sum.store(sums);
+      for (int r = from; r < rows.count && r < from + kLanes; ++r) terms[r] = row_inverse_norm(base_, rows[r], sums[r - from]);
+    }
+  }
+
+  Matrix base_, queries_;
+};
+
+}  // namespace annk::ANNK_ISA

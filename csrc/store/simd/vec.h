@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The SIMD registers of the instruction set that this translation unit is compiled for. Every ISA's header gives the
+// same names; the tile kernels (store/*_tiles.h) are written once over them.
+//
+//   F32            kLanes float32 lanes: broadcast, load, store, + - *, multiply_add, absolute, larger
+//   load_widened   kLanes elements of float, Half, Bfloat16, int8_t or uint8_t, as F32
+//   below          bit l of the mask: not (key[l] >= threshold[l]); so NaN on either side is below
+//   transpose      kLanes registers of kLanes lanes, in place
+//   I32            kLanes int32 lanes; dot_step adds kDotGroup products of 8-bit numbers to each lane:
+//                  its first operand holds query bytes and its second row bytes, as dot_query and dot_row store them
+//   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
+//   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
+#pragma once
+
+#if defined(__AVX512F__)
+#include "store/simd/vec_avx512.h"
+#elif defined(__AVX2__)
+#include "store/simd/vec_avx2.h"
+#elif defined(__aarch64__)
+#include "store/simd/vec_neon.h"
+#else
+#include "store/simd/vec_sse.h"
+#endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "core/numeric.h"
+
+namespace annk::ANNK_ISA {
+
+inline constexpr int kLanes = 8;
+inline constexpr int kTileRows = 6;  // 12 accumulators + 2 queries + 1 row + 1 spare = 16 registers
+inline constexpr int kBitTileRows = 4;
+
+struct F32 {
+  __m256 v;
+  static ANNK_HD F32 zero() { return {_mm256_setzero_ps()}; }
+  static ANNK_HD F32 broadcast(float x) { return {_mm256_set1_ps(x)}; }
+  static ANNK_HD F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  ANNK_HD void store(float* p) const { _mm256_storeu_ps(p, v); }
+};
+ANNK_HD F32 operator+(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
+ANNK_HD F32 operator-(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
+ANNK_HD F32 operator*(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
+ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+ANNK_HD F32 absolute(F32 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+ANNK_HD F32 larger(F32 a, F32 b) { return {_mm256_max_ps(a.v, b.v)}; }
+ANNK_HD uint32_t below(F32 key, F32 threshold) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(key.v, threshold.v, _CMP_NGE_UQ)));
+}
+
+ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
+ANNK_HD F32 load_widened(const Half* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+ANNK_HD F32 load_widened(const Bfloat16* p) {
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
+}
+ANNK_HD F32 load_widened(const int8_t* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}
+ANNK_HD F32 load_widened(const uint8_t* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}
+
+ANNK_HD void transpose(F32 (&r)[8]) {
+  __m256 t[8];
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    const __m256 ab_low = _mm256_unpacklo_ps(r[i].v, r[i + 1].v), ab_high = _mm256_unpackhi_ps(r[i].v, r[i + 1].v);
+    const __m256 cd_low = _mm256_unpacklo_ps(r[i + 2].v, r[i + 3].v), cd_high = _mm256_unpackhi_ps(r[i + 2].v, r[i + 3].v);
+    t[i] = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
+    t[i + 1] = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
+    t[i + 2] = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
+    t[i + 3] = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    r[c].v = _mm256_permute2f128_ps(t[c], t[c + 4], 0x20);
+    r[c + 4].v = _mm256_permute2f128_ps(t[c], t[c + 4], 0x31);
+  }
+}
+
+struct I32 {
+  __m256i v;
+  static ANNK_HD I32 zero() { return {_mm256_setzero_si256()}; }
+  static ANNK_HD I32 load(const void* p) { return {_mm256_loadu_si256(static_cast<const __m256i*>(p))}; }
+  static ANNK_HD I32 broadcast(const void* p) {
+    int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return {_mm256_set1_epi32(group)};
+  }
+  ANNK_HD void store(int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  ANNK_HD int32_t sum() const {
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+    return _mm_cvtsi128_si32(half);
+  }
+};
+
+// vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
+using DotQuery = int16_t;
+using DotRow = int16_t;
+inline constexpr int kDotGroup = 2;
+inline constexpr bool kDotOffset = false;
+ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
+  return {_mm256_add_epi32(acc.v, _mm256_madd_epi16(query.v, row.v))};
+}
+ANNK_HD I32 load_dot(const int8_t* p) {
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+ANNK_HD I32 load_dot(const uint8_t* p) {
+  return {_mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+
+inline constexpr int kWords = 4;
+struct Word {
+  __m256i v;
+  static ANNK_HD Word load(const void* p) { return {_mm256_loadu_si256(static_cast<const __m256i*>(p))}; }
+  static ANNK_HD Word broadcast(const void* p) {
+    int64_t word;
+    __builtin_memcpy(&word, p, 8);
+    return {_mm256_set1_epi64x(word)};
+  }
+};
+ANNK_HD Word operator^(Word a, Word b) { return {_mm256_xor_si256(a.v, b.v)}; }
+ANNK_HD Word operator&(Word a, Word b) { return {_mm256_and_si256(a.v, b.v)}; }
+
+// Nibbles are looked up and summed as bytes: at most 8 a step, so that 31 steps fit.
+struct CountWord {
+  __m256i sums = _mm256_setzero_si256(), bytes = _mm256_setzero_si256();
+  static constexpr int kFlushEvery = 31;
+  ANNK_HD void add(Word w) {
+    const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i low = _mm256_set1_epi8(15);
+    bytes = _mm256_add_epi8(bytes, _mm256_shuffle_epi8(table, _mm256_and_si256(w.v, low)));
+    bytes = _mm256_add_epi8(bytes, _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(w.v, 4), low)));
+  }
+  ANNK_HD void flush() {
+    sums = _mm256_add_epi64(sums, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+    bytes = _mm256_setzero_si256();
+  }
+  ANNK_HD void store(int32_t* p) const {
+    const __m256i even = _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(even));
+  }
+  ANNK_HD int32_t sum() const {
+    const __m128i half = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    return static_cast<int32_t>(_mm_extract_epi64(half, 0) + _mm_extract_epi64(half, 1));
+  }
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "core/numeric.h"
+
+namespace annk::ANNK_ISA {
+
+inline constexpr int kLanes = 16;
+inline constexpr int kTileRows = 14;  // 28 accumulators + 2 queries + 1 row + 1 spare = 32 registers
+inline constexpr int kBitTileRows = 8;
+
+struct F32 {
+  __m512 v;
+  static ANNK_HD F32 zero() { return {_mm512_setzero_ps()}; }
+  static ANNK_HD F32 broadcast(float x) { return {_mm512_set1_ps(x)}; }
+  static ANNK_HD F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  ANNK_HD void store(float* p) const { _mm512_storeu_ps(p, v); }
+};
+ANNK_HD F32 operator+(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+ANNK_HD F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+ANNK_HD F32 operator*(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+ANNK_HD F32 absolute(F32 a) { return {_mm512_abs_ps(a.v)}; }
+ANNK_HD F32 larger(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+ANNK_HD uint32_t below(F32 key, F32 threshold) { return _mm512_cmp_ps_mask(key.v, threshold.v, _CMP_NGE_UQ); }
+
+ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
+ANNK_HD F32 load_widened(const Half* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+ANNK_HD F32 load_widened(const Bfloat16* p) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+ANNK_HD F32 load_widened(const int8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+ANNK_HD F32 load_widened(const uint8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+
+// Pairs, then pairs of pairs inside each 128-bit quarter; then the quarters change places.
+ANNK_HD void transpose(F32 (&r)[16]) {
+  __m512 t[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const __m512 ab_low = _mm512_unpacklo_ps(r[i].v, r[i + 1].v), ab_high = _mm512_unpackhi_ps(r[i].v, r[i + 1].v);
+    const __m512 cd_low = _mm512_unpacklo_ps(r[i + 2].v, r[i + 3].v), cd_high = _mm512_unpackhi_ps(r[i + 2].v, r[i + 3].v);
+    t[i] = _mm512_shuffle_ps(ab_low, cd_low, 0x44);
+    t[i + 1] = _mm512_shuffle_ps(ab_low, cd_low, 0xee);
+    t[i + 2] = _mm512_shuffle_ps(ab_high, cd_high, 0x44);
+    t[i + 3] = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512 low_even = _mm512_shuffle_f32x4(t[c], t[c + 4], 0x88), low_odd = _mm512_shuffle_f32x4(t[c], t[c + 4], 0xdd);
+    const __m512 high_even = _mm512_shuffle_f32x4(t[c + 8], t[c + 12], 0x88),
+                 high_odd = _mm512_shuffle_f32x4(t[c + 8], t[c + 12], 0xdd);
+    r[c].v = _mm512_shuffle_f32x4(low_even, high_even, 0x88);
+    r[c + 8].v = _mm512_shuffle_f32x4(low_even, high_even, 0xdd);
+    r[c + 4].v = _mm512_shuffle_f32x4(low_odd, high_odd, 0x88);
+    r[c + 12].v = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
+  }
+}
+
+struct I32 {
+  __m512i v;
+  static ANNK_HD I32 zero() { return {_mm512_setzero_si512()}; }
+  static ANNK_HD I32 load(const void* p) { return {_mm512_loadu_si512(p)}; }
+  static ANNK_HD I32 broadcast(const void* p) {
+    int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return {_mm512_set1_epi32(group)};
+  }
+  ANNK_HD void store(int32_t* p) const { _mm512_storeu_si512(p, v); }
+  ANNK_HD int32_t sum() const { return _mm512_reduce_add_epi32(v); }
+};
+
+#if defined(__AVX512VNNI__)
+// vpdpbusd multiplies unsigned by signed: queries are stored with 128 added where they are signed, rows with 128 taken
+// off where they are unsigned, and the tile takes the surplus off again.
+using DotQuery = uint8_t;
+using DotRow = int8_t;
+inline constexpr int kDotGroup = 4;
+inline constexpr bool kDotOffset = true;
+ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
+  // The intrinsic makes g++ 12 copy the accumulator at each step, which halves the speed.
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc.v) : "v"(query.v), "v"(row.v));
+  return acc;
+}
+// kLanes * kDotGroup bytes of a row, as dot_step wants them.
+ANNK_HD I32 load_dot(const int8_t* p) { return I32::load(p); }
+ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))}; }
+#else
+// vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
+using DotQuery = int16_t;
+using DotRow = int16_t;
+inline constexpr int kDotGroup = 2;
+inline constexpr bool kDotOffset = false;
+ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
+  return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(query.v, row.v))};
+}
+ANNK_HD I32 load_dot(const int8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+ANNK_HD I32 load_dot(const uint8_t* p) {
+  return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+#endif
+
+inline constexpr int kWords = 8;
+struct Word {
+  __m512i v;
+  static ANNK_HD Word load(const void* p) { return {_mm512_loadu_si512(p)}; }
+  static ANNK_HD Word broadcast(const void* p) {
+    int64_t word;
+    __builtin_memcpy(&word, p, 8);
+    return {_mm512_set1_epi64(word)};
+  }
+};
+ANNK_HD Word operator^(Word a, Word b) { return {_mm512_xor_si512(a.v, b.v)}; }
+ANNK_HD Word operator&(Word a, Word b) { return {_mm512_and_si512(a.v, b.v)}; }
+
+#if defined(__AVX512VPOPCNTDQ__)
+struct CountWord {
+  __m512i sums = _mm512_setzero_si512();
+  static constexpr int kFlushEvery = 1 << 30;
+  ANNK_HD void add(Word w) { sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(w.v)); }
+  ANNK_HD void flush() {}
+#else
+// Nibbles are looked up and summed as bytes: at most 8 a step, so that 31 steps fit.
+struct CountWord {
+  __m512i sums = _mm512_setzero_si512(), bytes = _mm512_setzero_si512();
+  static constexpr int kFlushEvery = 31;
+  ANNK_HD void add(Word w) {
+    const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m512i low = _mm512_set1_epi8(15);
+    bytes = _mm512_add_epi8(bytes, _mm512_shuffle_epi8(table, _mm512_and_si512(w.v, low)));
+    bytes = _mm512_add_epi8(bytes, _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(w.v, 4), low)));
+  }
+  ANNK_HD void flush() {
+    sums = _mm512_add_epi64(sums, _mm512_sad_epu8(bytes, _mm512_setzero_si512()));
+    bytes = _mm512_setzero_si512();
+  }
+#endif
+  ANNK_HD void store(int32_t* p) const {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi64_epi32(sums));
+  }
+  ANNK_HD int32_t sum() const { return static_cast<int32_t>(_mm512_reduce_add_epi64(sums)); }
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// x86-64-v2: no fused multiply-add, no half conversion.
+#pragma once
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "core/numeric.h"
+
+namespace annk::ANNK_ISA {
+
+inline constexpr int kLanes = 4;
+inline constexpr int kTileRows = 4;  // 8 accumulators + 2 queries + 1 row + products = 16 registers
+inline constexpr int kBitTileRows = 4;
+
+struct F32 {
+  __m128 v;
+  static ANNK_HD F32 zero() { return {_mm_setzero_ps()}; }
+  static ANNK_HD F32 broadcast(float x) { return {_mm_set1_ps(x)}; }
+  static ANNK_HD F32 load(const float* p) { return {_mm_loadu_ps(p)}; }
+  ANNK_HD void store(float* p) const { _mm_storeu_ps(p, v); }
+};
+ANNK_HD F32 operator+(F32 a, F32 b) { return {_mm_add_ps(a.v, b.v)}; }
+ANNK_HD F32 operator-(F32 a, F32 b) { return {_mm_sub_ps(a.v, b.v)}; }
+ANNK_HD F32 operator*(F32 a, F32 b) { return {_mm_mul_ps(a.v, b.v)}; }
+ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {_mm_add_ps(_mm_mul_ps(a.v, b.v), c.v)}; }
+ANNK_HD F32 absolute(F32 a) { return {_mm_andnot_ps(_mm_set1_ps(-0.0f), a.v)}; }
+ANNK_HD F32 larger(F32 a, F32 b) { return {_mm_max_ps(a.v, b.v)}; }
+ANNK_HD uint32_t below(F32 key, F32 threshold) {
+  return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpnge_ps(key.v, threshold.v)));
+}
+
+ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
+// As widen(Half), four at a time.
+ANNK_HD F32 load_widened(const Half* p) {
+  const __m128i wide = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(wide, _mm_set1_epi32(0x7fff)), 13);
+  const __m128i sign = _mm_slli_epi32(_mm_and_si128(wide, _mm_set1_epi32(0x8000)), 16);
+  const __m128i scaled = _mm_castps_si128(
+      _mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_castsi128_ps(_mm_set1_epi32(0x77800000))));
+  const __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff));
+  const __m128i value = _mm_blendv_epi8(scaled, _mm_or_si128(magnitude, _mm_set1_epi32(0x7f800000)), special);
+  return {_mm_castsi128_ps(_mm_or_si128(value, sign))};
+}
+ANNK_HD F32 load_widened(const Bfloat16* p) {
+  const __m128i wide = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return {_mm_castsi128_ps(_mm_slli_epi32(wide, 16))};
+}
+ANNK_HD __m128i load_4_bytes(const void* p) {
+  int32_t bytes;
+  __builtin_memcpy(&bytes, p, 4);
+  return _mm_cvtsi32_si128(bytes);
+}
+ANNK_HD F32 load_widened(const int8_t* p) { return {_mm_cvtepi32_ps(_mm_cvtepi8_epi32(load_4_bytes(p)))}; }
+ANNK_HD F32 load_widened(const uint8_t* p) { return {_mm_cvtepi32_ps(_mm_cvtepu8_epi32(load_4_bytes(p)))}; }
+
+ANNK_HD void transpose(F32 (&r)[4]) { _MM_TRANSPOSE4_PS(r[0].v, r[1].v, r[2].v, r[3].v); }
+
+struct I32 {
+  __m128i v;
+  static ANNK_HD I32 zero() { return {_mm_setzero_si128()}; }
+  static ANNK_HD I32 load(const void* p) { return {_mm_loadu_si128(static_cast<const __m128i*>(p))}; }
+  static ANNK_HD I32 broadcast(const void* p) {
+    int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return {_mm_set1_epi32(group)};
+  }
+  ANNK_HD void store(int32_t* p) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
+  ANNK_HD int32_t sum() const {
+    const __m128i pairs = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 0xb1)));
+  }
+};
+
+using DotQuery = int16_t;
+using DotRow = int16_t;
+inline constexpr int kDotGroup = 2;
+inline constexpr bool kDotOffset = false;
+ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) { return {_mm_add_epi32(acc.v, _mm_madd_epi16(query.v, row.v))}; }
+ANNK_HD I32 load_dot(const int8_t* p) {
+  return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+}
+ANNK_HD I32 load_dot(const uint8_t* p) {
+  return {_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+}
+
+inline constexpr int kWords = 2;
+struct Word {
+  __m128i v;
+  static ANNK_HD Word load(const void* p) { return {_mm_loadu_si128(static_cast<const __m128i*>(p))}; }
+  static ANNK_HD Word broadcast(const void* p) {
+    int64_t word;
+    __builtin_memcpy(&word, p, 8);
+    return {_mm_set1_epi64x(word)};
+  }
+};
+ANNK_HD Word operator^(Word a, Word b) { return {_mm_xor_si128(a.v, b.v)}; }
+ANNK_HD Word operator&(Word a, Word b) { return {_mm_and_si128(a.v, b.v)}; }
+
+// Nibbles are looked up and summed as bytes: at most 8 a step, so that 31 steps fit.
+struct CountWord {
+  __m128i sums = _mm_setzero_si128(), bytes = _mm_setzero_si128();
+  static constexpr int kFlushEvery = 31;
+  ANNK_HD void add(Word w) {
+    const __m128i table = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4), low = _mm_set1_epi8(15);
+    bytes = _mm_add_epi8(bytes, _mm_shuffle_epi8(table, _mm_and_si128(w.v, low)));
+    bytes = _mm_add_epi8(bytes, _mm_shuffle_epi8(table, _mm_and_si128(_mm_srli_epi16(w.v, 4), low)));
+  }
+  ANNK_HD void flush() {
+    sums = _mm_add_epi64(sums, _mm_sad_epu8(bytes, _mm_setzero_si128()));
+    bytes = _mm_setzero_si128();
+  }
+  ANNK_HD void store(int32_t* p) const {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_shuffle_epi32(sums, 0x08));
+  }
+  ANNK_HD int32_t sum() const { return static_cast<int32_t>(_mm_extract_epi64(sums, 0) + _mm_extract_epi64(sums, 1)); }
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an exhaustive scan asks of a store under a metric: keys by tiles.
+#pragma once
+#include "core/view.h"
+
+namespace annk::ANNK_ISA {
+
+// Some base rows, in ascending order: `count` adjacent ones from `first`, or those listed in `ids`.
+struct RowList {
+  const int64_t* ids = nullptr;
+  int64_t first = 0;
+  int count = 0;
+  ANNK_HD int64_t operator[](int i) const { return ids != nullptr ? ids[i] : first + i; }
+  ANNK_HD RowList part(int from, int n) const {
+    return {ids != nullptr ? ids + from : nullptr, first + from, n};
+  }
+};
+
+// Batches: queries lie in SIMD lanes (a panel), and each row of a tile is broadcast against them. A tile is packed once
+// and meets every panel of a block of queries that fits the L2 cache. Few queries: rows lie in lanes, so that a single
+// query costs one pass over the rows. Both give the same bits. The calls are virtual because one is thousands of
+// cycles long; the loops inside are templates.
+class Tiles {
+ public:
+  int tile_rows = 0, lanes = 0;            // a tile of keys is [tile_rows][lanes]
+  size_t panel_bytes = 0, tile_bytes = 0;  // multiples of 64
+  size_t few_bytes = 0;                    // a query, packed for few_keys
+  virtual ~Tiles() = default;
+
+  // Queries [first, first + count), count <= lanes, as a panel. The other lanes give keys without meaning.
+  virtual void pack_panel(int64_t first, int count, void* panel) const = 0;
+  // At most tile_rows rows. False: one of them holds NaN or infinity.
+  virtual bool pack_tile(const RowList& rows, void* tile) const = 0;
+  virtual void keys(const void* tile, const void* panel, float* keys) const = 0;
+
+  // Queries [first, first + count), few_bytes apart; count rounds up to a multiple of kFewStep.
+  virtual void pack_few(int64_t first, int count, void* packed) const = 0;
+  // keys[q * stride + i] for the packed queries and any number of rows. False: as pack_tile.
+  virtual bool few_keys(const void* packed, int count, const RowList& rows, float* keys, int64_t stride) const = 0;
+};
+
+inline constexpr int kFewStep = 4;
+// Below this many queries rows go into lanes: a panel costs as much for one query as for all of its lanes.
+inline constexpr int kFewQueries = 16;
+
+constexpr size_t round_up(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
+
+// The squares of 8-bit vectors sum to less than 2^31 up to this many dimensions.
+inline constexpr int64_t kMaxDotDims = 32768;
+
+}  // namespace annk::ANNK_ISA
