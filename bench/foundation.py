@@ -88,12 +88,16 @@ class Bench:
     def knn(self, base, queries, k=K, metric="inner_product"):
         return self.ak.knn(base, queries, k, metric=metric, threads=self.threads)
 
-    def report(self, row: str, what: str, value: float, unit: str, bar: float, hope: float | None = None, **more: float) -> None:
+    def report(
+        self, row: str, what: str, value: float, unit: str, bar: float, hope: float | None = None, **more: float
+    ) -> None:
         """A ratio must reach its bar; seconds and megabytes must stay below."""
         passed = bool(value <= bar if unit in ("s", "MB") else value >= bar)
         aim = f"bar {bar:g}" + ("" if hope is None else f", hope {hope:g}")
         details = "  ".join(f"{name} {number:,.4g}" for name, number in more.items())
-        print(f"{row:<10} {what:<46} {value:>8.3g} {unit:<3} {aim:<20} {'pass' if passed else 'FAIL'}  {details}", flush=True)
+        print(
+            f"{row:<10} {what:<46} {value:>8.3g} {unit:<3} {aim:<20} {'pass' if passed else 'FAIL'}  {details}", flush=True
+        )
         fields = {"row": row, "what": what, "value": value, "unit": unit, "bar": bar, "hope": hope, "pass": passed}
         self.rows.append(fields | more)
 
@@ -247,9 +251,7 @@ class Bench:
             flag = f"-march={march}" if platform.machine() == "x86_64" else f"-mcpu={march}"
             flags = ["-std=c++20", "-O3", "-ffp-contract=fast", "-pthread", flag]
             subprocess.run([compiler, *flags, str(source), "-o", str(program)], check=True)
-        runs = [
-            json.loads(subprocess.check_output([program, str(self.threads), str(self.base.nbytes)])) for _ in range(3)
-        ]
+        runs = [json.loads(subprocess.check_output([program, str(self.threads), str(self.base.nbytes)])) for _ in range(3)]
         return {name: max(run[name] for run in runs) for name in runs[0]}
 
     def machine(self) -> dict[str, object]:
@@ -285,7 +287,7 @@ ROWS = [name.removeprefix("row_") for name in vars(Bench) if name.startswith("ro
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("ANNKERN_DATA"))
-    parser.add_argument("--isa", default=os.environ.get("ANNKERN_ISA", "best"), help="best, or levels of ANNKERN_ISA, comma-separated")
+    parser.add_argument("--isa", default=os.environ.get("ANNKERN_ISA", "best"), help="best, or levels of ANNKERN_ISA")
     parser.add_argument("--only", default=",".join(ROWS), help=f"of {','.join(ROWS)}")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
