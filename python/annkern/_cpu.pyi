@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
+# caller has checked; strides of Matrix and Filter are in bytes, those of select_k in elements.
+from typing import TypedDict
+
+class _BackendInfo(TypedDict):
+    name: str
+    isa: str
+    built: list[str]
+    runnable: list[str]
+    threads: int
+    device: bool
+    available: bool
+
+class _MetricTraits(TypedDict):
+    bits: bool
+    integer: bool
+    similarity: bool
+
+metrics: dict[str, _MetricTraits]
+dtypes: list[str]
+
+class Exec:
+    def __init__(self, threads: int = 0, stream: int = 0, workspace: int = 0, workspace_bytes: int = 0) -> None: ...
+
+class Matrix:
+    def __init__(self, data: int, rows: int, dims: int, stride: int, dtype: str) -> None: ...
+
+class Filter:
+    def __init__(self, data: int = 0, query_stride: int = 0, packed: bool = False) -> None: ...
+
+def backend_info() -> _BackendInfo: ...
+def pairwise(queries: Matrix, base: Matrix, metric: str, distances: int, bad_row: int, exec: Exec) -> None: ...
+def pairwise_workspace(queries: Matrix, base: Matrix, metric: str, distances: int, bad_row: int, exec: Exec) -> int: ...
+def knn(
+    base: Matrix,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def knn_workspace(
+    base: Matrix,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def radius_count(
+    base: Matrix,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def radius_fill(
+    base: Matrix,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def radius_workspace(
+    base: Matrix,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def select_k(
+    values: int,
+    shape: tuple[int, int, int],
+    strides: tuple[int, int],
+    ids: int,
+    ids_strides: tuple[int, int],
+    k: int,
+    largest: bool,
+    out_values: int,
+    out_ids: int,
+    exec: Exec,
+) -> None: ...
+def select_k_workspace(
+    values: int,
+    shape: tuple[int, int, int],
+    strides: tuple[int, int],
+    ids: int,
+    ids_strides: tuple[int, int],
+    k: int,
+    largest: bool,
+    out_values: int,
+    out_ids: int,
+    exec: Exec,
+) -> int: ...
+def first_nonfinite(x: Matrix, row: int, exec: Exec) -> None: ...

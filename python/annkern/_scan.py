@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The half that pairwise, knn and radius share: base, queries, metric, filter, and the look for NaN and infinity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._arrays import View, view, with_adjacent_rows
+from ._call import ALIASES, KERNEL_DTYPES, Call, described, refuse_dtype
+
+NUMBERS = tuple(KERNEL_DTYPES)
+FLOATS = ("float32", "float16", "bfloat16")
+# Sums of more products of 8-bit numbers than this could pass 2^31; counts of more bits could not be held by float32.
+MOST_DIMS_8BIT = 32_768
+MOST_BITS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    bits: bool
+    integer: bool
+    similarity: bool
+
+    @property
+    def dtype(self) -> str:
+        return "int32" if self.integer else "float32"
+
+    @property
+    def missing(self) -> float | int:
+        if self.integer:
+            return int(np.iinfo(np.int32).max)
+        return -np.inf if self.similarity else np.inf
+
+
+def metric_named(call: Call, name: Any) -> Metric:
+    """The backend's metric of that name or alias."""
+    if not isinstance(name, str):
+        raise TypeError(f"metric: expected a name, got {type(name).__name__}")
+    traits = call.backend.metrics.get(ALIASES.get(name, name))
+    if traits is None:
+        raise ValueError(f"metric: expected {described([*call.backend.metrics, *ALIASES])}, got {name!r}")
+    return Metric(ALIASES.get(name, name), **traits)
+
+
+@dataclass(slots=True)
+class Scan:
+    """One checked pair of base (n, d) and queries (m, d)."""
+
+    call: Call
+    metric: Metric
+    base: View
+    queries: View
+    n: int
+    m: int
+    base_matrix: Any
+    query_matrix: Any
+    passing: View | None = None  # the filter, kept alive
+
+    @classmethod
+    def of(cls, base: object, queries: object, metric: Any, threads: Any, stream: Any, base_name: str = "base") -> Scan:
+        lead = view("queries", queries)
+        call = Call.at(lead, threads, stream)
+        kind = metric_named(call, metric)
+        x = _vectors(base_name, view(base_name, base, call.stream), kind)
+        q = _vectors("queries", lead, kind)
+        call.beside(base_name, x, "queries")
+        if q.shape[1] != x.shape[1]:
+            raise ValueError(f"queries: expected {x.shape[1]} columns, as {base_name} has, got shape {q.shape}")
+        if q.dtype not in (x.dtype, "float32"):
+            refuse_dtype("queries", q, (x.dtype,) if x.dtype == "float32" else (x.dtype, "float32"))
+        _refuse_width(base_name, x, q, kind)
+        with call.scope():
+            x, q = with_adjacent_rows(x), with_adjacent_rows(q)
+        return cls(call, kind, x, q, x.shape[0], q.shape[0], _matrix(call, x, kind), _matrix(call, q, kind))
+
+    def filter(self, given: Any) -> Any:
+        """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
+        backend = self.call.backend
+        if given is None:
+            return backend.Filter()
+        x = view("filter", given, self.call.stream)
+        refuse_dtype("filter", x, ("bool", "uint32"))
+        packed = x.dtype == "uint32"
+        width = (self.n + 31) // 32 if packed else self.n
+        if x.shape not in ((width,), (self.m, width)):
+            unit = "words of 32 bits" if packed else "booleans"
+            raise ValueError(f"filter: expected shape ({width},) or ({self.m}, {width}) in {unit}, got {x.shape}")
+        self.call.beside("filter", x, "queries")
+        with self.call.scope():
+            x = with_adjacent_rows(x)
+        self.passing = x
+        return backend.Filter(x.address, x.strides[0] if len(x.shape) == 2 else 0, packed)
+
+    def inputs(self) -> list[tuple[str, View]]:
+        return [("base", self.base), ("queries", self.queries), *([("filter", self.passing)] if self.passing else [])]
+
+    def look(self, check_finite: bool) -> np.ndarray[Any, Any] | None:
+        """Refuses queries, and on devices a base, with NaN or infinity. On the host the scan itself looks at the base rows
+        that it reads, and writes what it finds into the array returned: see `refuse_bad_row`."""
+        if not check_finite:
+            return None
+        if self.call.device.on_host:
+            bad_row = np.full(1, -1, np.int64)
+            if self.queries.dtype in FLOATS:
+                self.call.backend.first_nonfinite(self.query_matrix, bad_row.ctypes.data, self.call.executor())
+                refuse_bad_row("queries", int(bad_row[0]))
+            return bad_row
+        self._look_on_device()
+        return None
+
+    def _look_on_device(self) -> None:
+        """Looks at both arrays, then reads both answers back at once: the one place where a call waits for its stream."""
+        rows = self.call.space.empty((2,), "int64", self.call.device)
+        address = view("rows", rows).address
+        for offset, matrix in ((0, self.query_matrix), (8, self.base_matrix)):
+            self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
+        for name, row in zip(("queries", "base"), self.call.space.integers(rows), strict=True):
+            refuse_bad_row(name, row)
+
+
+def refuse_bad_row(name: str, row: int) -> None:
+    if row >= 0:
+        raise ValueError(
+            f"{name}: expected finite numbers, got NaN or infinity in row {row} (check_finite=False skips this look)"
+        )
+
+
+def address_of(bad_row: np.ndarray[Any, Any] | None) -> int:
+    return 0 if bad_row is None else bad_row.ctypes.data
+
+
+def _vectors(name: str, x: View, metric: Metric) -> View:
+    if len(x.shape) != 2:
+        hint = f"; for a single vector write {name}[None]" if len(x.shape) == 1 else ""
+        raise ValueError(f"{name}: expected 2 dimensions (rows, columns), got shape {x.shape}{hint}")
+    if metric.bits and x.dtype != "uint8":
+        raise TypeError(
+            f"{name}: metric {metric.name!r} takes packed bits, uint8 as of np.packbits(..., axis=1, bitorder='little'); "
+            f"got {x.dtype}"
+        )
+    refuse_dtype(name, x, NUMBERS)
+    return x
+
+
+def _refuse_width(name: str, base: View, queries: View, metric: Metric) -> None:
+    d = base.shape[1]
+    if metric.bits:
+        if 8 * d > MOST_BITS:
+            raise ValueError(f"{name}: expected at most {MOST_BITS} bits, got {8 * d} (shape {base.shape})")
+    elif base.dtype in ("int8", "uint8") and queries.dtype == base.dtype and d > MOST_DIMS_8BIT:
+        raise ValueError(
+            f"{name}: expected at most {MOST_DIMS_8BIT} columns where base and queries are {base.dtype}, got {d}; "
+            f"cast the queries: {queries.space.cast('queries', 'float32')}"
+        )
+
+
+def _matrix(call: Call, x: View, metric: Metric) -> Any:
+    rows, columns = x.shape
+    stride = x.strides[0] if rows > 1 else columns * x.itemsize
+    if metric.bits:
+        return call.backend.Matrix(x.address, rows, 8 * columns, stride, "bits")
+    return call.backend.Matrix(x.address, rows, columns, stride, KERNEL_DTYPES[x.dtype])

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NumPy definitions of every operation: what the kernels are tested against, and the specification to read.
+
+Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then one sort. Start at `knn`.
+"""
+
+from .knn import knn
+from .merge_topk import merge_topk
+from .metrics import ALIASES, METRICS, Metric
+from .pairwise import bound, exact, pairwise
+from .radius import radius
+from .select_k import select_k
+
+__all__ = [
+    "ALIASES",
+    "METRICS",
+    "Metric",
+    "bound",
+    "exact",
+    "knn",
+    "merge_topk",
+    "pairwise",
+    "radius",
+    "select_k",
+]
