@@ -2,6 +2,7 @@
 // A small pool of threads. No OpenMP: two OpenMP runtimes in one process crash or hang, and so does a fork after one.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
 namespace annk {
 
@@ -12,6 +13,7 @@ int default_threads();
 class TaskRef {
  public:
   template <class F>
+    requires(!std::is_same_v<F, TaskRef>)
   TaskRef(F& f) : object_(&f), call_([](void* object, int worker, int64_t task) { (*static_cast<F*>(object))(worker, task); }) {}
   void operator()(int worker, int64_t task) const { call_(object_, worker, task); }
 
