@@ -19,8 +19,10 @@ if(ANNKERN_SANITIZE)
   target_compile_options(annk_flags INTERFACE ${sanitize} -O1 -g1 -fno-omit-frame-pointer)
   target_link_options(annk_flags INTERFACE ${sanitize})
 elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # The wheel then runs on systems with an older libstdc++ than the build machine's.
-  target_link_options(annk_flags INTERFACE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL)
+  # The wheel then runs on systems with an older libstdc++ than the build machine's. The version script keeps that copy to
+  # itself: std has default visibility, whatever the flags say.
+  target_link_options(annk_flags INTERFACE -static-libstdc++ -static-libgcc
+                      -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
 endif()
 
 # annk_add_module(_cpu objects...): csrc/bind/module.cpp over the given object libraries.

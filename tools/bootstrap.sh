@@ -9,10 +9,13 @@ compiler=${CXX:-c++}
 has_python() { "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 has_venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 has_headers() {
-  "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/dev/null
+  "$python" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null
 }
-has_compiler() { echo '#include <concepts>
-template <std::integral T> T f(T x) { return x; } int main() { return f(0); }' | "$compiler" -std=c++20 -x c++ - -o /dev/null 2>/dev/null; }
+has_compiler() {
+  echo '#include <concepts>
+  template <std::integral T> T f(T x) { return x; }
+  int main() { return f(0); }' | "$compiler" -std=c++20 -x c++ - -o /dev/null 2>/dev/null
+}
 
 missing() {
   has_compiler || printf ' g++'
