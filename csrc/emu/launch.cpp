@@ -117,6 +117,7 @@ void launch(const Call& call, dim3 grid, dim3 block, size_t dynamic_bytes) {
   size_t count =
       config.threads > 0 ? static_cast<size_t>(config.threads) : std::max(1u, std::thread::hardware_concurrency());
   count = race::enabled() ? 1 : std::min<size_t>(count, order.size());
+  const CrashGuard guard;
   begin_reports();
   race::begin_launch();
   auto workers = take_workers(count);
@@ -125,6 +126,7 @@ void launch(const Call& call, dim3 grid, dim3 block, size_t dynamic_bytes) {
     w.config = config;
     w.call = &call;
     w.host = host_context();
+    const SignalStack signal_stack;
     for (uint64_t i; !failed() && (i = next++) < order.size();) run_block(w, order[i], grid, block, dynamic_bytes);
   };
   std::vector<std::thread> threads;

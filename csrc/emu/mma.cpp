@@ -70,7 +70,9 @@ void combine_ldmatrix(Lane* lanes, Op op) {
       if (!in_shared(*worker, address, 16)) {
         fail("SMEM: ldmatrix row of lane %d is not in shared memory, at %s", lane, where.c_str());
       }
-      race::read_for_lane(*worker, address, 16, lane);
+      Worker& w = *worker;
+      Fiber& reader = w.fibers[w.running->thread.warp * 32 + static_cast<unsigned>(lane)];
+      race::access(w, reader, address, 16, Access::read, reader.where.pc);
       std::memcpy(matrix[row], address, 16);
     }
     for (int l = 0; l < 32; ++l) {

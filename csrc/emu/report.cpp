@@ -64,7 +64,7 @@ std::string positions(const Worker& w) {
     if (a.state != b.state) return false;
     return a.state == State::done || (a.where.pc == b.where.pc && a.where.line == b.where.line);
   };
-  static constexpr const char* kDoing[] = {"ready", "in barrier", "in", "exited"};
+  static constexpr const char* kDoing[] = {"ready, last", "in barrier", "in", "exited"};
   std::string text;
   int groups = 0;
   for (unsigned i = 0, end; i < w.threads; i = end) {

@@ -67,19 +67,21 @@ void wake(Fiber& fiber) {
 void yield(Worker& w) {
   Fiber* next = pick(w);
   if (!next) return;
-  // In front: a depth-first pick takes from the back, and two spinning threads must not hand on to each other for ever.
-  w.ready.insert(w.ready.begin(), w.running);
+  // Last in the order of this policy, so that two spinning threads do not hand on to each other for ever.
+  const bool front = w.policy == Policy::depth_first;
+  w.ready.insert(front ? w.ready.begin() : w.ready.end(), w.running);
   run(w, *next);
 }
 
 void spend(Fiber& fiber, Location where) {
   fiber.where = where;
+  fiber.race.accesses = 0;
   if (--fiber.budget < 0) {
     fail("LIVELOCK suspected: the step budget is used up at %s;%s", place(where).c_str(), positions(*worker).c_str());
   }
 }
 
-void atomic_access(const volatile void* address, size_t bytes, Access, Order, const void* pc) {
+void atomic_access(const volatile void* address, size_t bytes, Access access, Order order, const void* pc) {
   if (!worker) return;
   Worker& w = *worker;
   Fiber& self = *w.running;
@@ -91,9 +93,14 @@ void atomic_access(const volatile void* address, size_t bytes, Access, Order, co
   const bool preempted = w.config.preempt > 0 && w.random.below(static_cast<uint64_t>(w.config.preempt)) == 0;
   if (spins && w.ready.empty()) std::this_thread::yield();  // the thread waited for may be in another worker's block
   if (spins || (preempted && w.config.seed != 0)) yield(w);
+  race::access(w, self, address, bytes, access, pc);
+  race::synchronise(self, address, access, order);
 }
 
-void fence(Scope) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+void fence(Scope scope) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  if (worker) race::fence(*worker, *worker->running, scope);
+}
 
 static void check_exit(Worker& w, const Fiber& self) {
   if (!self.copies.empty())
@@ -128,18 +135,30 @@ static void fiber_main() {
   __builtin_unreachable();
 }
 
+static size_t page_bytes() {
+  static const auto bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
 static void prepare_stacks(Worker& w) {
   if (w.stack_count >= w.threads) return;
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), each = kStackBytes + page;
+  const size_t each = kStackBytes + page_bytes();
   if (w.stacks) munmap(w.stacks, w.stack_count * each);
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   w.stacks = static_cast<char*>(mmap(nullptr, w.threads * each, PROT_READ | PROT_WRITE, flags, -1, 0));
   w.stack_count = w.threads;
-  for (unsigned i = 0; i < w.threads; ++i) mprotect(w.stacks + i * each, page, PROT_NONE);
+  for (unsigned i = 0; i < w.threads; ++i) mprotect(w.stacks + i * each, page_bytes(), PROT_NONE);
+}
+
+int stack_owner(const Worker& w, const void* address) {
+  const auto* p = static_cast<const char*>(address);
+  const size_t each = kStackBytes + page_bytes();
+  if (p < w.stacks || p >= w.stacks + w.stack_count * each) return -1;
+  return static_cast<int>(static_cast<size_t>(p - w.stacks) / each);
 }
 
 static void prepare_fibers(Worker& w, uint3 block, dim3 grid, dim3 size) {
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), each = kStackBytes + page;
+  const size_t each = kStackBytes + page_bytes();
   for (unsigned i = 0; i < w.threads; ++i) {
     Fiber& f = w.fibers[i];
     const uint3 index{i % size.x, i / size.x % size.y, i / (size.x * size.y)};
@@ -152,7 +171,7 @@ static void prepare_fibers(Worker& w, uint3 block, dim3 grid, dim3 size) {
                 i / 32,
                 w.warps[i / 32].lanes,
                 reinterpret_cast<unsigned char*>(w.arena) + kDynamicOffset};
-    f.context = make_context(w.stacks + i * each + page, kStackBytes, fiber_main);
+    f.context = make_context(w.stacks + i * each + page_bytes(), kStackBytes, fiber_main);
     f.state = State::ready;
     f.where = {};
     f.budget = w.config.budget;
@@ -201,6 +220,7 @@ void run_block(Worker& w, uint64_t linear, dim3 grid, dim3 size, size_t dynamic_
   const auto x = static_cast<unsigned>(linear % grid.x), y = static_cast<unsigned>(linear / grid.x % grid.y);
   prepare_fibers(w, {x, y, static_cast<unsigned>(linear / grid.x / grid.y)}, grid, size);
   prepare_order(w);
+  race::begin_block(w);
 
   worker = &w;
   w.running = pick(w);

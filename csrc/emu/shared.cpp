@@ -71,12 +71,14 @@ bool in_shared(const Worker& w, const void* address, size_t bytes) {
   return std::ranges::any_of(w.arrays, [&](const SharedArray& a) { return p >= a.data && p + bytes <= a.data + a.bytes; });
 }
 
+// The array that the address is in, or the one that it lies behind.
 std::string name_of_shared(const Worker& w, const void* address) {
   const auto* p = static_cast<const char*>(address);
+  SharedArray nearest{nullptr, w.arena + kDynamicOffset, w.dynamic_bytes, "dynamic shared memory"};
   for (const SharedArray& array : w.arrays)
-    if (p >= array.data && p < array.data + array.bytes) return array.name + ("+" + std::to_string(p - array.data));
-  const char* dynamic = w.arena + kDynamicOffset;
-  return p >= dynamic && p < dynamic + w.dynamic_bytes ? "dynamic shared+" + std::to_string(p - dynamic) : "no shared array";
+    if (array.data <= p) nearest = array;
+  const std::ptrdiff_t offset = p - nearest.data;
+  return nearest.name + ("+" + std::to_string(offset)) + " of " + std::to_string(nearest.bytes) + " bytes";
 }
 
 void copy_async(void* shared, const void* global, int bytes, int source_bytes, const void* pc) {
@@ -91,8 +93,8 @@ void copy_async(void* shared, const void* global, int bytes, int source_bytes, c
   }
   if (source_bytes < 0 || source_bytes > bytes) fail("CP_ASYNC: %d source bytes of %d", source_bytes, bytes);
   // The bytes may land any time from now on: a conflict is one now, not only at the wait.
-  race::access(w, global, static_cast<size_t>(source_bytes), Access::read, pc);
-  race::access(w, shared, static_cast<size_t>(bytes), Access::async_write, pc);
+  race::access(w, self, global, static_cast<size_t>(source_bytes), Access::read, pc);
+  race::access(w, self, shared, static_cast<size_t>(bytes), Access::async_write, pc);
   self.copies.push_back({shared, global, bytes, source_bytes, self.copy_group, pc});
 }
 
@@ -105,7 +107,7 @@ void wait_copies(int groups_in_flight) {
     if (copy.group >= self.copy_group - groups_in_flight) return false;
     std::memcpy(copy.shared, copy.global, static_cast<size_t>(copy.source_bytes));
     std::memset(static_cast<char*>(copy.shared) + copy.source_bytes, 0, static_cast<size_t>(copy.bytes - copy.source_bytes));
-    race::access(w, copy.shared, static_cast<size_t>(copy.bytes), Access::write, copy.pc);
+    race::access(w, self, copy.shared, static_cast<size_t>(copy.bytes), Access::write, copy.pc);
     return true;
   };
   std::erase_if(self.copies, landed);

@@ -26,7 +26,8 @@ static void for_lanes(unsigned mask, F&& f) {
 static void combine_shuffle(Lane* lanes, unsigned mask, Op op) {
   for_lanes(mask, [&](int i) {
     const int width = lanes[i].width, argument = lanes[i].argument;
-    if (width < 1 || width > 32 || !std::has_single_bit(static_cast<unsigned>(width))) fail("SHFL: width %d", width);
+    if (width < 1 || width > 32 || !std::has_single_bit(static_cast<unsigned>(width)))
+      fail("SHFL: width %d of %s at %s", width, name_of(op), place(worker->running->where).c_str());
     const int first = i & ~(width - 1);
     int from = first | (argument & (width - 1));
     if (op == Op::shfl_up) from = i - argument < first ? i : i - argument;

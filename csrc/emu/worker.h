@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of one host thread that runs blocks, one block at a time. Internal to the emulator.
 #pragma once
+#include <csignal>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -114,6 +116,8 @@ void wake(Fiber&);
 void yield(Worker&);           // lets another ready thread run, if there is one
 void spend(Fiber&, Location);  // one step of its budget
 
+int stack_owner(const Worker&, const void* address);  // the thread whose stack this is on, or -1
+
 // shared.cpp
 void prepare_shared(Worker&, size_t dynamic_bytes);
 bool in_arena(const Worker&, const void* address);
@@ -129,6 +133,19 @@ const char* name_of(Op);
 void combine_mma(Lane*, Op);
 void combine_ldmatrix(Lane*, Op);
 void arrive(Worker&, unsigned warp, Op);  // barrier.cpp
+
+// crash.cpp
+struct CrashGuard {  // faults of kernels become reports while it lives
+  CrashGuard();
+  ~CrashGuard();
+};
+struct SignalStack {  // a stack for their handler, on this host thread
+  SignalStack();
+  ~SignalStack();
+  static constexpr size_t kBytes = 64 << 10;
+  std::unique_ptr<char[]> memory;
+  stack_t before = {};
+};
 
 // report.cpp
 std::string place(const Location&);

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every traced load and store: bounds, alignment, first use, and conflicts with the accesses remembered for each byte.
+#include "race.h"
+
+#include <cstring>
+#include <unordered_map>
+
+#include "worker.h"
+
+#if defined(__SANITIZE_THREAD__)
+#error "kernels are compiled with -fsanitize=thread for the race detector, the emulator itself is not"
+#endif
+
+namespace emu::race {
+
+// One access, as remembered. epoch 0: none.
+struct Mark {
+  uint32_t epoch, clock;
+  uint32_t block;
+  uint16_t thread;
+  bool atomic;
+  int32_t pc;  // from `anchor`
+};
+// Of a byte. Two readers, or a write-after-read inside a warp passes unseen behind a reader that is ordered; a second
+// atomic writer likewise.
+struct Cell {
+  uint32_t run;  // the launch (global memory) or block (shared memory) that the marks belong to
+  Mark writes[2], reads[2];
+};
+
+static constexpr size_t kPageBytes = 1024, kPagesKept = 4096;
+static constexpr long kAccessesInARow = 100'000'000;  // a thread that runs on for so long waits for memory in a plain loop
+
+static bool hooks_in_use = false;
+static uint32_t launch_run = 0, block_run = 0, runs = 0;
+static std::unordered_map<uintptr_t, std::unique_ptr<Cell[]>> pages;
+static std::vector<Cell> shared_cells;
+
+bool enabled() { return hooks_in_use; }
+
+static const char anchor = 0;
+static int32_t compact(const void* pc) { return static_cast<int32_t>(static_cast<const char*>(pc) - &anchor); }
+static std::string line_of(int32_t pc) { return place({nullptr, 0, &anchor + pc}); }
+
+void forget_launch() {
+  launch_run = ++runs;
+  if (pages.size() > kPagesKept) pages.clear();
+}
+void forget_block() {
+  block_run = ++runs;
+  if (shared_cells.empty()) shared_cells.resize(kArenaBytes);
+}
+
+static std::string what_is(const Worker& w, const void* address) {
+  if (in_arena(w, address)) return name_of_shared(w, address);
+  char text[40];
+  std::snprintf(text, sizeof text, "global memory at %p", address);
+  return text;
+}
+
+[[noreturn]] static void conflict(const Worker& w, const char* kind, const void* address, const Mark& other,
+                                  const void* pc) {
+  std::string who = "thread " + std::to_string(other.thread);
+  if (other.block != w.block) who += " of block " + std::to_string(other.block);
+  fail("RACE: %s on %s: this access at %s, other %s at %s", kind, what_is(w, address).c_str(),
+       place({nullptr, 0, pc}).c_str(), who.c_str(), line_of(other.pc).c_str());
+}
+
+static void visit(Worker& w, const Fiber& self, Cell& cell, const Mark& now, Access access, const void* address,
+                  const void* pc) {
+  const auto unordered = [&](const Mark& m) {
+    return m.epoch != 0 && !(m.atomic && now.atomic) && !ordered(w, self, m.block, m.thread, m.epoch, m.clock);
+  };
+  const bool reads = access == Access::read || access == Access::atomic_read;
+  for (const Mark& m : cell.writes)
+    if (unordered(m)) conflict(w, reads ? "read-after-write" : "write-after-write", address, m, pc);
+  if (reads) {
+    // Two slots for readers not ordered among themselves, of different warps where there are such.
+    const auto free = [&](const Mark& m) { return m.epoch == 0 || ordered(w, self, m.block, m.thread, m.epoch, m.clock); };
+    const auto near = [](const Mark& a, const Mark& b) { return a.block == b.block && a.thread / 32 == b.thread / 32; };
+    if (free(cell.reads[0]))
+      cell.reads[0] = now;
+    else if (free(cell.reads[1]) || near(cell.reads[0], cell.reads[1]))
+      cell.reads[1] = now;
+    return;
+  }
+  for (const Mark& m : cell.reads)
+    if (unordered(m)) conflict(w, "write-after-read", address, m, pc);
+  if (access == Access::async_write) return;  // lands later, as a write of its own
+  const bool keep_last = now.atomic && cell.writes[0].atomic && cell.writes[0].block != now.block;
+  cell.writes[1] = keep_last ? cell.writes[0] : now.atomic ? cell.writes[1] : Mark{};
+  cell.writes[0] = now;
+  cell.reads[0] = cell.reads[1] = Mark{};
+}
+
+static void visit_all(Worker& w, const Fiber& self, Cell* cells, uint32_t run, const char* address, size_t bytes,
+                      Access access, const void* pc) {
+  const WarpState& warp = w.warps[self.thread.warp].race;
+  const bool atomic = access == Access::atomic_read || access == Access::atomic_write || access == Access::atomic_update;
+  const Mark now{warp.epoch,
+                 warp.lanes[self.thread.lane][self.thread.lane],
+                 static_cast<uint32_t>(w.block),
+                 static_cast<uint16_t>(self.thread.linear),
+                 atomic,
+                 compact(pc)};
+  const bool shared = run == block_run && in_arena(w, address);
+  Cell before{}, after{};
+  for (size_t i = 0; i < bytes; ++i) {
+    Cell& cell = cells[i];
+    if (cell.run != run) {
+      std::memset(&cell, 0, sizeof cell);
+      cell.run = run;
+    }
+    // The bytes of a word mostly have the same past, and then the same future.
+    if (i != 0 && std::memcmp(&cell, &before, sizeof cell) == 0) {
+      cell = after;
+      continue;
+    }
+    if (shared && cell.writes[0].epoch == 0 && access != Access::write && access != Access::atomic_write &&
+        access != Access::async_write) {
+      fail("RACE: UNINITIALISED read of %s at %s", what_is(w, address + i).c_str(), place({nullptr, 0, pc}).c_str());
+    }
+    std::memcpy(&before, &cell, sizeof cell);
+    visit(w, self, cell, now, access, address + i, pc);
+    std::memcpy(&after, &cell, sizeof cell);
+  }
+}
+
+static void access_global(Worker& w, const Fiber& self, const char* address, size_t bytes, Access access, const void* pc) {
+  while (bytes != 0) {
+    const auto number = reinterpret_cast<uintptr_t>(address) / kPageBytes;
+    const size_t offset = reinterpret_cast<uintptr_t>(address) % kPageBytes, here = std::min(bytes, kPageBytes - offset);
+    static thread_local uintptr_t last_number = 0;
+    static thread_local Cell* last_page = nullptr;
+    static thread_local uint32_t last_run = 0;
+    if (number != last_number || last_run != launch_run) {
+      auto& page = pages[number];
+      if (!page) page = std::make_unique<Cell[]>(kPageBytes);
+      last_number = number;
+      last_page = page.get();
+      last_run = launch_run;
+    }
+    visit_all(w, self, last_page + offset, launch_run, address, here, access, pc);
+    address += here;
+    bytes -= here;
+  }
+}
+
+void access(Worker& w, Fiber& self, const volatile void* where, size_t bytes, Access access, const void* pc) {
+  if (!hooks_in_use) return;
+  const auto* address = static_cast<const char*>(const_cast<const void*>(where));
+  if (++self.race.accesses > kAccessesInARow)
+    fail("LIVELOCK suspected at %s;%s", place({nullptr, 0, pc}).c_str(), positions(w).c_str());
+  if (in_arena(w, address)) {
+    if (!in_shared(w, address, bytes)) {
+      fail("RACE: OUT-OF-BOUNDS access of %zu bytes at %s: %s", bytes, what_is(w, address).c_str(),
+           place({nullptr, 0, pc}).c_str());
+    }
+    visit_all(w, self, &shared_cells[static_cast<size_t>(address - w.arena)], block_run, address, bytes, access, pc);
+    return;
+  }
+  if (const int owner = stack_owner(w, address); owner >= 0) {
+    if (owner != static_cast<int>(self.thread.linear)) {
+      fail("LOCAL: access to a local variable of thread %d, at %s", owner, place({nullptr, 0, pc}).c_str());
+    }
+    return;
+  }
+  if (reinterpret_cast<uintptr_t>(address) < 65536)
+    fail("NULL: access at %p, at %s", static_cast<const void*>(address), place({nullptr, 0, pc}).c_str());
+  access_global(w, self, address, bytes, access, pc);
+}
+
+}  // namespace emu::race
+
+// The hooks that g++ -fsanitize=thread calls. Plain ones promise natural alignment.
+using emu::Access;
+
+static void traced(const void* address, size_t bytes, Access access, bool aligned, const void* pc) {
+  emu::Worker* w = emu::worker;
+  if (!w) return;
+  if (aligned && reinterpret_cast<uintptr_t>(address) % bytes != 0) {
+    emu::fail("ALIGN: %zu-byte access at %p, at %s", bytes, address, emu::place({nullptr, 0, pc}).c_str());
+  }
+  emu::race::access(*w, *w->running, address, bytes, access, pc);
+}
+
+#define EMU_HOOK(name, bytes, access, aligned) \
+  extern "C" void name(void* p) { traced(p, bytes, Access::access, aligned, __builtin_return_address(0)); }
+#define EMU_HOOKS(bytes)                                     \
+  EMU_HOOK(__tsan_read##bytes, bytes, read, true)            \
+  EMU_HOOK(__tsan_write##bytes, bytes, write, true)          \
+  EMU_HOOK(__tsan_unaligned_read##bytes, bytes, read, false) \
+  EMU_HOOK(__tsan_unaligned_write##bytes, bytes, write, false)
+EMU_HOOKS(1)
+EMU_HOOKS(2)
+EMU_HOOKS(4)
+EMU_HOOKS(8)
+EMU_HOOKS(16)
+
+extern "C" {
+void __tsan_init() { emu::race::hooks_in_use = true; }
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void __tsan_vptr_read(void**) {}
+void __tsan_vptr_update(void**, void*) {}
+void __tsan_read_range(void* p, size_t bytes) { traced(p, bytes, Access::read, false, __builtin_return_address(0)); }
+void __tsan_write_range(void* p, size_t bytes) { traced(p, bytes, Access::write, false, __builtin_return_address(0)); }
+// Host code in a kernel's source: the guard of a static local variable.
+unsigned char __tsan_atomic8_load(const volatile unsigned char* p, int) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+}
