@@ -50,7 +50,7 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   plan.rows = rows;
   plan.queries = queries;
   plan.few = queries < kFewQueries;
-  const int64_t panels = std::max<int64_t>(panel_budget() / static_cast<int64_t>(tiles.panel_bytes), 1);
+  const int64_t panels = std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
   const int64_t wanted = std::min({panels, kMaxPanels, std::max<int64_t>(most_block / tiles.lanes, 1)}) * tiles.lanes;
   plan.block = plan.few ? queries : wanted;
   plan.blocks = (queries + plan.block - 1) / plan.block;
