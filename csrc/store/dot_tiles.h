@@ -3,21 +3,27 @@
 // not show, so that a row's dimensions go into lanes where queries are few.
 #pragma once
 #include "metric/all.h"
+#include "store/simd/pack.h"
 #include "store/simd/vec.h"
 #include "store/tiles.h"
 
 namespace annk::ANNK_ISA {
 
-// Stored bytes as dot_step wants them: y = x, or with 128 added or taken off (kDotOffset).
-template <class T>
-ANNK_HD DotRow dot_row(T x) {
-  if constexpr (kDotOffset && std::is_same_v<T, uint8_t>) return static_cast<DotRow>(x ^ 0x80);
-  return static_cast<DotRow>(x);
-}
+// Query elements as dot_step wants them: y = x, or with 128 added (kDotOffset).
 template <class T>
 ANNK_HD DotQuery dot_query(T x) {
   if constexpr (kDotOffset && std::is_same_v<T, int8_t>) return static_cast<DotQuery>(x ^ 0x80);
   return static_cast<DotQuery>(x);
+}
+
+// kLanes * kDotGroup elements of a row as dot_step wants them, of which the first `count` exist. The others read as
+// anything: the query's numbers there are zero.
+template <class T>
+ANNK_HD I32 load_dot_part(const T* x, int64_t count) {
+  if (count >= kLanes * kDotGroup) [[likely]] return load_dot(x);
+  T copy[kLanes * kDotGroup] = {};
+  __builtin_memcpy(copy, x, static_cast<size_t>(count));
+  return load_dot(copy);
 }
 
 // The sums of a vector's elements and of their squares.
@@ -26,7 +32,7 @@ struct Sums {
 };
 
 template <class T>
-Sums sums_of(const T* x, int64_t dims) {
+ANNK_HD Sums sums_of(const T* x, int64_t dims) {
   Sums sums;
   for (int64_t j = 0; j < dims; ++j) {
     sums.plain += x[j];
@@ -46,7 +52,7 @@ ANNK_HD int32_t row_surplus(Sums row) {
 }
 
 // tile: [groups][kTileRows][kDotGroup]; panel: [groups][2 * kLanes][kDotGroup].
-inline void dot_tile(const DotRow* tile, const DotQuery* panel, int64_t groups, int32_t* out) {
+ANNK_HD void dot_tile(const DotRow* tile, const DotQuery* panel, int64_t groups, int32_t* out) {
   I32 acc[kTileRows][2];
 #pragma GCC unroll 14
   for (int r = 0; r < kTileRows; ++r) acc[r][0] = acc[r][1] = I32::zero();
@@ -85,7 +91,7 @@ class DotTiles final : public Tiles {
     lanes = 2 * kLanes;
     groups_ = (base.dims + kDotGroup - 1) / kDotGroup;
     panel_terms_ = round_up(static_cast<size_t>(groups_) * 2 * kChunk * sizeof(DotQuery), 64);
-    tile_terms_ = round_up(static_cast<size_t>(groups_) * kTileRows * kDotGroup * sizeof(DotRow), 64);
+    tile_terms_ = round_up(static_cast<size_t>(groups_) * kTileRows * 4 + kPackSlack, 64);
     few_terms_ = round_up(round_up(static_cast<size_t>(base.dims), kChunk) * sizeof(DotQuery), 64);
     panel_bytes = round_up(panel_terms_ + sizeof(QueryTerms), 64);
     tile_bytes = round_up(tile_terms_ + sizeof(RowTerms), 64);
@@ -105,19 +111,13 @@ class DotTiles final : public Tiles {
   }
 
   bool pack_tile(const RowList& rows, void* tile) const override {
-    DotRow* out = static_cast<DotRow*>(tile);
     RowTerms& terms = at<RowTerms>(tile, tile_terms_);
-    const int64_t whole = base_.dims / kDotGroup;
-    for (int r = 0; r < rows.count; ++r) {
-      const T* x = elements(base_, rows[r]);
-      for (int64_t g = 0; g < whole; ++g)
-        for (int i = 0; i < kDotGroup; ++i) out[(g * kTileRows + r) * kDotGroup + i] = dot_row(x[g * kDotGroup + i]);
-      if (whole < groups_)  // the query's numbers there are zero: these do not count
-        for (int i = 0; i < kDotGroup; ++i)
-          out[(whole * kTileRows + r) * kDotGroup + i] =
-              whole * kDotGroup + i < base_.dims ? dot_row(x[whole * kDotGroup + i]) : DotRow{0};
-      set_row_terms(terms, r, sums_of(x, base_.dims));
-    }
+    const T* row[kTileRows];
+    for (int r = 0; r < kTileRows; ++r) row[r] = elements(base_, rows[r < rows.count ? r : rows.count - 1]);
+    pack_transposed(groups_, static_cast<float*>(tile), [&](int r, int64_t g) {
+      return as_f32(load_dot_part(row[r] + g * kDotGroup, base_.dims - g * kDotGroup));
+    });
+    for (int r = 0; r < kTileRows; ++r) set_row_terms(terms, r, kNeedsSums ? sums_of(row[r], base_.dims) : Sums{});
     return true;
   }
 
@@ -127,9 +127,11 @@ class DotTiles final : public Tiles {
     alignas(64) int32_t dots[kTileRows * 2 * kLanes];
     dot_tile(static_cast<const DotRow*>(tile), static_cast<const DotQuery*>(panel), groups_, dots);
     for (int r = 0; r < kTileRows; ++r)
-      for (int l = 0; l < 2 * kLanes; ++l)
-        out[r * 2 * kLanes + l] = M::key_from_dot(dots[r * 2 * kLanes + l] + query.surplus[l] + row.surplus[r], query.squared[l],
-                                                  row.squared[r], query.term[l], row.term[r]);
+      for (int l = 0; l < 2 * kLanes; ++l) {
+        const int32_t surplus = kDotOffset ? query.surplus[l] + row.surplus[r] : 0;
+        out[r * 2 * kLanes + l] = M::key_from_dot(dots[r * 2 * kLanes + l] + surplus, query.squared[l], row.squared[r],
+                                                  query.term[l], row.term[r]);
+      }
   }
 
   void pack_few(int64_t first, int count, void* packed) const override {
@@ -188,16 +190,7 @@ class DotTiles final : public Tiles {
       acc0 = dot_step(acc0, I32::load(query + j), load_dot(x + j));
       acc1 = dot_step(acc1, I32::load(query + j + kChunk), load_dot(x + j + kChunk));
     }
-    for (; j < base_.dims; j += kChunk) {
-      const int64_t here = base_.dims - j;
-      if (here >= kChunk) {
-        acc0 = dot_step(acc0, I32::load(query + j), load_dot(x + j));
-        continue;
-      }
-      T copy[kChunk] = {};
-      __builtin_memcpy(copy, x + j, static_cast<size_t>(here));
-      acc1 = dot_step(acc1, I32::load(query + j), load_dot(copy));
-    }
+    for (; j < base_.dims; j += kChunk) acc0 = dot_step(acc0, I32::load(query + j), load_dot_part(x + j, base_.dims - j));
     return acc0.sum() + acc1.sum();
   }
 

@@ -3,6 +3,7 @@
 // fused multiply-adds over the dimensions in ascending order, whichever of the two loops below makes it.
 #pragma once
 #include "metric/all.h"
+#include "store/simd/pack.h"
 #include "store/simd/vec.h"
 #include "store/tiles.h"
 
@@ -110,8 +111,7 @@ class FloatTiles final : public Tiles {
     lanes = 2 * kLanes;
     const size_t dims = static_cast<size_t>(base.dims);
     panel_bytes = round_up(dims * 2 * kLanes * sizeof(float), 64);
-    // The transposed stores of the last dimensions run over by up to kLanes floats.
-    tile_bytes = round_up((dims * kTileRows + kTileRows + 2 * kLanes) * sizeof(float), 64);
+    tile_bytes = round_up((dims * kTileRows + kTileRows) * sizeof(float) + kPackSlack, 64);
     few_bytes = round_up(dims * sizeof(float), 64);
   }
 
@@ -191,23 +191,11 @@ class FloatTiles final : public Tiles {
     for (int r = 0; r < kTileRows; ++r)
       row[r] = reinterpret_cast<const T*>(base_.row(rows[r < rows.count ? r : rows.count - 1]));
     F32 look = F32::zero();
-    for (int64_t j = 0; j < dims; j += kLanes) {
-      // Row groups of kLanes: one where kTileRows <= kLanes, more on narrow registers.
-      for (int from = 0; from < kTileRows; from += kLanes) {
-        F32 block[kLanes];
-#pragma GCC unroll 16
-        for (int r = 0; r < kLanes; ++r) {
-          const int at = from + r < kTileRows ? from + r : kTileRows - 1;
-          block[r] = load_part(row[at] + j, dims - j);
-          look = multiply_add(block[r], F32::zero(), look);
-        }
-        transpose(block);
-        const int64_t here = dims - j < kLanes ? dims - j : kLanes;
-        // Where kTileRows < kLanes, a store runs over into the next dimension, which is written after it.
-        static_assert(kTileRows <= kLanes || kTileRows % kLanes == 0);
-        for (int64_t i = 0; i < here; ++i) block[i].store(tile + (j + i) * kTileRows + from);
-      }
-    }
+    pack_transposed(dims, tile, [&](int r, int64_t j) {
+      const F32 part = load_part(row[r] + j, dims - j);
+      look = multiply_add(part, F32::zero(), look);
+      return part;
+    });
     float* terms = tile + dims * kTileRows;
     for (int r = 0; r < kTileRows; ++r) terms[r] = 0.0f;
     if constexpr (M::kTerm == Term::inverse_norm) row_terms(rows, tile, terms);

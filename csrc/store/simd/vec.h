@@ -7,7 +7,7 @@
 //   below          bit l of the mask: not (key[l] >= threshold[l]); so NaN on either side is below
 //   transpose      kLanes registers of kLanes lanes, in place
 //   I32            kLanes int32 lanes; dot_step adds kDotGroup products of 8-bit numbers to each lane:
-//                  its first operand holds query bytes and its second row bytes, as dot_query and dot_row store them
+//                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
 #pragma once

@@ -78,6 +78,7 @@ struct I32 {
   ANNK_HD void store(int32_t* p) const { _mm512_storeu_si512(p, v); }
   ANNK_HD int32_t sum() const { return _mm512_reduce_add_epi32(v); }
 };
+ANNK_HD F32 as_f32(I32 x) { return {_mm512_castsi512_ps(x.v)}; }  // the same bits
 
 #if defined(__AVX512VNNI__)
 // vpdpbusd multiplies unsigned by signed: queries are stored with 128 added where they are signed, rows with 128 taken

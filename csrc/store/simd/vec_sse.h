@@ -71,6 +71,7 @@ struct I32 {
     return _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 0xb1)));
   }
 };
+ANNK_HD F32 as_f32(I32 x) { return {_mm_castsi128_ps(x.v)}; }  // the same bits
 
 using DotQuery = int16_t;
 using DotRow = int16_t;
