@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations of one instruction set (ANNK_ISA) against plain loops, without Python: for levels that this machine runs
+// only through an emulator. The suite in Python is the thorough one; this one sees that each vector wrapper does what its
+// name says, in every metric, type and tail. Last line: "N passed, N failed".
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/numeric.h"
+#include "cpu/ops.h"
+
+namespace isa = annk::ANNK_ISA;
+using annk::DType, annk::Matrix, annk::Metric;
+
+int passed = 0, failed = 0;
+
+void expect(bool holds, const std::string& what) {
+  ++(holds ? passed : failed);
+  if (!holds && failed <= 20) printf("FAILED %s\n", what.c_str());
+}
+
+// Rows of `dims` elements in bytes, `stride` apart, and the same numbers in double.
+struct Table {
+  std::vector<unsigned char> bytes;
+  std::vector<double> numbers;
+  Matrix matrix;
+  double at(int64_t row, int64_t j) const { return numbers[row * matrix.dims + j]; }
+};
+
+template <class T>
+double store(unsigned char* at, T value, double widened) {
+  memcpy(at, &value, sizeof value);
+  return widened;
+}
+
+// One random element at `at`; halves and bfloat16 are drawn as bits, with finite exponents around 1 and some subnormals.
+double draw(std::mt19937& rng, DType dtype, unsigned char* at) {
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(rng); };
+  switch (dtype) {
+    case DType::f32: {
+      const float x = static_cast<float>(pick(-1000, 1000)) / 731.0f;
+      return store(at, x, x);
+    }
+    case DType::f16: {
+      const uint16_t bits =
+          static_cast<uint16_t>(pick(0, 1) << 15 | (pick(0, 9) == 0 ? 0 : pick(10, 16)) << 10 | pick(0, 1023));
+      const int exponent = bits >> 10 & 31;
+      const double size = exponent == 0 ? std::ldexp(bits & 1023, -24) : std::ldexp(1024 + (bits & 1023), exponent - 25);
+      return store(at, bits, bits >> 15 ? -size : size);
+    }
+    case DType::bf16: {
+      const uint16_t bits = static_cast<uint16_t>(pick(0, 1) << 15 | pick(120, 129) << 7 | pick(0, 127));
+      return store(at, bits, isa::widen(isa::Bfloat16{bits}));
+    }
+    case DType::i8: {
+      const int8_t x = static_cast<int8_t>(pick(-128, 127));
+      return store(at, x, x);
+    }
+    default: {
+      const uint8_t x = static_cast<uint8_t>(pick(0, 255));
+      return store(at, x, x);
+    }
+  }
+}
+
+Table table(std::mt19937& rng, DType dtype, int64_t rows, int64_t dims, int64_t gap) {
+  const int64_t bits = annk::kDTypeBits[static_cast<int>(dtype)], stride = dims * bits / 8 + gap * ((bits + 7) / 8);
+  Table t{std::vector<unsigned char>(rows * stride + 64), std::vector<double>(rows * dims), {}};
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < dims; ++j) {
+      double& number = t.numbers[i * dims + j];
+      if (dtype != DType::bits) {
+        number = draw(rng, dtype, &t.bytes[i * stride + j * bits / 8]);
+      } else if (rng() & 1) {
+        t.bytes[i * stride + j / 8] |= static_cast<unsigned char>(1 << j % 8);
+        number = 1;
+      }
+    }
+  t.matrix = {t.bytes.data(), rows, dims, stride, dtype};
+  return t;
+}
+
+// The distance in double, and the sum of the sizes of its terms, which the error is relative to.
+std::pair<double, double> plain(Metric metric, const Table& q, int64_t i, const Table& x, int64_t row) {
+  double dot = 0, dot_size = 0, squares = 0, sum = 0, most = 0, qq = 0, xx = 0, unlike = 0;
+  for (int64_t j = 0; j < q.matrix.dims; ++j) {
+    const double a = q.at(i, j), b = x.at(row, j), difference = std::abs(a - b);
+    dot += a * b;
+    dot_size += std::abs(a * b);
+    squares += difference * difference;
+    sum += difference;
+    most = std::max(most, difference);
+    qq += a * a;
+    xx += b * b;
+    unlike += a != b;
+  }
+  switch (metric) {
+    case Metric::sqeuclidean:
+      return {squares, squares};
+    case Metric::euclidean:
+      return {std::sqrt(squares), std::sqrt(squares)};
+    case Metric::inner_product:
+      return {dot, dot_size};
+    case Metric::cosine:
+      return {qq > 0 && xx > 0 ? 1 - dot / std::sqrt(qq * xx) : 1,
+              1 + (qq > 0 && xx > 0 ? dot_size / std::sqrt(qq * xx) : 0)};
+    case Metric::cityblock:
+      return {sum, sum};
+    case Metric::chebyshev:
+      return {most, most};
+    case Metric::hamming:
+      return {unlike, 0};
+    default:
+      return {qq + xx - dot > 0 ? 1 - dot / (qq + xx - dot) : 0, 1};
+  }
+}
+
+struct Shape {
+  int64_t n, m, d, k, gap;
+};
+
+float distance_at(Metric metric, const std::vector<float>& distances, int64_t at) {
+  int32_t count;
+  memcpy(&count, &distances[at], 4);
+  return annk::is_int_metric(metric) ? static_cast<float>(count) : distances[at];
+}
+
+void check(Metric metric, DType base_type, DType query_type, Shape s, std::mt19937& rng) {
+  const Table base = table(rng, base_type, s.n, s.d, s.gap), queries = table(rng, query_type, s.m, s.d, 0);
+  const std::string what = std::string(annk::kMetricNames[static_cast<int>(metric)]) + " " +
+                           annk::kDTypeNames[static_cast<int>(base_type)] + " by " +
+                           annk::kDTypeNames[static_cast<int>(query_type)] + " n " + std::to_string(s.n) + " m " +
+                           std::to_string(s.m) + " d " + std::to_string(s.d) + " k " + std::to_string(s.k);
+  std::vector<float> all(s.m * s.n);
+  isa::pairwise({queries.matrix, base.matrix, metric, all.data(), nullptr, {}});
+  bool near = true;
+  for (int64_t q = 0; q < s.m; ++q)
+    for (int64_t i = 0; i < s.n; ++i) {
+      const auto [distance, size] = plain(metric, queries, q, base, i);
+      // d roundings of the sum, and a few of the terms, norms and roots around it.
+      near &= std::abs(distance_at(metric, all, q * s.n + i) - distance) <=
+              (static_cast<double>(s.d) + 8) * 0x1p-24 * size + 1e-30;
+    }
+  expect(near, "pairwise " + what);
+
+  const float sign = metric == Metric::inner_product ? -1.0f : 1.0f;
+  for (int threads : {1, 3}) {
+    std::vector<float> distances(s.m * s.k);
+    std::vector<int64_t> ids(s.m * s.k), lims(s.m + 1);
+    isa::knn({base.matrix, queries.matrix, metric, s.k, {}, distances.data(), ids.data(), nullptr, {.threads = threads}});
+    const float radius = distance_at(metric, all, s.n / 2);
+    annk::RadiusArgs within{base.matrix, queries.matrix, metric,  radius,  {},
+                            lims.data(), nullptr,        nullptr, nullptr, {.threads = threads}};
+    isa::radius_count(within);
+    std::vector<float> hits(lims[s.m] + 1);
+    std::vector<int64_t> hit_ids(lims[s.m] + 1);
+    within.distances = hits.data();
+    within.indices = hit_ids.data();
+    isa::radius_fill(within);
+
+    bool nearest = true, inside = true;
+    for (int64_t q = 0; q < s.m; ++q) {
+      std::vector<std::pair<float, int64_t>> order;
+      std::vector<int64_t> wanted;
+      for (int64_t i = 0; i < s.n; ++i) {
+        const float distance = distance_at(metric, all, q * s.n + i);
+        order.push_back({sign * distance, i});
+        if (sign * distance <= sign * radius) wanted.push_back(i);
+      }
+      std::sort(order.begin(), order.end());
+      for (int64_t j = 0; j < s.k; ++j) {
+        const int64_t id = ids[q * s.k + j];
+        nearest &= j < s.n ? id == order[j].second && sign * distance_at(metric, distances, q * s.k + j) == order[j].first
+                           : id == -1;
+      }
+      inside &= lims[q + 1] - lims[q] == static_cast<int64_t>(wanted.size()) &&
+                std::equal(wanted.begin(), wanted.end(), hit_ids.begin() + lims[q]);
+    }
+    expect(nearest, "knn " + what);
+    expect(inside, "radius " + what);
+  }
+}
+
+void check_select(int64_t m, int64_t n, int64_t k, bool largest, std::mt19937& rng) {
+  std::vector<float> values(m * n), out(m * k);
+  std::vector<int64_t> ids(m * k);
+  for (float& x : values) x = static_cast<float>(rng() % 1000) - 500.0f;  // many ties
+  isa::select_k({.values = values.data(),
+                 .m = m,
+                 .n = n,
+                 .row_stride = n,
+                 .k = k,
+                 .largest = largest,
+                 .out_values = out.data(),
+                 .out_ids = ids.data()});
+  bool same = true;
+  for (int64_t row = 0; row < m; ++row) {
+    std::vector<std::pair<float, int64_t>> order;
+    for (int64_t i = 0; i < n; ++i) order.push_back({largest ? -values[row * n + i] : values[row * n + i], i});
+    std::sort(order.begin(), order.end());
+    for (int64_t j = 0; j < k; ++j)
+      same &= j < n ? ids[row * k + j] == order[j].second && out[row * k + j] == values[row * n + order[j].second]
+                    : ids[row * k + j] == -1;
+  }
+  expect(same, "select_k n " + std::to_string(n) + " k " + std::to_string(k) + (largest ? " largest" : ""));
+}
+
+void check_first_nonfinite(DType dtype, int64_t dims, std::mt19937& rng) {
+  Table x = table(rng, dtype, 9, dims, 1);
+  const int64_t size = annk::kDTypeBits[static_cast<int>(dtype)] / 8;
+  int64_t row = 7;
+  isa::first_nonfinite({x.matrix, &row, {}});
+  expect(row == -1, "first_nonfinite of finite rows");
+  for (int64_t bad : {8, 5, 5}) {  // the highest bits of every type: exponent all ones
+    unsigned char* last = &x.bytes[bad * x.matrix.stride + (dims - 1) * size] + size - 2;
+    last[0] = 0x80 | (dtype == DType::f16 ? 0x7c : 0);
+    last[1] = dtype == DType::f16 ? 0x7c : 0x7f;
+    isa::first_nonfinite({x.matrix, &row, {}});
+    expect(row == bad,
+           "first_nonfinite " + std::string(annk::kDTypeNames[static_cast<int>(dtype)]) + " d " + std::to_string(dims));
+  }
+}
+
+int main() {
+  std::mt19937 rng(1);
+  const Shape shapes[] = {
+      {1, 1, 1, 1, 0}, {37, 1, 7, 5, 0}, {131, 3, 33, 140, 1}, {260, 35, 64, 10, 0}, {70, 17, 129, 3, 3}};
+  for (int metric = 0; metric < static_cast<int>(std::size(annk::kMetricNames)); ++metric)
+    for (const Shape& shape : shapes) {
+      const Metric which = static_cast<Metric>(metric);
+      if (annk::is_bit_metric(which)) {
+        for (int64_t d : {8, 64, 200, 520, 1032})
+          check(which, DType::bits, DType::bits, {shape.n, shape.m, d, shape.k, shape.gap}, rng);
+        continue;
+      }
+      for (DType dtype : {DType::f32, DType::f16, DType::bf16, DType::i8, DType::u8}) {
+        check(which, dtype, dtype, shape, rng);
+        if (dtype != DType::f32) check(which, dtype, DType::f32, shape, rng);
+      }
+    }
+  for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {17, 20}, {1000, 1}, {5000, 10}, {5000, 700}})
+    for (bool largest : {false, true}) check_select(3, n, k, largest, rng);
+  for (DType dtype : {DType::f32, DType::f16, DType::bf16})
+    for (int64_t dims : {1, 16, 67}) check_first_nonfinite(dtype, dims, rng);
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
