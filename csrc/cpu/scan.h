@@ -41,7 +41,7 @@ inline int64_t panel_budget() {
 }
 
 inline constexpr int kFewRows = 256;         // rows handed to a sink at once where queries are few
-inline constexpr int64_t kMaxPanels = 16;    // more would only enlarge what the sink keeps for a block
+inline constexpr int64_t kMostQueries = 1024;  // a larger block would only enlarge what the sink keeps for it
 inline constexpr int64_t kTaskBytes = 4 << 20;  // rows of a chunk: a few ms at most, so that work can be shared and stopped
 
 // most_block: no more queries in a block than this (what the sink can afford), rounded up to a panel.
@@ -51,7 +51,8 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   plan.queries = queries;
   plan.few = queries < kFewQueries;
   const int64_t panels = std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
-  const int64_t wanted = std::min({panels, kMaxPanels, std::max<int64_t>(most_block / tiles.lanes, 1)}) * tiles.lanes;
+  const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);
+  const int64_t wanted = std::min(panels, affordable) * tiles.lanes;
   plan.block = plan.few ? queries : wanted;
   plan.blocks = (queries + plan.block - 1) / plan.block;
   // Chunks hold whole tiles. A block of queries costs as many operations on a byte of rows as it has queries.
