@@ -93,7 +93,7 @@ def _merge_integers(call: Call, found: View, names: View, k: int, largest: bool,
     result = found.shape[1], k
     best = call.result("out[0]", given[0], result, "int32")
     best_ids = call.result("out[1]", given[1], result, "int64")
-    if given != (None, None):
+    if given[0] is not None or given[1] is not None:
         refuse_overlap([("out[0]", best), ("out[1]", best_ids)], [("dists", found), ("ids", names)])
 
     if call.device.on_host:
@@ -101,7 +101,7 @@ def _merge_integers(call: Call, found: View, names: View, k: int, largest: bool,
         values = view("values", np.empty(result, np.float32))
         _merge(call, wide, names, k, largest, (values.owner, best_ids.owner))
         missing = as_numpy(best_ids) < 0
-        as_numpy(best)[...] = np.where(missing, MISSING, np.where(missing, 0, values.owner))
+        as_numpy(best)[...] = np.where(missing, MISSING, np.where(missing, 0, values.owner).astype(np.int32))
     else:
         space = call.space
         wide = view("dists", space.astype(found.owner, "float32"))

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backends that can run here, each with the arrays that lead to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from annkern import _backend
+
+settings.register_profile("annkern", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("annkern")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where a test runs: `array` takes a NumPy array there, `numpy` brings a result back."""
+
+    name: str
+    array: Callable[[np.ndarray], Any]
+    numpy: Callable[[Any], np.ndarray]
+
+    @property
+    def slow(self) -> bool:
+        return self.name == "emu"
+
+    @property
+    def on_host(self) -> bool:
+        return self.name == "cpu"
+
+
+def _cuda_backend() -> Backend:
+    import torch
+
+    def array(x: np.ndarray) -> Any:
+        if x.dtype.name == "bfloat16":
+            return torch.from_numpy(x.view(np.int16)).cuda().view(torch.bfloat16)
+        return torch.from_numpy(np.ascontiguousarray(x)).cuda()
+
+    return Backend("cuda", array, lambda x: x.cpu().numpy())
+
+
+def _emu_backend() -> Backend:
+    import emu_array
+
+    return Backend("emu", emu_array.to_device, lambda x: x.host)
+
+
+def _host(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def found() -> dict[str, Callable[[], Backend]]:
+    here: dict[str, Callable[[], Backend]] = {"cpu": lambda: Backend("cpu", _host, _host)}
+    if importlib.util.find_spec("annkern._emu"):
+        here["emu"] = _emu_backend
+    if "cuda" in _backend.backends() and importlib.util.find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            here["cuda"] = _cuda_backend
+    return here
+
+
+BACKENDS = found()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    if request.param == "emu":
+        monkeypatch.setenv("ANNKERN_DEVICE", "emu")
+    return BACKENDS[request.param]()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20)
