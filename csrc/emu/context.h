@@ -28,4 +28,7 @@ inline constexpr size_t kStackBytes = 256 << 10;
 inline constexpr size_t kStackBytes = 64 << 10;
 #endif
 
+// Below each stack. Wider than a page of any system, and than the frames that might step over it.
+inline constexpr size_t kGuardBytes = 64 << 10;
+
 }  // namespace emu

@@ -15,8 +15,12 @@ extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
 namespace emu {
 
 static void name_thread() {
-  if (worker && worker->running) std::fprintf(stderr, "SANITIZER: report above | %s\n", who(*worker).c_str());
+  if (worker && worker->running)
+    std::fprintf(stderr, "SANITIZER: this process ends with a report | %s\n", who(*worker).c_str());
 }
+// libubsan ends the process by itself, without that callback.
+extern "C" __attribute__((visibility("default"))) void __ubsan_on_report() { name_thread(); }
+
 CrashGuard::CrashGuard() { __sanitizer_set_death_callback(name_thread); }
 CrashGuard::~CrashGuard() = default;
 SignalStack::SignalStack() = default;

@@ -57,24 +57,24 @@ void combine_mma(Lane* lanes, Op op) {
   }
 }
 
+static void load_row(Worker& w, const Lane& lane, unsigned index, uint16_t (&row)[8]) {
+  const auto* address = reinterpret_cast<const char*>(lane.in[0]);
+  Fiber& reader = w.fibers[w.running->thread.warp * 32 + index];
+  if (lane.in[0] % 16 != 0) {
+    fail("ALIGN: ldmatrix row of lane %u is not 16-byte aligned, at %s", index, place(reader.where).c_str());
+  }
+  if (!in_shared(w, address, 16)) {
+    fail("SMEM: ldmatrix row of lane %u is not in shared memory, at %s", index, place(reader.where).c_str());
+  }
+  race::access(w, reader, address, 16, Access::read, reader.where);
+  std::memcpy(row, address, 16);
+}
+
 void combine_ldmatrix(Lane* lanes, Op op) {
   const int count = lanes[0].argument;
   for (int m = 0; m < count; ++m) {
     uint16_t matrix[8][8];
-    for (int row = 0; row < 8; ++row) {
-      const int lane = m * 8 + row;
-      const auto* address = reinterpret_cast<const char*>(lanes[lane].in[0]);
-      const std::string where = place(worker->running->where);
-      if (lanes[lane].in[0] % 16 != 0)
-        fail("ALIGN: ldmatrix row of lane %d is not 16-byte aligned, at %s", lane, where.c_str());
-      if (!in_shared(*worker, address, 16)) {
-        fail("SMEM: ldmatrix row of lane %d is not in shared memory, at %s", lane, where.c_str());
-      }
-      Worker& w = *worker;
-      Fiber& reader = w.fibers[w.running->thread.warp * 32 + static_cast<unsigned>(lane)];
-      race::access(w, reader, address, 16, Access::read, reader.where.pc);
-      std::memcpy(matrix[row], address, 16);
-    }
+    for (int row = 0; row < 8; ++row) load_row(*worker, lanes[m * 8 + row], static_cast<unsigned>(m * 8 + row), matrix[row]);
     for (int l = 0; l < 32; ++l) {
       const int row = l / 4, column = l % 4 * 2;
       uint16_t pair[2] = {matrix[row][column], matrix[row][column + 1]};

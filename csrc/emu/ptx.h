@@ -11,9 +11,9 @@ namespace emu {
 // cp.async: copies source_bytes of N bytes and zeroes the rest. A deferred copy: the bytes land in cp_async_wait, so
 // that a forgotten wait shows.
 template <int N>
-EMU_ENTRY inline void cp_async(void* shared, const void* global, int source_bytes = N) {
+EMU_ENTRY inline void cp_async(void* shared, const void* global, int source_bytes = N, EMU_HERE) {
   static_assert(N == 4 || N == 8 || N == 16);
-  copy_async(shared, global, N, source_bytes, __builtin_return_address(0));
+  copy_async(shared, global, N, source_bytes, EMU_LOCATION);
 }
 inline void cp_async_commit() { commit_copies(); }
 // Waits until at most `InFlight` groups are on their way.

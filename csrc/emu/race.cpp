@@ -59,21 +59,21 @@ static std::string what_is(const Worker& w, const void* address) {
 }
 
 [[noreturn]] static void conflict(const Worker& w, const char* kind, const void* address, const Mark& other,
-                                  const void* pc) {
+                                  const Location& here) {
   std::string who = "thread " + std::to_string(other.thread);
   if (other.block != w.block) who += " of block " + std::to_string(other.block);
-  fail("RACE: %s on %s: this access at %s, other %s at %s", kind, what_is(w, address).c_str(),
-       place({nullptr, 0, pc}).c_str(), who.c_str(), line_of(other.pc).c_str());
+  fail("RACE: %s on %s: this access at %s, other %s at %s", kind, what_is(w, address).c_str(), place(here).c_str(),
+       who.c_str(), line_of(other.pc).c_str());
 }
 
 static void visit(Worker& w, const Fiber& self, Cell& cell, const Mark& now, Access access, const void* address,
-                  const void* pc) {
+                  const Location& here) {
   const auto unordered = [&](const Mark& m) {
     return m.epoch != 0 && !(m.atomic && now.atomic) && !ordered(w, self, m.block, m.thread, m.epoch, m.clock);
   };
   const bool reads = access == Access::read || access == Access::atomic_read;
   for (const Mark& m : cell.writes)
-    if (unordered(m)) conflict(w, reads ? "read-after-write" : "write-after-write", address, m, pc);
+    if (unordered(m)) conflict(w, reads ? "read-after-write" : "write-after-write", address, m, here);
   if (reads) {
     // Two slots for readers not ordered among themselves, of different warps where there are such.
     const auto free = [&](const Mark& m) { return m.epoch == 0 || ordered(w, self, m.block, m.thread, m.epoch, m.clock); };
@@ -85,7 +85,7 @@ static void visit(Worker& w, const Fiber& self, Cell& cell, const Mark& now, Acc
     return;
   }
   for (const Mark& m : cell.reads)
-    if (unordered(m)) conflict(w, "write-after-read", address, m, pc);
+    if (unordered(m)) conflict(w, "write-after-read", address, m, here);
   if (access == Access::async_write) return;  // lands later, as a write of its own
   const bool keep_last = now.atomic && cell.writes[0].atomic && cell.writes[0].block != now.block;
   cell.writes[1] = keep_last ? cell.writes[0] : now.atomic ? cell.writes[1] : Mark{};
@@ -94,7 +94,7 @@ static void visit(Worker& w, const Fiber& self, Cell& cell, const Mark& now, Acc
 }
 
 static void visit_all(Worker& w, const Fiber& self, Cell* cells, uint32_t run, const char* address, size_t bytes,
-                      Access access, const void* pc) {
+                      Access access, const Location& here) {
   const WarpState& warp = w.warps[self.thread.warp].race;
   const bool atomic = access == Access::atomic_read || access == Access::atomic_write || access == Access::atomic_update;
   const Mark now{warp.epoch,
@@ -102,8 +102,8 @@ static void visit_all(Worker& w, const Fiber& self, Cell* cells, uint32_t run, c
                  static_cast<uint32_t>(w.block),
                  static_cast<uint16_t>(self.thread.linear),
                  atomic,
-                 compact(pc)};
-  const bool shared = run == block_run && in_arena(w, address);
+                 compact(here.pc)};
+  const bool shared = in_arena(w, address);
   Cell before{}, after{};
   for (size_t i = 0; i < bytes; ++i) {
     Cell& cell = cells[i];
@@ -118,56 +118,47 @@ static void visit_all(Worker& w, const Fiber& self, Cell* cells, uint32_t run, c
     }
     if (shared && cell.writes[0].epoch == 0 && access != Access::write && access != Access::atomic_write &&
         access != Access::async_write) {
-      fail("RACE: UNINITIALISED read of %s at %s", what_is(w, address + i).c_str(), place({nullptr, 0, pc}).c_str());
+      fail("RACE: UNINITIALISED read of %s at %s", what_is(w, address + i).c_str(), place(here).c_str());
     }
     std::memcpy(&before, &cell, sizeof cell);
-    visit(w, self, cell, now, access, address + i, pc);
+    visit(w, self, cell, now, access, address + i, here);
     std::memcpy(&after, &cell, sizeof cell);
   }
 }
 
-static void access_global(Worker& w, const Fiber& self, const char* address, size_t bytes, Access access, const void* pc) {
+static void access_global(Worker& w, const Fiber& self, const char* address, size_t bytes, Access access,
+                          const Location& here) {
   while (bytes != 0) {
     const auto number = reinterpret_cast<uintptr_t>(address) / kPageBytes;
-    const size_t offset = reinterpret_cast<uintptr_t>(address) % kPageBytes, here = std::min(bytes, kPageBytes - offset);
-    static thread_local uintptr_t last_number = 0;
-    static thread_local Cell* last_page = nullptr;
-    static thread_local uint32_t last_run = 0;
-    if (number != last_number || last_run != launch_run) {
-      auto& page = pages[number];
-      if (!page) page = std::make_unique<Cell[]>(kPageBytes);
-      last_number = number;
-      last_page = page.get();
-      last_run = launch_run;
-    }
-    visit_all(w, self, last_page + offset, launch_run, address, here, access, pc);
-    address += here;
-    bytes -= here;
+    const size_t offset = reinterpret_cast<uintptr_t>(address) % kPageBytes, part = std::min(bytes, kPageBytes - offset);
+    auto& page = pages[number];
+    if (!page) page = std::make_unique<Cell[]>(kPageBytes);
+    visit_all(w, self, &page[offset], launch_run, address, part, access, here);
+    address += part;
+    bytes -= part;
   }
 }
 
-void access(Worker& w, Fiber& self, const volatile void* where, size_t bytes, Access access, const void* pc) {
+void access(Worker& w, Fiber& self, const volatile void* where, size_t bytes, Access access, const Location& here) {
   if (!hooks_in_use) return;
   const auto* address = static_cast<const char*>(const_cast<const void*>(where));
-  if (++self.race.accesses > kAccessesInARow)
-    fail("LIVELOCK suspected at %s;%s", place({nullptr, 0, pc}).c_str(), positions(w).c_str());
+  if (++self.race.accesses > kAccessesInARow) fail("LIVELOCK suspected at %s;%s", place(here).c_str(), positions(w).c_str());
   if (in_arena(w, address)) {
     if (!in_shared(w, address, bytes)) {
-      fail("RACE: OUT-OF-BOUNDS access of %zu bytes at %s: %s", bytes, what_is(w, address).c_str(),
-           place({nullptr, 0, pc}).c_str());
+      fail("RACE: OUT-OF-BOUNDS access of %zu bytes at %s: %s", bytes, what_is(w, address).c_str(), place(here).c_str());
     }
-    visit_all(w, self, &shared_cells[static_cast<size_t>(address - w.arena)], block_run, address, bytes, access, pc);
+    visit_all(w, self, &shared_cells[static_cast<size_t>(address - w.arena)], block_run, address, bytes, access, here);
     return;
   }
   if (const int owner = stack_owner(w, address); owner >= 0) {
     if (owner != static_cast<int>(self.thread.linear)) {
-      fail("LOCAL: access to a local variable of thread %d, at %s", owner, place({nullptr, 0, pc}).c_str());
+      fail("LOCAL: access to a local variable of thread %d, at %s", owner, place(here).c_str());
     }
     return;
   }
   if (reinterpret_cast<uintptr_t>(address) < 65536)
-    fail("NULL: access at %p, at %s", static_cast<const void*>(address), place({nullptr, 0, pc}).c_str());
-  access_global(w, self, address, bytes, access, pc);
+    fail("NULL: access at %p, at %s", static_cast<const void*>(address), place(here).c_str());
+  access_global(w, self, address, bytes, access, here);
 }
 
 }  // namespace emu::race
@@ -181,7 +172,7 @@ static void traced(const void* address, size_t bytes, Access access, bool aligne
   if (aligned && reinterpret_cast<uintptr_t>(address) % bytes != 0) {
     emu::fail("ALIGN: %zu-byte access at %p, at %s", bytes, address, emu::place({nullptr, 0, pc}).c_str());
   }
-  emu::race::access(*w, *w->running, address, bytes, access, pc);
+  emu::race::access(*w, *w->running, address, bytes, access, {nullptr, 0, pc});
 }
 
 #define EMU_HOOK(name, bytes, access, aligned) \

@@ -52,7 +52,7 @@ void begin_launch();
 void begin_block(Worker&);
 void forget_launch();  // race.cpp's part of these two
 void forget_block();
-void access(Worker&, Fiber&, const volatile void* address, size_t bytes, Access, const void* pc);
+void access(Worker&, Fiber&, const volatile void* address, size_t bytes, Access, const Location&);
 void synchronise(Fiber&, const volatile void* address, Access, Order);  // what an atomic orders
 void fence(Worker&, Fiber&, Scope);
 void sync_warp(Worker&, Warp&, unsigned mask);

@@ -51,12 +51,13 @@ static std::string symbolise(const void* pc) {
   return chain.empty() ? run_addr2line(object.dli_fname, address) : chain;  // not position-independent
 }
 
+// The return address of a tail call lies in another function, so it must agree with the line that the call names.
 std::string place(const Location& where) {
   const std::string chain = symbolise(where.pc);
-  if (!chain.empty()) return chain;
-  if (!where.file) return where.pc ? "an unknown line" : "its start";
+  if (!where.file) return chain.empty() ? where.pc ? "an unknown line" : "its start" : chain;
   const char* slash = std::strrchr(where.file, '/');
-  return (slash ? slash + 1 : where.file) + (":" + std::to_string(where.line));
+  const std::string line = (slash ? slash + 1 : where.file) + (":" + std::to_string(where.line));
+  return chain == line || chain.starts_with(line + " ") ? chain : line;
 }
 
 std::string positions(const Worker& w) {

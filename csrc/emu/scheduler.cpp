@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the threads of one block as fibers, in an order that the seed decides.
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -81,11 +80,11 @@ void spend(Fiber& fiber, Location where) {
   }
 }
 
-void atomic_access(const volatile void* address, size_t bytes, Access access, Order order, const void* pc) {
+void atomic_access(const volatile void* address, size_t bytes, Access access, Order order, Location here) {
   if (!worker) return;
   Worker& w = *worker;
   Fiber& self = *w.running;
-  spend(self, {nullptr, 0, pc});
+  spend(self, here);
   if (reinterpret_cast<uintptr_t>(address) % bytes != 0) {
     fail("ALIGN: %zu-byte atomic on an address that is not a multiple of it, at %s", bytes, place(self.where).c_str());
   }
@@ -93,7 +92,7 @@ void atomic_access(const volatile void* address, size_t bytes, Access access, Or
   const bool preempted = w.config.preempt > 0 && w.random.below(static_cast<uint64_t>(w.config.preempt)) == 0;
   if (spins && w.ready.empty()) std::this_thread::yield();  // the thread waited for may be in another worker's block
   if (spins || (preempted && w.config.seed != 0)) yield(w);
-  race::access(w, self, address, bytes, access, pc);
+  race::access(w, self, address, bytes, access, here);
   race::synchronise(self, address, access, order);
 }
 
@@ -104,8 +103,7 @@ void fence(Scope scope) {
 
 static void check_exit(Worker& w, const Fiber& self) {
   if (!self.copies.empty())
-    fail("CP_ASYNC: the thread exits with copies on their way, issued at %s",
-         place({nullptr, 0, self.copies.back().pc}).c_str());
+    fail("CP_ASYNC: the thread exits with copies on their way, issued at %s", place(self.copies.back().where).c_str());
   const Warp& warp = w.warps[self.thread.warp];
   for (unsigned waiting = warp.waiting; waiting != 0; waiting &= waiting - 1) {
     const Fiber& other = w.fibers[self.thread.warp * 32 + static_cast<unsigned>(__builtin_ctz(waiting))];
@@ -135,30 +133,25 @@ static void fiber_main() {
   __builtin_unreachable();
 }
 
-static size_t page_bytes() {
-  static const auto bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
 static void prepare_stacks(Worker& w) {
   if (w.stack_count >= w.threads) return;
-  const size_t each = kStackBytes + page_bytes();
+  const size_t each = kStackBytes + kGuardBytes;
   if (w.stacks) munmap(w.stacks, w.stack_count * each);
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   w.stacks = static_cast<char*>(mmap(nullptr, w.threads * each, PROT_READ | PROT_WRITE, flags, -1, 0));
   w.stack_count = w.threads;
-  for (unsigned i = 0; i < w.threads; ++i) mprotect(w.stacks + i * each, page_bytes(), PROT_NONE);
+  for (unsigned i = 0; i < w.threads; ++i) mprotect(w.stacks + i * each, kGuardBytes, PROT_NONE);
 }
 
 int stack_owner(const Worker& w, const void* address) {
   const auto* p = static_cast<const char*>(address);
-  const size_t each = kStackBytes + page_bytes();
+  const size_t each = kStackBytes + kGuardBytes;
   if (p < w.stacks || p >= w.stacks + w.stack_count * each) return -1;
   return static_cast<int>(static_cast<size_t>(p - w.stacks) / each);
 }
 
 static void prepare_fibers(Worker& w, uint3 block, dim3 grid, dim3 size) {
-  const size_t each = kStackBytes + page_bytes();
+  const size_t each = kStackBytes + kGuardBytes;
   for (unsigned i = 0; i < w.threads; ++i) {
     Fiber& f = w.fibers[i];
     const uint3 index{i % size.x, i / size.x % size.y, i / (size.x * size.y)};
@@ -171,7 +164,7 @@ static void prepare_fibers(Worker& w, uint3 block, dim3 grid, dim3 size) {
                 i / 32,
                 w.warps[i / 32].lanes,
                 reinterpret_cast<unsigned char*>(w.arena) + kDynamicOffset};
-    f.context = make_context(w.stacks + i * each + page_bytes(), kStackBytes, fiber_main);
+    f.context = make_context(w.stacks + i * each + kGuardBytes, kStackBytes, fiber_main);
     f.state = State::ready;
     f.where = {};
     f.budget = w.config.budget;

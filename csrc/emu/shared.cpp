@@ -81,10 +81,10 @@ std::string name_of_shared(const Worker& w, const void* address) {
   return nearest.name + ("+" + std::to_string(offset)) + " of " + std::to_string(nearest.bytes) + " bytes";
 }
 
-void copy_async(void* shared, const void* global, int bytes, int source_bytes, const void* pc) {
+void copy_async(void* shared, const void* global, int bytes, int source_bytes, Location here) {
   Worker& w = *worker;
   Fiber& self = *w.running;
-  self.where = {nullptr, 0, pc};
+  self.where = here;
   const auto both = reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global);
   if (both % static_cast<unsigned>(bytes) != 0)
     fail("ALIGN: cp.async of %d bytes misaligned, at %s", bytes, place(self.where).c_str());
@@ -93,9 +93,9 @@ void copy_async(void* shared, const void* global, int bytes, int source_bytes, c
   }
   if (source_bytes < 0 || source_bytes > bytes) fail("CP_ASYNC: %d source bytes of %d", source_bytes, bytes);
   // The bytes may land any time from now on: a conflict is one now, not only at the wait.
-  race::access(w, self, global, static_cast<size_t>(source_bytes), Access::read, pc);
-  race::access(w, self, shared, static_cast<size_t>(bytes), Access::async_write, pc);
-  self.copies.push_back({shared, global, bytes, source_bytes, self.copy_group, pc});
+  race::access(w, self, global, static_cast<size_t>(source_bytes), Access::read, here);
+  race::access(w, self, shared, static_cast<size_t>(bytes), Access::async_write, here);
+  self.copies.push_back({shared, global, bytes, source_bytes, self.copy_group, here});
 }
 
 void commit_copies() { ++worker->running->copy_group; }
@@ -107,7 +107,7 @@ void wait_copies(int groups_in_flight) {
     if (copy.group >= self.copy_group - groups_in_flight) return false;
     std::memcpy(copy.shared, copy.global, static_cast<size_t>(copy.source_bytes));
     std::memset(static_cast<char*>(copy.shared) + copy.source_bytes, 0, static_cast<size_t>(copy.bytes - copy.source_bytes));
-    race::access(w, self, copy.shared, static_cast<size_t>(copy.bytes), Access::write, copy.pc);
+    race::access(w, self, copy.shared, static_cast<size_t>(copy.bytes), Access::write, copy.where);
     return true;
   };
   std::erase_if(self.copies, landed);

@@ -90,12 +90,12 @@ enum class Access : uint8_t { read, write, atomic_read, atomic_write, atomic_upd
 enum class Order : uint8_t { relaxed, acquire, release };
 enum class Scope : uint8_t { block, device };
 // To be called just before the atomic operation itself: other threads may run inside it, but not after it.
-void atomic_access(const volatile void* address, size_t bytes, Access, Order, const void* pc);
+void atomic_access(const volatile void* address, size_t bytes, Access, Order, Location);
 void fence(Scope);
 
 void* static_shared(const void* key, size_t bytes, size_t alignment, const char* name);
 
-void copy_async(void* shared, const void* global, int bytes, int source_bytes, const void* pc);
+void copy_async(void* shared, const void* global, int bytes, int source_bytes, Location);
 void commit_copies();
 void wait_copies(int groups_in_flight);
 

@@ -20,7 +20,7 @@ struct PendingCopy {
   void* shared;
   const void* global;
   int bytes, source_bytes, group;
-  const void* pc;
+  Location where;
 };
 
 struct Fiber {

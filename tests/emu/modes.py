@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiling against the emulator in its three modes, incrementally: what tests/emu, tests/device and tools/mutate.py share."""
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EMULATOR = ROOT / "csrc/emu"
+
+# Kernels fuse nothing by themselves; a register that is not set holds a pattern, so that the result shows it; no tail calls, so
+# that a return address lies where the call was.
+COMMON = (
+    "-std=c++20 -g1 -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-strict-aliasing"
+    " -ftrivial-auto-var-init=pattern -fno-optimize-sibling-calls -Wall -Wextra -Wno-unknown-pragmas -DANNK_EMULATED"
+)
+SANITIZE = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+
+
+@dataclass(frozen=True)
+class Mode:
+    emulator: str  # flags for csrc/emu
+    kernels: str  # flags for sources with device code
+    host: str  # flags for other sources
+    link: str
+
+
+# race: kernels call the hooks of the thread sanitizer, which the emulator defines; libtsan is not linked.
+MODES = {
+    "fast": Mode("-O2", "-O2", "-O2", ""),
+    "asan": Mode(SANITIZE, SANITIZE, SANITIZE, "-fsanitize=address,undefined"),
+    "race": Mode("-O2", "-O1 -fsanitize=thread", "-O2", ""),
+}
+
+
+def compiler() -> str | None:
+    """g++: the fibers' annotations, the hooks and the flags above are its own."""
+    return shutil.which(os.environ.get("EMU_CXX", "g++"))
+
+
+class Builder:
+    """Builds into `folder`; what is up to date by its time, its headers' and its command stays."""
+
+    def __init__(self, folder: Path, includes: list[Path], jobs: int | None = None):
+        self.folder = folder
+        self.includes = [EMULATOR, *includes]
+        self.jobs = jobs or os.cpu_count() or 1
+
+    def program(self, name: str, mode: str, kernels: list[Path], host: list[Path] = (), extra: str = "") -> Path:
+        flags = MODES[mode]
+        wanted = [(s, flags.emulator) for s in sorted(EMULATOR.glob("*.cpp"))]
+        wanted += [(s, f"{flags.kernels} {extra} -x c++") for s in kernels]
+        wanted += [(s, f"{flags.host} {extra}") for s in host]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            objects = list(pool.map(lambda job: self.object(*job), wanted))
+        return self.link(name, mode, objects)
+
+    def object(self, source: Path, flags: str) -> Path:
+        includes = " ".join(f"-I{shlex.quote(str(i))}" for i in self.includes)
+        command = f"{compiler()} {COMMON} {includes} {flags} -c {shlex.quote(str(source))}"
+        key = hashlib.sha256(command.encode()).hexdigest()[:16]
+        out = self.folder / f"{source.stem}-{key}.o"
+        if not self.current(out):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            run_or_raise(f"{command} -MMD -MF {shlex.quote(str(out.with_suffix('.d')))} -o {shlex.quote(str(out))}")
+        return out
+
+    def link(self, name: str, mode: str, objects: list[Path]) -> Path:
+        out = self.folder / f"{name}-{mode}"
+        if not out.exists() or any(o.stat().st_mtime_ns > out.stat().st_mtime_ns for o in objects):
+            paths = " ".join(shlex.quote(str(o)) for o in objects)
+            run_or_raise(f"{compiler()} {MODES[mode].link} {paths} -o {shlex.quote(str(out))} -lpthread -ldl")
+        return out
+
+    @staticmethod
+    def current(out: Path) -> bool:
+        if not out.exists() or not out.with_suffix(".d").exists():
+            return False
+        needs = out.with_suffix(".d").read_text().replace("\\\n", " ").split(":", 1)[1].split()
+        made = out.stat().st_mtime_ns
+        return all(Path(n).exists() and Path(n).stat().st_mtime_ns <= made for n in needs)
+
+
+def run_or_raise(command: str) -> None:
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command}\n{done.stderr[-4000:]}")
+
+
+def run(program: Path, *arguments: str, timeout: float = 60, **environment: object) -> tuple[int, str]:
+    """Exit status (124 where the time ran out) and what the program wrote."""
+    env = {**os.environ, **{k: str(v) for k, v in environment.items()}}
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=timeout, env=env, errors="replace")
+    except subprocess.TimeoutExpired as expired:
+        return 124, (expired.stdout or b"").decode(errors="replace")
+    return done.returncode, done.stdout + done.stderr
