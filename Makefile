@@ -36,7 +36,7 @@ mutate: $(VENV)/test
 $(VENV)/base: tools/bootstrap.sh
 	sh tools/bootstrap.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install 'scikit-build-core>=0.11' 'pybind11>=2.13' 'cmake>=3.24' ninja numpy
+	$(PIP) install -U 'pip>=23.1' 'scikit-build-core>=0.11' 'pybind11>=2.13' 'cmake>=3.24' ninja numpy
 	@touch $@
 
 $(VENV)/cuda: $(VENV)/base
