@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiling against the emulator in its three modes, incrementally: what tests/emu, tests/device and tools/mutate.py share."""
+"""Compiling against the emulator in its three modes, incrementally: for tests/emu, tests/device, tools/mutate.py."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = ROOT / "csrc/emu"
 
-# Kernels fuse nothing by themselves; a register that is not set holds a pattern, so that the result shows it; no tail calls, so
-# that a return address lies where the call was.
+# Kernels fuse nothing by themselves; a register that is not set holds a pattern, so that the result shows it; no tail calls,
+# so that a return address lies where the call was.
 COMMON = (
     "-std=c++20 -g1 -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-strict-aliasing"
     " -ftrivial-auto-var-init=pattern -fno-optimize-sibling-calls -Wall -Wextra -Wno-unknown-pragmas -DANNK_EMULATED"
@@ -39,17 +39,19 @@ MODES = {
 
 
 def compiler() -> str | None:
-    """g++: the fibers' annotations, the hooks and the flags above are its own."""
-    return shutil.which(os.environ.get("EMU_CXX", "g++"))
+    """g++: the hooks and the flags above are its own."""
+    return shutil.which("g++")
 
 
 class Builder:
     """Builds into `folder`; what is up to date by its time, its headers' and its command stays."""
 
-    def __init__(self, folder: Path, includes: list[Path], jobs: int | None = None):
+    def __init__(self, folder: Path, includes: list[Path] = (), compiler: str = "g++", link: str = ""):
         self.folder = folder
         self.includes = [EMULATOR, *includes]
-        self.jobs = jobs or os.cpu_count() or 1
+        self.compiler = compiler
+        self.link_flags = link
+        self.jobs = os.cpu_count() or 1
 
     def program(self, name: str, mode: str, kernels: list[Path], host: list[Path] = (), extra: str = "") -> Path:
         flags = MODES[mode]
@@ -62,7 +64,7 @@ class Builder:
 
     def object(self, source: Path, flags: str) -> Path:
         includes = " ".join(f"-I{shlex.quote(str(i))}" for i in self.includes)
-        command = f"{compiler()} {COMMON} {includes} {flags} -c {shlex.quote(str(source))}"
+        command = f"{self.compiler} {COMMON} {includes} {flags} -c {shlex.quote(str(source))}"
         key = hashlib.sha256(command.encode()).hexdigest()[:16]
         out = self.folder / f"{source.stem}-{key}.o"
         if not self.current(out):
@@ -74,7 +76,9 @@ class Builder:
         out = self.folder / f"{name}-{mode}"
         if not out.exists() or any(o.stat().st_mtime_ns > out.stat().st_mtime_ns for o in objects):
             paths = " ".join(shlex.quote(str(o)) for o in objects)
-            run_or_raise(f"{compiler()} {MODES[mode].link} {paths} -o {shlex.quote(str(out))} -lpthread -ldl")
+            run_or_raise(
+                f"{self.compiler} {MODES[mode].link} {self.link_flags} {paths} -o {shlex.quote(str(out))} -lpthread -ldl"
+            )
         return out
 
     @staticmethod
@@ -92,11 +96,12 @@ def run_or_raise(command: str) -> None:
         raise RuntimeError(f"{command}\n{done.stderr[-4000:]}")
 
 
-def run(program: Path, *arguments: str, timeout: float = 60, **environment: object) -> tuple[int, str]:
+def run(program: Path | str, *arguments: str, timeout: float = 60, **environment: object) -> tuple[int, str]:
     """Exit status (124 where the time ran out) and what the program wrote."""
     env = {**os.environ, **{k: str(v) for k, v in environment.items()}}
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=timeout, env=env, errors="replace")
+        command = [str(program), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, errors="replace")
     except subprocess.TimeoutExpired as expired:
         return 124, (expired.stdout or b"").decode(errors="replace")
     return done.returncode, done.stdout + done.stderr
