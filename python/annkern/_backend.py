@@ -24,18 +24,25 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"annkern._{name}")
 
 
+@cache
+def can_run(name: str) -> bool:
+    return bool(load(name).backend_info()["available"])
+
+
 def backend_of(device: Device) -> ModuleType:
     """The extension module that works on arrays of that device."""
     if device.on_host:
         return load("cpu")
     name = "emu" if os.environ.get("ANNKERN_DEVICE") == "emu" else "cuda"
     try:
-        return load(name)
+        if can_run(name):
+            return load(name)
     except ImportError as error:
         raise ValueError(
             f"queries: got an array on {device}, but this installation has no {name} backend ({error}); "
             "copy the arrays to host memory, or install annkern where nvcc is found"
         ) from error
+    raise ValueError(f"queries: got an array on {device}, but {name} finds no device that it can use here")
 
 
 def backends() -> dict[str, dict[str, Any]]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ._arrays import View, as_numpy, view
 from ._call import whole_number
-from ._scan import Scan, _matrix, address_of, refuse_bad_row
+from ._scan import BadRow, Scan, address_of, matrix_of, refuse_bad_row
 from .select_k import run_select
 
 
@@ -55,12 +53,12 @@ def _one_query(fine: Scan, query: int) -> Any:
     q = fine.queries
     stride = q.strides[0]
     row = View(q.owner, q.address + query * stride, (1, q.shape[1]), q.strides, q.dtype, q.device, q.space)
-    return _matrix(fine.call, row, fine.metric)
+    return matrix_of(fine.call, row, fine.metric)
 
 
 def _measure_on_host(fine: Scan, candidates: View, found: View, check_finite: bool) -> None:
     base, ids = as_numpy(fine.base), as_numpy(candidates)
-    bad_row = np.full(1, -1, np.int64) if check_finite else None
+    bad_row = BadRow(-1) if check_finite else None
     for query, row in enumerate(ids):
         present = row[row >= 0]
         if not len(present):
@@ -68,10 +66,10 @@ def _measure_on_host(fine: Scan, candidates: View, found: View, check_finite: bo
         near = view("rerank", base[present])
         near.dtype = fine.base.dtype  # bfloat16 went through NumPy as uint16
         address = found.address + query * found.strides[0]
-        matrices = _one_query(fine, query), _matrix(fine.call, near, fine.metric)
+        matrices = _one_query(fine, query), matrix_of(fine.call, near, fine.metric)
         fine.call.run("pairwise", *matrices, fine.metric.name, address, address_of(bad_row))
-        if bad_row is not None and bad_row[0] >= 0:
-            refuse_bad_row("rerank", int(present[bad_row[0]]))
+        if bad_row is not None and bad_row.value >= 0:
+            refuse_bad_row("rerank", BadRow(int(present[bad_row.value])))
 
 
 def _measure_on_device(fine: Scan, candidates: View, found: View, check_finite: bool) -> None:
@@ -80,5 +78,5 @@ def _measure_on_device(fine: Scan, candidates: View, found: View, check_finite: 
     for query in range(fine.m):
         near = view("rerank", fine.call.space.take(fine.base.owner, rows[query]))
         address = found.address + query * found.strides[0]
-        matrices = _one_query(fine, query), _matrix(fine.call, near, fine.metric)
+        matrices = _one_query(fine, query), matrix_of(fine.call, near, fine.metric)
         fine.call.run("pairwise", *matrices, fine.metric.name, address, 0)

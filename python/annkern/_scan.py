@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ FLOATS = ("float32", "float16", "bfloat16")
 # Sums of more products of 8-bit numbers than this could pass 2^31; counts of more bits could not be held by float32.
 MOST_DIMS_8BIT = 32_768
 MOST_BITS = 1 << 24
+BadRow = ctypes.c_int64  # where kernels on the host write the first row with NaN or infinity; -1 is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Scan:
         _refuse_width(base_name, x, q, kind)
         with call.scope():
             x, q = with_adjacent_rows(x), with_adjacent_rows(q)
-        return cls(call, kind, x, q, x.shape[0], q.shape[0], _matrix(call, x, kind), _matrix(call, q, kind))
+        return cls(call, kind, x, q, x.shape[0], q.shape[0], matrix_of(call, x, kind), matrix_of(call, q, kind))
 
     def filter(self, given: Any) -> Any:
         """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
@@ -98,19 +100,24 @@ class Scan:
     def inputs(self) -> list[tuple[str, View]]:
         return [("base", self.base), ("queries", self.queries), *([("filter", self.passing)] if self.passing else [])]
 
-    def look(self, check_finite: bool) -> np.ndarray[Any, Any] | None:
-        """Refuses queries, and on devices a base, with NaN or infinity. On the host the scan itself looks at the base rows
-        that it reads, and writes what it finds into the array returned: see `refuse_bad_row`."""
+    def look(self, check_finite: bool, base_too: bool = False) -> BadRow | None:
+        """Refuses queries, and on devices or with `base_too` a base, with NaN or infinity. Elsewhere the scan itself looks
+        at the base rows that it reads, and writes what it finds into the array returned: see `refuse_bad_row`."""
         if not check_finite:
             return None
-        if self.call.device.on_host:
-            bad_row = np.full(1, -1, np.int64)
-            if self.queries.dtype in FLOATS:
-                self.call.backend.first_nonfinite(self.query_matrix, bad_row.ctypes.data, self.call.executor())
-                refuse_bad_row("queries", int(bad_row[0]))
-            return bad_row
-        self._look_on_device()
-        return None
+        if not self.call.device.on_host:
+            self._look_on_device()
+            return None
+        bad_row = BadRow(-1)
+        self._look_on_host("queries", self.queries, self.query_matrix, bad_row)
+        if base_too:
+            self._look_on_host("base", self.base, self.base_matrix, bad_row)
+        return bad_row
+
+    def _look_on_host(self, name: str, x: View, matrix: Any, bad_row: BadRow) -> None:
+        if x.dtype in FLOATS:
+            self.call.backend.first_nonfinite(matrix, address_of(bad_row), self.call.executor())
+            refuse_bad_row(name, bad_row)
 
     def _look_on_device(self) -> None:
         """Looks at both arrays, then reads both answers back at once: the one place where a call waits for its stream."""
@@ -119,18 +126,18 @@ class Scan:
         for offset, matrix in ((0, self.query_matrix), (8, self.base_matrix)):
             self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
         for name, row in zip(("queries", "base"), self.call.space.integers(rows), strict=True):
-            refuse_bad_row(name, row)
+            refuse_bad_row(name, BadRow(row))
 
 
-def refuse_bad_row(name: str, row: int) -> None:
-    if row >= 0:
+def refuse_bad_row(name: str, row: BadRow | None) -> None:
+    if row is not None and row.value >= 0:
         raise ValueError(
-            f"{name}: expected finite numbers, got NaN or infinity in row {row} (check_finite=False skips this look)"
+            f"{name}: expected finite numbers, got NaN or infinity in row {row.value} (check_finite=False skips this look)"
         )
 
 
-def address_of(bad_row: np.ndarray[Any, Any] | None) -> int:
-    return 0 if bad_row is None else bad_row.ctypes.data
+def address_of(row: BadRow | None) -> int:
+    return 0 if row is None else ctypes.addressof(row)
 
 
 def _vectors(name: str, x: View, metric: Metric) -> View:
@@ -158,7 +165,7 @@ def _refuse_width(name: str, base: View, queries: View, metric: Metric) -> None:
         )
 
 
-def _matrix(call: Call, x: View, metric: Metric) -> Any:
+def matrix_of(call: Call, x: View, metric: Metric) -> Any:
     rows, columns = x.shape
     stride = x.strides[0] if rows > 1 else columns * x.itemsize
     if metric.bits:

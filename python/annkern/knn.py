@@ -117,4 +117,4 @@ def search(scan: Scan, passing: Any, distances: View, indices: View, check_finit
     name = scan.metric.name
     results = distances.address, indices.address, address_of(bad_row)
     scan.call.run("knn", scan.base_matrix, scan.query_matrix, name, k, passing, *results)
-    refuse_bad_row("base", -1 if bad_row is None else int(bad_row[0]))
+    refuse_bad_row("base", bad_row)

@@ -66,10 +66,11 @@ def pairwise(
         result = scan.call.result("out", out, (scan.m, scan.n), scan.metric.dtype)
         if out is not None:
             refuse_overlap([("out", result)], scan.inputs())
-        bad_row = scan.look(check_finite)
+        # Distances are written while the base is read: where the memory is the caller's, the base is looked at before.
+        bad_row = scan.look(check_finite, base_too=out is not None)
         if not result.empty:
             scan.call.run(
                 "pairwise", scan.query_matrix, scan.base_matrix, scan.metric.name, result.address, address_of(bad_row)
             )
-            refuse_bad_row("base", -1 if bad_row is None else int(bad_row[0]))
+            refuse_bad_row("base", bad_row)
         return scan.call.hand_over(result, out)

@@ -73,7 +73,7 @@ def radius(
         lims = scan.call.result("lims", None, (scan.m + 1,), "int64")
         args = scan.base_matrix, scan.query_matrix, scan.metric.name, limit, passing, lims.address
         scan.call.run("radius_count", *args, 0, 0, address_of(bad_row), workspace="radius")
-        refuse_bad_row("base", -1 if bad_row is None else int(bad_row[0]))
+        refuse_bad_row("base", bad_row)
 
         hits = _last(scan, lims)
         distances = scan.call.result("distances", None, (hits,), scan.metric.dtype)
