@@ -45,7 +45,7 @@ $(VENV)/cuda: $(VENV)/base
 	@touch $@
 
 $(VENV)/demo: $(VENV)/cuda $(SOURCES)
-	@echo "building annkern (build/release)"
+	@echo "building annkern in build/release (a few minutes the first time)"
 	$(INSTALL) -e '.[demo]'
 	@touch $@
 
@@ -55,7 +55,7 @@ $(VENV)/torch: $(VENV)/base tools/torch.sh
 
 # The same build folder with one more target, so neither command undoes the other's work.
 $(VENV)/test: $(VENV)/cuda $(VENV)/torch $(SOURCES)
-	@echo "building annkern with the emulator (build/release)"
+	@echo "building annkern and its emulator in build/release (a few minutes the first time)"
 	$(INSTALL) -Ccmake.define.ANNKERN_EMU=ON -e '.[test,demo]'
 	@touch $@
 	@touch $(VENV)/demo
