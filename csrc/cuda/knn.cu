@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/emit.cuh"
+#include "cuda/merge.cuh"
+#include "cuda/prepare.h"
+#include "ops/knn.h"
+
+namespace annk {
+namespace {
+
+using namespace cuda;
+
+struct MergeArgs {
+  const Entry* lists;
+  Splits splits;
+  int64_t m;
+  int32_t k;
+  NeighbourOut out;
+};
+
+template <int kRegisters>
+__global__ void __launch_bounds__(kMergeThreads) merge_kernel(const MergeArgs a) {
+  const int64_t query = blockIdx.x;
+  const WarpList<kRegisters> list = merge_splits<kRegisters>(a.lists, a.m, query, a.splits.count, a.k);
+  if (warp_id() != 0) return;
+#pragma unroll
+  for (int r = 0; r < kRegisters; ++r) {
+    const int rank = r * kWarp + lane_id();
+    if (rank >= a.k) continue;
+    const Entry best = list.best[r];
+    int64_t id = -1;
+    if (best != kNoEntry) {
+      const int64_t place = position_of(best), split = place / a.k;
+      id = split * a.splits.rows_each + position_of(a.lists[(split * a.m + query) * a.k + place % a.k]);
+    }
+    a.out.neighbour(query * a.k + rank, order_of(best), id);
+  }
+}
+
+struct Plan {
+  ScanPlan scan;
+  Prepared prepared;
+  Splits splits;
+  Entry* lists = nullptr;
+  Plan(const KnnArgs& args, Workspace& workspace)
+      : scan(plan_scan(args.queries, args.base, args.metric, kQueriesPerLaunch)), prepared(take_prepared(workspace, scan)) {
+    const int64_t tile = scan_shape(scan.wide).queries();
+    splits = splits_for(ceil_div(scan.launch_queries, tile), args.base.rows);
+    lists = workspace.take<Entry>(splits.count * scan.launch_queries * args.k);
+  }
+};
+
+void knn_by_lists(const KnnArgs& args) {
+  Workspace workspace(args.exec);
+  const Plan plan(args, workspace);
+  workspace.require();
+  const int64_t m = args.queries.rows, k = args.k;
+  for (int64_t begin = 0; begin < m; begin += kQueriesPerLaunch) {
+    const int64_t count = m - begin < kQueriesPerLaunch ? m - begin : kQueriesPerLaunch;
+    ScanArgs scan_args =
+        prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
+    scan_args.job = Job::select;
+    scan_args.filter = args.filter;
+    scan_args.splits = plan.splits;
+    scan_args.lists = plan.lists;
+    scan_args.k = static_cast<int32_t>(k);
+    scan(plan.scan, scan_args, args.exec.stream);
+
+    MergeArgs merge{plan.lists, plan.splits, count, static_cast<int32_t>(k), {}};
+    merge.out = {static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
+    if (k <= kWarp) {
+      ANNK_LAUNCH(merge_kernel<1>, count, kMergeThreads, 0, args.exec.stream, merge);
+    } else {
+      ANNK_LAUNCH(merge_kernel<2>, count, kMergeThreads, 0, args.exec.stream, merge);
+    }
+  }
+}
+
+}  // namespace
+
+int64_t knn_workspace(const KnnArgs& args) {
+  Workspace workspace;
+  Plan(args, workspace);
+  return workspace.bytes();
+}
+
+void knn(const KnnArgs& args) {
+  if (args.queries.rows == 0 || args.k == 0) return;
+  knn_by_lists(args);
+}
+
+}  // namespace annk

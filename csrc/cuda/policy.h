@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sizes that decide speed and never results, as plain numbers. bench/gpu/budgets.json holds the kernels to what they imply.
+#pragma once
+#include "core/view.h"
+
+namespace annk::cuda {
+
+// A scan block: 128 threads, tiles of 128 base rows, fetched in chunks of a few dimensions by asynchronous copies.
+//   narrow: 4 queries, a warp per 32 rows, a row per lane. Bound by bandwidth.
+//   wide:  64 queries, 16 a warp, 4 rows a lane: 64 sums a thread, so that 256 multiply-adds meet 20 shared loads.
+// Blocks of an SM: narrow has 48 KiB of copies in flight, wide wants 168 registers a thread.
+struct ScanShape {
+  int queries_per_warp, rows_per_lane, query_warps, row_warps, stages, min_blocks;
+  constexpr int queries() const { return queries_per_warp * query_warps; }
+};
+inline constexpr int kScanThreads = 128;
+inline constexpr int kRowTile = 128;
+constexpr ScanShape scan_shape(bool wide) { return wide ? ScanShape{16, 4, 4, 1, 3, 3} : ScanShape{4, 1, 1, 4, 3, 4}; }
+
+// From 17 queries on, one wide pass is cheaper than five narrow ones.
+constexpr bool use_wide(int64_t m) { return m > 16; }
+
+// Bytes of a base row fetched at a time. Narrow: a whole line. Wide: what keeps a stage near 12 KiB, of which three and the
+// lists of 64 queries fit the 99 KiB of sm_120; 8-bit rows that widen bring four query bytes along with each of theirs.
+constexpr int row_chunk_bytes(bool wide, int element_bits, bool widens) {
+  return !wide ? 128 : widens && element_bits == 8 ? 32 : 64;
+}
+
+// Queries that one launch serves: their prepared copies and lists stay within tens of MiB.
+inline constexpr int64_t kQueriesPerLaunch = 4096;
+// Blocks of a launch: four for each SM of the largest parts (132 and 148 SMs). A constant, since the workspace may
+// not depend on the device.
+inline constexpr int64_t kTargetBlocks = 512;
+// Neighbours that a scan keeps in shared memory lists; more go through keys in the workspace and radix selection.
+inline constexpr int64_t kListMax = 64;
+
+// Rows are dealt to splits in whole tiles; within a split a row is a 32-bit offset.
+struct Splits {
+  int64_t rows_each = kRowTile;
+  int32_t count = 1;
+};
+constexpr Splits splits_for(int64_t query_tiles, int64_t rows) {
+  const int64_t tiles = rows / kRowTile + (rows % kRowTile != 0);
+  const int64_t wanted = kTargetBlocks / query_tiles < 1 ? 1 : kTargetBlocks / query_tiles;
+  int64_t tiles_each = tiles / wanted + (tiles % wanted != 0);
+  constexpr int64_t kMost = (int64_t{1} << 31) / kRowTile;
+  tiles_each = tiles_each < 1 ? 1 : tiles_each > kMost ? kMost : tiles_each;
+  const int64_t count = tiles / tiles_each + (tiles % tiles_each != 0);
+  return {tiles_each * kRowTile, static_cast<int32_t>(count < 1 ? 1 : count)};
+}
+static_assert(splits_for(1, (int64_t{1} << 33) * 512).count == 2048, "splits never pass 2^31 rows");
+
+}  // namespace annk::cuda

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/arith.cuh"
+#include "cuda/prepare.h"
+
+namespace annk::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kStaged = 1024;  // dimensions of a query that wait in shared memory for the one thread that sums them
+
+struct PrepareArgs {
+  Matrix queries;
+  int64_t begin, m, pitch;
+  unsigned char* rows;
+  uint32_t* words;
+  Metric metric;
+};
+
+// 1 / |x|: float32 multiply-adds in ascending order, made again in float64 where the sum has lost digits. One thread adds,
+// since the order is part of the contract.
+template <class T>
+__device__ float scale_of(const T* x, int64_t dims) {
+  ANNK_SHARED(float, staged, [kStaged]);
+  ANNK_SHARED(float, scale, [1]);
+  float sum = 0.0f;
+  for (int64_t j0 = 0; j0 < dims; j0 += kStaged) {
+    const int there = dims - j0 < kStaged ? static_cast<int>(dims - j0) : kStaged;
+    for (int j = static_cast<int>(threadIdx.x); j < there; j += kThreads) staged[j] = widen(x[j0 + j]);
+    __syncthreads();
+    if (threadIdx.x == 0)
+      for (int j = 0; j < there; ++j) sum = multiply_add(staged[j], staged[j], sum);
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) {
+    double wide = sum;
+    if (needs_wide_sum(sum)) {
+      wide = 0.0;
+      for (int64_t j = 0; j < dims; ++j) wide += static_cast<double>(widen(x[j])) * static_cast<double>(widen(x[j]));
+    }
+    scale[0] = inverse_norm(wide);
+  }
+  __syncthreads();
+  return scale[0];
+}
+
+// A block per query, those beyond m included, which become zero.
+template <class T>
+__global__ void __launch_bounds__(kThreads) prepare_widened(const PrepareArgs a) {
+  float* to = reinterpret_cast<float*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  const int64_t dims = blockIdx.x < a.m ? a.queries.dims : 0;
+  const T* from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
+  const bool scaled = a.metric == Metric::cosine && dims > 0;
+  const float scale = scaled ? scale_of(from, dims) : 1.0f;
+  for (int64_t j = threadIdx.x; j < a.pitch / 4; j += kThreads) to[j] = j < dims ? widen(from[j]) * scale : 0.0f;
+}
+
+// Bytes stay as they are; the word is the squared norm, the inverse norm, or the number of set bits.
+template <class T, bool kBits>
+__global__ void __launch_bounds__(kThreads) prepare_bytes(const PrepareArgs a) {
+  ANNK_SHARED(int32_t, sums, [kThreads / kWarp]);
+  T* to = reinterpret_cast<T*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  const int64_t bytes = blockIdx.x < a.m ? (kBits ? a.queries.dims / 8 : a.queries.dims) : 0;
+  const T* from = reinterpret_cast<const T*>(a.queries.row(bytes > 0 ? a.begin + blockIdx.x : 0));
+  int32_t sum = 0;
+  for (int64_t j = threadIdx.x; j < a.pitch; j += kThreads) {
+    const T x = j < bytes ? from[j] : T{0};
+    to[j] = x;
+    sum += kBits ? __popc(static_cast<unsigned>(x)) : static_cast<int32_t>(x) * static_cast<int32_t>(x);
+  }
+  sum = warp_sum(sum);
+  if (lane_id() == 0) sums[warp_id()] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
+  a.words[blockIdx.x] = a.metric == Metric::cosine ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
+}
+
+bool vector_loads(const Matrix& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % 16 == 0; }
+
+int32_t row_bytes_of_chunk(Family family, DType base, bool wide) {
+  const bool widens = family == Family::dot || family == Family::l2 || family == Family::l1 || family == Family::linf;
+  return row_chunk_bytes(wide, kDTypeBits[static_cast<int>(base)], widens);
+}
+
+Family family_of(Metric metric, DType base, DType queries) {
+  if (metric == Metric::hamming) return Family::hamming;
+  if (metric == Metric::jaccard) return Family::jaccard;
+  if (metric == Metric::cityblock) return Family::l1;
+  if (metric == Metric::chebyshev) return Family::linf;
+  if (base == queries && (base == DType::i8 || base == DType::u8)) return Family::integer;
+  return metric == Metric::inner_product || metric == Metric::cosine ? Family::dot : Family::l2;
+}
+
+int64_t padded(const ScanPlan& plan, int64_t m) {
+  const int64_t queries = scan_shape(plan.wide).queries();
+  return ceil_div(m, queries) * queries;
+}
+
+}  // namespace
+
+ScanPlan plan_scan(const Matrix& queries, const Matrix& base, Metric metric, int64_t most_queries) {
+  ScanPlan plan;
+  plan.family = family_of(metric, base.dtype, queries.dtype);
+  plan.wide = use_wide(queries.rows);
+  plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
+  const int bits = kDTypeBits[static_cast<int>(base.dtype)];
+  const int64_t chunk_dims = row_bytes_of_chunk(plan.family, base.dtype, plan.wide) * 8 / bits;
+  plan.chunks = static_cast<int32_t>(base.dims > 0 ? ceil_div(base.dims, chunk_dims) : 1);
+  const bool copied = plan.family == Family::integer || plan.family == Family::hamming || plan.family == Family::jaccard;
+  plan.pitch = plan.chunks * chunk_dims * (copied ? bits : 32) / 8;
+  return plan;
+}
+
+Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
+  const int64_t rows = padded(plan, plan.launch_queries);
+  Prepared to;
+  to.rows = workspace.take<unsigned char>(rows * plan.pitch);
+  to.words = workspace.take<uint32_t>(rows);
+  return to;
+}
+
+ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Matrix& base, Metric metric,
+                 int64_t begin, int64_t m, void* stream) {
+  const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, metric};
+  const int64_t rows = padded(plan, m);
+  const bool bits = plan.family == Family::hamming || plan.family == Family::jaccard;
+  const bool bytes = plan.family == Family::integer;
+  if (bits) {
+    ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
+  } else if (bytes && queries.dtype == DType::i8) {
+    ANNK_LAUNCH((prepare_bytes<int8_t, false>), rows, kThreads, 0, stream, p);
+  } else if (bytes) {
+    ANNK_LAUNCH((prepare_bytes<uint8_t, false>), rows, kThreads, 0, stream, p);
+  } else if (queries.dtype == DType::f32) {
+    ANNK_LAUNCH(prepare_widened<float>, rows, kThreads, 0, stream, p);
+  } else if (queries.dtype == DType::f16) {
+    ANNK_LAUNCH(prepare_widened<Half>, rows, kThreads, 0, stream, p);
+  } else if (queries.dtype == DType::bf16) {
+    ANNK_LAUNCH(prepare_widened<Bfloat16>, rows, kThreads, 0, stream, p);
+  } else if (queries.dtype == DType::i8) {
+    ANNK_LAUNCH(prepare_widened<int8_t>, rows, kThreads, 0, stream, p);
+  } else {
+    ANNK_LAUNCH(prepare_widened<uint8_t>, rows, kThreads, 0, stream, p);
+  }
+
+  ScanArgs a;
+  a.base = base;
+  a.metric = metric;
+  a.queries = to.rows;
+  a.query_words = bits || bytes ? to.words : nullptr;
+  a.query_pitch = plan.pitch;
+  a.query_begin = begin;
+  a.m = m;
+  a.row_end = base.rows;
+  a.chunks = plan.chunks;
+  a.query_tiles = static_cast<int32_t>(rows / scan_shape(plan.wide).queries());
+  a.splits = splits_for(a.query_tiles, base.rows);
+  a.vector_loads = vector_loads(base);
+  return a;
+}
+
+void scan(const ScanPlan& plan, const ScanArgs& args, void* stream) {
+  switch (plan.family) {
+    case Family::dot:
+      return scan_dot(args, plan.wide, stream);
+    case Family::l2:
+      return scan_l2(args, plan.wide, stream);
+    case Family::l1:
+      return scan_l1(args, plan.wide, stream);
+    case Family::linf:
+      return scan_linf(args, plan.wide, stream);
+    case Family::integer:
+      return scan_integer(args, plan.wide, stream);
+    case Family::hamming:
+    case Family::jaccard:
+      return scan_bits(args, plan.wide, stream);
+  }
+}
+
+}  // namespace annk::cuda

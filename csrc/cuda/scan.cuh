@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scan kernel: tiles of sums, turned into keys in registers, and there selected, counted or written.
+#pragma once
+#include "cuda/tile.cuh"
+#include "cuda/warp_list.cuh"
+
+namespace annk::cuda {
+
+// What becomes of a warp's keys. Lane q keeps the state of the warp's query q.
+template <class Arith, bool kWide>
+class Consumer {
+  using Shared = Tile<Arith, kWide>;
+  static constexpr int kQ = Shared::kQ, kR = Shared::kR;
+  using Keys = uint32_t[kQ][kR];
+
+ public:
+  static constexpr ScanShape kShape = Shared::kShape;
+  static_assert(kQ <= kWarp, "a lane for each query of a warp");
+
+  __device__ __forceinline__ Consumer(const ScanArgs& args, Entry* lists, int64_t query0, int64_t split_begin,
+                                      int64_t split_end)
+      : a_(args), split_begin_(split_begin), split_end_(split_end) {
+    const int query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
+    query0_ = query0 + query_warp * kQ;
+    lane_row_ = row_warp * kWarp * kR + lane_id();
+    lists_ = lists + static_cast<int64_t>(row_warp * kShape.queries() + query_warp * kQ) * a_.k;
+    queries_ = a_.m - query0_ < kQ ? static_cast<int>(a_.m - query0_) : kQ;
+    const bool mine = lane_id() < queries_;
+    limit_ = mine ? a_.limit : 0;
+    query_word_ = mine && a_.query_words != nullptr ? a_.query_words[query0_ + lane_id()] : 0;
+    if (a_.job == Job::select)
+      for (int i = 0; i < kQ; ++i)
+        for (int e = lane_id(); e < a_.k; e += kWarp) lists_[i * a_.k + e] = kNoEntry;
+  }
+
+  __device__ __forceinline__ void take(const Shared& tile, const uint32_t* row_words, int64_t tile_row) {
+    Keys keys;
+    const int64_t row = tile_row + lane_row_;
+    make_keys(tile, row_words, row, keys);
+    if (a_.job == Job::distances || a_.job == Job::keys) {
+      write(keys, row);
+    } else {
+      look_closer(keys, row);
+    }
+  }
+
+  // Counts go to memory; lists after merge_lists, since other warps may hold lists of the same queries.
+  __device__ __forceinline__ void finish_count() const {
+    if (lane_id() < queries_) atomicAdd(a_.counts + query0_ + lane_id(), hits_);
+  }
+
+ private:
+  __device__ __forceinline__ void make_keys(const Shared& tile, const uint32_t* row_words, int64_t row, Keys& keys) const {
+    uint32_t words[kR];
+#pragma unroll
+    for (int r = 0; r < kR; ++r) words[r] = Arith::needs_row_word(a_.metric) ? row_words[lane_row_ + r * kWarp] : 0;
+    // Query by query: a branch around all keys at once would cost a second register for each.
+#pragma unroll
+    for (int q = 0; q < kQ; ++q) {
+      const uint32_t query_word = __shfl_sync(kAllLanes, query_word_, q);
+      visit_list(typename Arith::Metrics{}, a_.metric, [&](auto metric) {
+#pragma unroll
+        for (int r = 0; r < kR; ++r) keys[q][r] = Arith::order(metric, tile.sums[q][r], query_word, words[r]);
+      });
+#pragma unroll
+      for (int r = 0; r < kR; ++r) keys[q][r] = row + r * kWarp >= split_end_ ? kNoOrder : keys[q][r];
+    }
+  }
+
+  __device__ __forceinline__ bool pass(int q, int64_t row) const {
+    return a_.filter.pass(a_.query_begin + query0_ + q, row);
+  }
+
+  // Few keys lie under the limit, which for a list is its worst entry once it has filled. So first the queries that have
+  // any such key are marked, and only they are looked at again.
+  __device__ __forceinline__ void look_closer(const Keys& keys, int64_t row) {
+    unsigned hot = 0;
+#pragma unroll
+    for (int q = 0; q < kQ; ++q) {
+      const uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
+      bool any = false;
+#pragma unroll
+      for (int r = 0; r < kR; ++r) any = any || keys[q][r] < limit;
+      if (__any_sync(kAllLanes, any)) hot |= 1u << q;
+    }
+    while (hot != 0) {
+      const int q = __ffs(static_cast<int>(hot)) - 1;
+      hot &= hot - 1;
+      uint32_t mine[kR];
+#pragma unroll
+      for (int r = 0; r < kR; ++r) {
+        mine[r] = keys[0][r];
+#pragma unroll
+        for (int i = 1; i < kQ; ++i) mine[r] = i == q ? keys[i][r] : mine[r];
+      }
+      if (a_.job == Job::count) {
+        count(mine, q, row);
+      } else if (a_.k <= kWarp) {
+        add<1>(mine, q, row);
+      } else {
+        add<2>(mine, q, row);
+      }
+    }
+  }
+
+  // Rows come in ascending order: a key equal to the worst of a full list never enters.
+  template <int kRegisters>
+  __device__ __forceinline__ void add(const uint32_t (&mine)[kR], int q, int64_t row) {
+    uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
+    Entry* own = lists_ + q * a_.k;
+    WarpList<kRegisters> list;
+    list.load(own, a_.k);
+#pragma unroll 1
+    for (int r = 0; r < kR; ++r) {
+      uint32_t order = mine[0];
+#pragma unroll
+      for (int i = 1; i < kR; ++i) order = i == r ? mine[i] : order;
+      const int64_t at = row + r * kWarp;
+      const bool enters = order < limit && pass(q, at);
+      if (!__any_sync(kAllLanes, enters)) continue;
+      list.add(enters ? make_entry(order, static_cast<uint32_t>(at - split_begin_)) : kNoEntry);
+      limit = order_of(list.worst(a_.k));
+    }
+    list.store(own, a_.k);
+    if (lane_id() == q) limit_ = limit;
+  }
+
+  __device__ __forceinline__ void count(const uint32_t (&mine)[kR], int q, int64_t row) {
+    const uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
+    unsigned hits = 0;
+#pragma unroll
+    for (int r = 0; r < kR; ++r) hits += __popc(__ballot_sync(kAllLanes, mine[r] < limit && pass(q, row + r * kWarp)));
+    if (lane_id() == q) hits_ += hits;
+  }
+
+  __device__ __forceinline__ void write(const Keys& keys, int64_t row) const {
+    uint32_t* to = static_cast<uint32_t*>(a_.out) + query0_ * a_.out_pitch + row - a_.row_begin;
+#pragma unroll
+    for (int q = 0; q < kQ; ++q, to += a_.out_pitch) {
+      if (q >= queries_) break;
+#pragma unroll
+      for (int r = 0; r < kR; ++r) {
+        const uint32_t word = a_.job == Job::distances ? distance_bits(keys[q][r]) : keys[q][r];
+        if (row + r * kWarp < split_end_) to[r * kWarp] = word;
+      }
+    }
+  }
+
+  __device__ __forceinline__ uint32_t distance_bits(uint32_t order) const {
+    const float key = key_of_ordered(order);
+    if constexpr (Arith::kBits == 1)
+      if (is_int_metric(a_.metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
+    return bits_of_float(report(a_.metric, key));
+  }
+
+  const ScanArgs& a_;
+  Entry* lists_;
+  int64_t query0_, split_begin_, split_end_;
+  int lane_row_, queries_;
+  uint32_t limit_, query_word_;
+  unsigned long long hits_ = 0;
+};
+
+// Lists of the same query held by different warps become one, in memory.
+template <class Arith, bool kWide, int kRegisters>
+__device__ __forceinline__ void merge_lists(const ScanArgs& a, const Entry* lists, int64_t query0, int64_t split) {
+  constexpr ScanShape kShape = scan_shape(kWide);
+  for (int q = warp_id(); q < kShape.queries() && query0 + q < a.m; q += kScanThreads / kWarp) {
+    WarpList<kRegisters> list;
+    list.load(lists + q * a.k, a.k);
+    for (int other = 1; other < kShape.row_warps; ++other)
+      for (int e = 0; e < a.k; e += kWarp) {
+        const int at = e + lane_id();
+        list.merge_sorted(at < a.k ? lists[(other * kShape.queries() + q) * a.k + at] : kNoEntry);
+      }
+    list.store(a.lists + (split * a.m + query0 + q) * a.k, a.k);
+  }
+}
+
+template <class Arith, bool kWide>
+__global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) scan_kernel(const ScanArgs a) {
+  using Shared = Tile<Arith, kWide>;
+  constexpr ScanShape kShape = Shared::kShape;
+  ANNK_DYN_SHARED(unsigned char, shared);
+  uint32_t* row_words = reinterpret_cast<uint32_t*>(shared + Shared::kRingBytes);
+  Entry* lists = reinterpret_cast<Entry*>(row_words + kRowTile);
+
+  // Blocks of one split run side by side, so that its rows are read from memory once.
+  const int64_t split = blockIdx.x / a.query_tiles;
+  const int64_t query0 = static_cast<int64_t>(blockIdx.x % a.query_tiles) * kShape.queries();
+  const int64_t begin = a.row_begin + split * a.splits.rows_each;
+  const int64_t end = a.row_end - begin < a.splits.rows_each ? a.row_end : begin + a.splits.rows_each;
+  const bool needs_word = Arith::needs_row_word(a.metric);
+  Consumer<Arith, kWide> consumer(a, lists, query0, begin, end);
+
+  int64_t fetch_row = begin;
+  int fetch_chunk = 0, fetch_stage = 0, stage = 0;
+  const auto fetch_next = [&] {
+    if (fetch_row < end) Shared::fetch(a, shared + fetch_stage * Shared::kStageBytes, fetch_row, end, query0, fetch_chunk);
+    ptx::cp_async_commit();
+    fetch_stage = fetch_stage + 1 == kShape.stages ? 0 : fetch_stage + 1;
+    if (++fetch_chunk == a.chunks) {
+      fetch_chunk = 0;
+      fetch_row += kRowTile;
+    }
+  };
+
+#pragma unroll 1
+  for (int s = 1; s < kShape.stages; ++s) fetch_next();
+
+  for (int64_t row = begin; row < end; row += kRowTile) {
+    Shared tile;
+    tile.clear();
+    for (int chunk = 0; chunk < a.chunks; ++chunk) {
+      // The barrier says both that the chunk has arrived for all, and that all are done with the stage fetched next.
+      ptx::cp_async_wait<kShape.stages - 2>();
+      __syncthreads();
+      fetch_next();
+      tile.accumulate(shared + stage * Shared::kStageBytes, needs_word);
+      stage = stage + 1 == kShape.stages ? 0 : stage + 1;
+    }
+    if (needs_word) {
+      const int64_t own_row = row + threadIdx.x;
+      row_words[threadIdx.x] =
+          Arith::row_word(a.metric, tile.own, own_row < end ? a.base.row(own_row) : nullptr, a.base.dims);
+      __syncthreads();
+    }
+    consumer.take(tile, row_words, row);
+  }
+
+  if (a.job == Job::count) consumer.finish_count();
+  if (a.job == Job::select) {
+    __syncthreads();
+    a.k <= kWarp ? merge_lists<Arith, kWide, 1>(a, lists, query0, split)
+                 : merge_lists<Arith, kWide, 2>(a, lists, query0, split);
+  }
+}
+
+template <class Arith, bool kWide>
+void launch_scan(const ScanArgs& a, void* stream) {
+  constexpr ScanShape kShape = scan_shape(kWide);
+  const size_t lists = a.job == Job::select ? static_cast<size_t>(kShape.row_warps * kShape.queries()) * a.k : 0;
+  const size_t shared_bytes = Tile<Arith, kWide>::kRingBytes + kRowTile * sizeof(uint32_t) + lists * sizeof(Entry);
+  const int64_t grid = static_cast<int64_t>(a.query_tiles) * a.splits.count;
+  ANNK_LAUNCH((scan_kernel<Arith, kWide>), grid, kScanThreads, shared_bytes, stream, a);
+}
+
+// For the families whose rows widen to float32.
+template <template <class> class Arith>
+void scan_widened(const ScanArgs& a, bool wide, void* stream) {
+  const auto run = [&]<class T>(T) {
+    wide ? launch_scan<Arith<T>, true>(a, stream) : launch_scan<Arith<T>, false>(a, stream);
+  };
+  switch (a.base.dtype) {
+    case DType::f32:
+      return run(float{});
+    case DType::f16:
+      return run(Half{});
+    case DType::bf16:
+      return run(Bfloat16{});
+    case DType::i8:
+      return run(int8_t{});
+    default:
+      return run(uint8_t{});
+  }
+}
+
+}  // namespace annk::cuda
