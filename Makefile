@@ -67,11 +67,13 @@ $(VENV)/lint: $(VENV)/base pyproject.toml
 FORMATTED = $(shell find csrc tests bench \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \))
 lint: $(VENV)/lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
 
 format: $(VENV)/lint
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(FORMATTED)
 
 # Sanitized modules lie outside the virtual environment; -S keeps its editable install from shadowing them.
