@@ -21,9 +21,9 @@ def arrays(metric, n, m, d, contents="normal"):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_threads_do_not_show(rng, metric):
-    base, queries = arrays(metric, 3000, 70, 24, "duplicates")
+    base, queries = arrays(metric, 40_000, 37, 24, "duplicates")
     values = rng.integers(0, 50, (9, 4000)).astype(np.float32)
-    r = float(np.median(ak.pairwise(queries, base, metric)))
+    r = float(np.quantile(ak.pairwise(queries[:5], base, metric), 0.9 if metric == "inner_product" else 0.1))
 
     def everything(threads):
         results = [

@@ -129,6 +129,22 @@ def test_many_queries(backend, rng):
     np.testing.assert_array_equal(indices, want_ids)
 
 
+@pytest.mark.parametrize("m", [1, 3, 40])
+@pytest.mark.parametrize("kind", [("sqeuclidean", "float32"), ("inner_product", "int8"), ("hamming", "bits")], ids="-".join)
+def test_a_base_of_many_chunks(backend, kind, m):
+    """So large that the scan is cut up, with equal rows far apart: the parts are merged by key and id."""
+    n = 1500 if backend.slow else 150_000
+    base, queries = Case(kind[0], kind[1], kind[1], n, m, 48, 1, "duplicates").arrays()
+    base[n // 2 :] = base[: n - n // 2]
+    for k in (10, 700):
+        distances, indices = search(backend, base, queries, k, kind[0])
+        assert_selected(distances, indices, all_distances(backend, base, queries, kind[0]), kind[0])
+        passes = np.arange(n) % 3 == 0
+        distances, indices = search(backend, base, queries, k, kind[0], filter=packed(passes))
+        everything = all_distances(backend, base, queries, kind[0])
+        assert_selected(distances, indices, everything, kind[0], np.broadcast_to(passes, (m, n)))
+
+
 def _by_hand(base, queries):
     distances = ((queries[:, None].astype(int) - base) ** 2).sum(-1)
     return distances.min(1, keepdims=True).astype(np.float32), distances.argmin(1)[:, None]

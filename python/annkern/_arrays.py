@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _dlpack
+from . import _dlpack, _driver
 from ._spaces import HOST, NUMPY, Device, Space, library, space_of
 
 _NATIVE_NAMES = {
@@ -95,7 +95,7 @@ def view(name: str, x: object, stream: int | None = None) -> View:
         raise TypeError(f"{name}: expected an array without a mask, got a masked array; write {name}.filled(...)")
     if isinstance(x, np.ndarray):
         return _numpy_view(np.asarray(x))
-    interface = getattr(x, "__cuda_array_interface__", None)
+    interface = None if root in ("jax", "jaxlib") else getattr(x, "__cuda_array_interface__", None)
     if interface is not None and not interface["typestr"].startswith(("<V", "|V")):
         return _interface_view(name, x, interface)
     if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
@@ -112,9 +112,12 @@ def view(name: str, x: object, stream: int | None = None) -> View:
 
 def order_after(x: View, stream: int) -> None:
     """Makes what is enqueued on `stream` wait for the work that another library has pending on `x`."""
-    if x.device.on_host or not hasattr(x.owner, "__dlpack__"):
+    if x.device.on_host:
         return
-    x.owner.__dlpack__(stream=stream or 1)  # 0 is not allowed there: 1 is the same, the legacy default stream
+    if hasattr(x.owner, "__dlpack__"):
+        x.owner.__dlpack__(stream=stream or 1)  # 0 is not allowed there: 1 is the same, the legacy default stream
+    elif x.stream not in (None, stream):
+        _driver.synchronize()
 
 
 def with_adjacent_rows(x: View) -> View:

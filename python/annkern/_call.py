@@ -96,6 +96,7 @@ class Call:
         room = self.space.empty((size + WORKSPACE_ALIGNMENT,), "uint8", self.device)
         start = -(-view("workspace", room).address // WORKSPACE_ALIGNMENT) * WORKSPACE_ALIGNMENT
         getattr(backend, op)(*args, backend.Exec(self.threads, self.stream, start, size))
+        self.space.settle()
 
     def result(self, name: str, given: Any, shape: tuple[int, ...], dtype: str) -> View:
         """Memory for a result: a new array of the caller's library, or the one given as `name`."""
@@ -115,7 +116,7 @@ class Call:
         return self.beside(name, x, "queries")
 
     def hand_over(self, result: View, given: Any) -> Any:
-        return self.space.finish(result.owner, self.stream) if given is None else given
+        return self.space.finish(result.owner) if given is None else given
 
 
 def pair(out: Any) -> tuple[Any, Any]:

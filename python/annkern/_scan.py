@@ -125,6 +125,7 @@ class Scan:
         address = view("rows", rows).address
         for offset, matrix in ((0, self.query_matrix), (8, self.base_matrix)):
             self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
+        self.call.space.settle()
         for name, row in zip(("queries", "base"), self.call.space.integers(rows), strict=True):
             refuse_bad_row(name, BadRow(row))
 

@@ -42,9 +42,12 @@ class Space:
         """A new array, not initialised, in the current stream's order."""
         raise TypeError(f"queries: cannot allocate results as {self.name}; convert the queries to NumPy, PyTorch or CuPy")
 
-    def finish(self, array: Any, stream: int) -> Any:
-        """What is handed to the caller for an array made by `empty` and filled on `stream`."""
+    def finish(self, array: Any) -> Any:
+        """What is handed to the caller for an array made by `empty`."""
         return array
+
+    def settle(self) -> None:
+        """Called behind device work, before the workspace is given back: waits where the library could not order that."""
 
     def packed(self, array: Any) -> Any:
         """A row-major copy of a device array."""
@@ -164,7 +167,7 @@ class CupySpace(Space):
 
 class JaxSpace(Space):
     """JAX's arrays cannot be written: on the host results are made by NumPy and handed over. On a GPU they are written
-    before anybody else has seen them, and the call waits, because JAX tells nobody its streams."""
+    before anybody else has seen them, and every call waits, because JAX tells nobody its streams."""
 
     name = "JAX"
     writable = False
@@ -180,24 +183,22 @@ class JaxSpace(Space):
         where = self.jax.devices("cuda")[device.number]
         return self.jax.numpy.empty(shape, dtype, device=where).block_until_ready()
 
-    def finish(self, array: Any, stream: int) -> Any:
-        if isinstance(array, np.ndarray):
-            narrow = array.dtype == np.int64 and not self.jax.config.jax_enable_x64
-            if narrow and array.size and int(array.max()) > np.iinfo(np.int32).max:
-                raise OverflowError("queries: JAX holds indices above 2^31 only with jax_enable_x64")
-            return self.jax.numpy.asarray(array.astype(np.int32) if narrow else array)
-        _driver.synchronize(stream)
-        return array
+    def finish(self, array: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return array
+        narrow = array.dtype == np.int64 and not self.jax.config.jax_enable_x64
+        if narrow and array.size and int(array.max()) > np.iinfo(np.int32).max:
+            raise OverflowError("queries: JAX holds indices above 2^31 only with jax_enable_x64")
+        return self.jax.numpy.asarray(array.astype(np.int32) if narrow else array)
+
+    def settle(self) -> None:
+        _driver.synchronize()
 
     def take(self, array: Any, rows: Any) -> Any:
         return self.jax.numpy.take(array, rows, axis=0)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.jax.numpy.where(condition, a, b)
-
-    def integers(self, array: Any) -> list[int]:
-        _driver.synchronize(0)
-        return super().integers(array)
 
     def cast(self, argument: str, dtype: str) -> str:
         return f"{argument}.astype(jnp.{dtype})"

@@ -56,8 +56,8 @@ def knn(
         Distances and indices to write instead of new arrays: of the results' dtypes, contiguous, sharing no memory with
         the inputs or each other. Nothing is written where an error is raised.
     check_finite : bool
-        Refuse NaN and infinity in the queries and in the rows read. On a device this waits for the stream once; without
-        it nothing waits. Where it is off, NaN distances rank last.
+        Refuse NaN and infinity in the queries and in the base: on the host in the rows that are read, on a device in all
+        of them, which waits for the stream once (without it nothing waits). Where it is off, NaN distances rank last.
 
     Returns
     -------
