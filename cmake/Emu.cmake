@@ -8,7 +8,8 @@ if(ANNKERN_EMU)
   target_link_libraries(annk_emu PRIVATE annk_flags)
   target_compile_definitions(annk_emu PRIVATE ANNK_EMULATED)
   # Registers that a kernel forgets to set hold a pattern, so that the result shows it. Unknown pragmas are nvcc's.
-  target_compile_options(annk_emu PRIVATE -O2 -g1 -fno-strict-aliasing -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas)
+  target_compile_options(annk_emu PRIVATE -O2 -g1 -fno-strict-aliasing -fno-optimize-sibling-calls
+                         -ftrivial-auto-var-init=pattern -Wno-unknown-pragmas)
 
   annk_add_module(_emu)
   target_compile_definitions(_emu PRIVATE ANNK_EMULATED)
