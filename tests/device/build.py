@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds device_check.cpp with the emulated kernels of csrc/cuda: ``python tests/device/build.py FOLDER [MODE...]`` prints a
+program for each of the modes fast, asan and race (all three where none is named). To look into a report by hand::
+
+    EMU_SEED=3 gdb --args FOLDER/device_check-fast 1 3 "knn cosine"
+
+The first argument of the program is the number of seeds, the second the first of them, the others choose cases by name.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/emu"))
+from modes import MODES, Builder  # noqa: E402
+
+KERNELS = ROOT / "csrc/cuda"
+
+
+def build(folder: Path, mode: str, kernels: Path = KERNELS) -> Path:
+    builder = Builder(folder, [ROOT / "csrc"])
+    return builder.program("device_check", mode, sorted(kernels.glob("*.cu")), [Path(__file__).parent / "device_check.cpp"])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    for wanted in sys.argv[2:] or MODES:
+        print(build(Path(sys.argv[1]), wanted))

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// One call of an operation of the device backend, compared with plain loops; a difference is thrown as a Failure.
+#pragma once
+#include <string>
+#include <utility>
+
+#include "ops/first_nonfinite.h"
+#include "ops/pairwise.h"
+#include "ops/radius.h"
+#include "plain.h"
+
+namespace check {
+
+using namespace annk;
+using plain::Bytes;
+using plain::Layout;
+using plain::Rows;
+
+struct Failure {
+  std::string text;
+};
+[[noreturn]] inline void wrong(const std::string& text) { throw Failure{text}; }
+
+// Runs an operation with a workspace of exactly the size that it asks for.
+template <class Args>
+void run(Args args, void (*operation)(const Args&), int64_t (*workspace)(const Args&)) {
+  const int64_t bytes = workspace(args);
+  const Bytes memory(bytes);
+  args.exec.workspace = memory.data();
+  args.exec.workspace_bytes = bytes;
+  operation(args);
+}
+
+struct Shape {
+  int64_t m, n, d;
+  DType base, queries;
+  Metric metric;
+  Layout layout = {};
+  bool few = false;
+};
+
+inline std::string text_of(const Shape& s) {
+  return std::string(kMetricNames[static_cast<int>(s.metric)]) + " " + kDTypeNames[static_cast<int>(s.base)] + "/" +
+         kDTypeNames[static_cast<int>(s.queries)] + " m=" + std::to_string(s.m) + " n=" + std::to_string(s.n) +
+         " d=" + std::to_string(s.d) + " offset=" + std::to_string(s.layout.offset) +
+         " gap=" + std::to_string(s.layout.gap) + (s.layout.backwards ? " backwards" : "") + (s.few ? " few" : "");
+}
+
+struct Inputs {
+  Rows base, queries;
+  explicit Inputs(const Shape& s)
+      : base(s.n, s.d, s.base, 17, s.layout, s.few), queries(s.m, s.d, s.queries, 23, s.layout, s.few) {
+    if (s.m > 1 && s.n > 1 && s.d > 0) clear(queries, s.m / 2), clear(base, s.n / 2);  // a zero vector each
+  }
+  static void clear(Rows& rows, int64_t i) {
+    std::memset(rows.mutable_row(i), 0, static_cast<size_t>(Rows::row_bytes(rows.view.dims, rows.view.dtype)));
+    rows.read_back();
+  }
+};
+
+// As the device computes them: what knn and radius must agree with, bit for bit.
+inline std::vector<double> distances(const Inputs& in, const Shape& s) {
+  const Bytes out(s.m * s.n * 4);
+  run(PairwiseArgs{in.queries.view, in.base.view, s.metric, out.data(), nullptr, {}}, pairwise, pairwise_workspace);
+  std::vector<double> values(static_cast<size_t>(s.m * s.n));
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = is_int_metric(s.metric) ? out.data<int32_t>()[i] : static_cast<double>(out.data<float>()[i]);
+  return values;
+}
+
+inline void check_pairwise(const Shape& s) {
+  const Inputs in(s);
+  const auto got = distances(in, s);
+  for (int64_t q = 0; q < s.m; ++q) {
+    for (int64_t i = 0; i < s.n; ++i) {
+      const auto expected = plain::distance(s.metric, in.queries.row(q), in.base.row(i), s.d);
+      const double value = got[static_cast<size_t>(q * s.n + i)];
+      if (!(std::abs(value - expected.value) <= expected.bound)) {
+        wrong("(" + std::to_string(q) + "," + std::to_string(i) + ") is " + std::to_string(value) + ", not " +
+              std::to_string(expected.value));
+      }
+    }
+  }
+}
+
+// A filter that about two of three rows pass, and its meaning.
+struct FilterCase {
+  Filter filter;
+  Bytes memory{0};
+  FilterCase(Filter::Kind kind, bool shared, int64_t m, int64_t n) {
+    const int64_t width = kind == Filter::Kind::bytes ? n : (n + 31) / 32 * 4, count = shared ? 1 : m;
+    if (kind == Filter::Kind::none) return;
+    memory = Bytes(width * count);
+    for (int64_t i = 0; i < width * count; ++i)
+      memory.data()[i] = static_cast<unsigned char>(kind == Filter::Kind::bytes ? (i * 7 % 3 != 0) * (1 + i % 5) : 0xb6 ^ i);
+    filter = {memory.data(), shared ? 0 : width, kind};
+  }
+};
+
+inline void check_row(const char* what, int64_t q, int64_t slot, double got, int64_t got_id, double expected, int64_t id) {
+  const bool same = got == expected || (std::isnan(got) && std::isnan(expected));
+  if (same && got_id == id) return;
+  wrong(std::string(what) + " (" + std::to_string(q) + "," + std::to_string(slot) + ") is " + std::to_string(got) + " of " +
+        std::to_string(got_id) + ", not " + std::to_string(expected) + " of " + std::to_string(id));
+}
+
+inline double missing(Metric metric) {
+  return is_int_metric(metric) ? 0x7fffffff : metric == Metric::inner_product ? -INFINITY : INFINITY;
+}
+
+inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared) {
+  const Inputs in(s);
+  const FilterCase f(kind, shared, s.m, s.n);
+  const Bytes out(s.m * k * 4), indices(s.m * k * 8);
+  run(KnnArgs{in.base.view, in.queries.view, s.metric, k, f.filter, out.data(), indices.data<int64_t>(), nullptr, {}}, knn,
+      knn_workspace);
+  const auto all = distances(in, s);
+  std::vector<int64_t> ids(static_cast<size_t>(s.n));
+  std::iota(ids.begin(), ids.end(), 0);
+  for (int64_t q = 0; q < s.m; ++q) {
+    std::vector<double> keys(all.begin() + q * s.n, all.begin() + (q + 1) * s.n);
+    if (s.metric == Metric::inner_product)
+      for (double& key : keys) key = -key;
+    const auto expected = plain::best(keys, ids, k, [&](int64_t i) { return f.filter.pass(q, i); });
+    for (int64_t e = 0; e < k; ++e) {
+      const int64_t at = q * k + e;
+      const double got = is_int_metric(s.metric) ? out.data<int32_t>()[at] : static_cast<double>(out.data<float>()[at]);
+      const bool there = e < static_cast<int64_t>(expected.size());
+      const int64_t id = there ? expected[static_cast<size_t>(e)] : -1;
+      check_row("knn", q, e, got, indices.data<int64_t>()[at],
+                there ? all[static_cast<size_t>(q * s.n + id)] : missing(s.metric), id);
+    }
+  }
+}
+
+inline void check_radius(const Shape& s, Filter::Kind kind, bool shared) {
+  const Inputs in(s);
+  const FilterCase f(kind, shared, s.m, s.n);
+  const auto all = distances(in, s);
+  auto sorted = all;
+  std::sort(sorted.begin(), sorted.end());
+  const double radius = sorted.empty() ? 1 : sorted[sorted.size() / 3];  // equal to a distance, so that equality counts
+  const Bytes lims((s.m + 1) * 8);
+  RadiusArgs args{
+      in.base.view, in.queries.view, s.metric, static_cast<float>(radius), f.filter, lims.data<int64_t>(), nullptr,
+      nullptr,      nullptr,         {}};
+  run(args, radius_count, radius_workspace);
+  const int64_t hits = lims.data<int64_t>()[s.m];
+  if (hits < 0 || hits > s.m * s.n) wrong("radius counts " + std::to_string(hits) + " hits");
+  const Bytes out(hits * 4), indices(hits * 8);
+  args.distances = out.data();
+  args.indices = indices.data<int64_t>();
+  run(args, radius_fill, radius_workspace);
+  int64_t at = 0;
+  for (int64_t q = 0; q < s.m; ++q) {
+    if (lims.data<int64_t>()[q] != at)
+      wrong("lims[" + std::to_string(q) + "] is " + std::to_string(lims.data<int64_t>()[q]));
+    for (int64_t i = 0; i < s.n; ++i) {
+      const double value = all[static_cast<size_t>(q * s.n + i)];
+      const bool within = s.metric == Metric::inner_product ? value >= args.radius : value <= args.radius;
+      if (!within || !f.filter.pass(q, i)) continue;
+      if (at >= hits) wrong("radius misses hits of query " + std::to_string(q));
+      const double got = is_int_metric(s.metric) ? out.data<int32_t>()[at] : static_cast<double>(out.data<float>()[at]);
+      check_row("radius", q, at, got, indices.data<int64_t>()[at], value, i);
+      ++at;
+    }
+  }
+  if (at != hits) wrong("radius finds " + std::to_string(hits) + " hits, not " + std::to_string(at));
+}
+
+enum class Ids { none, own, shared };
+struct Selection {
+  int64_t parts, m, n, k;
+  bool largest;
+  Ids ids = Ids::none;
+  enum { ordinary, few, special, equal } values = ordinary;
+  int64_t gap = 0;
+};
+
+inline float value_of(const Selection& s, std::mt19937& random) {
+  const uint32_t r = random();
+  if (s.values == Selection::equal) return 2.5f;
+  if (s.values == Selection::few) return static_cast<float>(r % 5) - 2;
+  if (s.values == Selection::special && r % 4 == 0) {
+    const float odd[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e-42f, -1e-42f, 3e38f};
+    return odd[r / 4 % 8];
+  }
+  return std::normal_distribution<float>()(random);
+}
+
+inline void check_select(const Selection& s) {
+  std::mt19937 random(5);
+  const int64_t pitch = s.n + s.gap, total = s.parts * s.m * pitch,
+                ids_total = s.ids == Ids::shared ? s.parts * pitch : total;
+  const Bytes values(total * 4), ids(s.ids == Ids::none ? 0 : ids_total * 8), out(s.m * s.k * 4), out_ids(s.m * s.k * 8);
+  for (int64_t i = 0; i < total; ++i) values.data<float>()[i] = value_of(s, random);
+  // Distinct, in no order, about one in eight missing.
+  if (s.ids != Ids::none)
+    for (int64_t i = 0; i < ids_total; ++i)
+      ids.data<int64_t>()[i] = random() % 8 == 0 ? -1 : (i * 2654435761 % 4294967291) << 3;
+  SelectKArgs args{values.data<float>(),    s.parts, s.m, s.n, s.m * pitch, pitch,
+                   ids.data<int64_t>(),     0,       0,   s.k, s.largest,   out.data<float>(),
+                   out_ids.data<int64_t>(), {}};
+  args.ids_part_stride = s.ids == Ids::shared ? pitch : s.m * pitch;
+  args.ids_row_stride = s.ids == Ids::shared ? 0 : pitch;
+  run(args, select_k, select_k_workspace);
+  for (int64_t r = 0; r < s.m; ++r) {
+    std::vector<double> keys;
+    std::vector<int64_t> of;
+    for (int64_t p = 0; p < s.parts; ++p) {
+      for (int64_t c = 0; c < s.n; ++c) {
+        const double value = args.values[p * args.part_stride + r * args.row_stride + c];
+        keys.push_back(s.largest ? -value : value);
+        of.push_back(s.ids == Ids::none ? p * s.n + c : args.ids[p * args.ids_part_stride + r * args.ids_row_stride + c]);
+      }
+    }
+    const auto expected = plain::best(keys, of, s.k, [&](int64_t i) { return of[static_cast<size_t>(i)] >= 0; });
+    for (int64_t e = 0; e < s.k; ++e) {
+      const bool there = e < static_cast<int64_t>(expected.size());
+      const auto i = there ? static_cast<size_t>(expected[static_cast<size_t>(e)]) : 0;
+      const double none = s.largest ? -INFINITY : INFINITY, value = there ? (s.largest ? -keys[i] : keys[i]) : none;
+      check_row("select_k", r, e, out.data<float>()[r * s.k + e], out_ids.data<int64_t>()[r * s.k + e], value,
+                there ? of[i] : -1);
+    }
+  }
+}
+
+inline void check_nonfinite(int64_t n, int64_t d, DType dtype, std::vector<std::pair<int64_t, int64_t>> places,
+                            Layout layout) {
+  Rows x(n, d, dtype, 3, layout);
+  const int64_t size = Rows::row_bytes(1, dtype);
+  int64_t first = -1;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto [row, column] = places[i];
+    const uint32_t bits = dtype == DType::f16 ? (i % 2 ? 0x7e00u : 0xfc00u) : (i % 2 ? 0x7fc00000u : 0xff800000u);
+    const uint32_t shifted = dtype == DType::bf16 ? bits >> 16 : bits;
+    std::memcpy(x.mutable_row(row) + column * size, &shifted, static_cast<size_t>(size));
+    first = first < 0 ? row : std::min(first, row);
+  }
+  const Bytes out(8);
+  first_nonfinite({x.view, out.data<int64_t>(), {}});
+  if (*out.data<int64_t>() != first) wrong("row " + std::to_string(*out.data<int64_t>()) + ", not " + std::to_string(first));
+}
+
+}  // namespace check

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every operation of the device backend on small odd shapes: device_check SEEDS [FIRST [WORD...]]
+// Runs the cases whose names hold one of the words, all without any, once a seed of the emulator; prints what is wrong, and
+// ends with status 1 after the first seed with a failure. With SEEDS = 0 it lists the cases.
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <functional>
+
+#include "checks.h"
+
+using namespace check;
+
+namespace {
+
+struct Case {
+  std::string name;
+  std::function<void()> run;
+};
+
+constexpr Metric kNumberMetrics[] = {Metric::sqeuclidean, Metric::inner_product, Metric::cosine,
+                                     Metric::euclidean,   Metric::cityblock,     Metric::chebyshev};
+constexpr std::pair<DType, DType> kTypes[] = {
+    {DType::f32, DType::f32}, {DType::f16, DType::f16}, {DType::bf16, DType::f32},
+    {DType::i8, DType::i8},   {DType::u8, DType::f32},  {DType::f16, DType::f32},
+    {DType::u8, DType::u8},   {DType::i8, DType::f32},  {DType::bf16, DType::bf16}};
+// Few queries (narrow tiles) and many (wide ones), around 1, the warp, the tile of 128 rows and of 64 queries; dimensions
+// around a 16-byte piece and a chunk of any type.
+constexpr int64_t kSizes[][3] = {{1, 129, 33}, {17, 130, 7},  {5, 1, 40},  {65, 33, 16}, {16, 300, 3}, {70, 128, 35},
+                                 {3, 127, 64}, {33, 257, 17}, {1, 500, 1}, {64, 1, 129}, {4, 31, 130}, {18, 260, 8}};
+// Aligned rows, rows of one element more, an odd start, rows in reverse.
+constexpr Layout kLayouts[] = {{}, {0, 16, false}, {4, 4, false}, {0, 0, true}};
+
+Shape shape(size_t i, Metric metric, std::pair<DType, DType> types) {
+  const auto [m, n, d] = kSizes[i % std::size(kSizes)];
+  Layout layout = kLayouts[i / 2 % std::size(kLayouts)];
+  return {m, n, types.first == DType::bits ? (d + 7) / 8 * 8 : d, types.first, types.second, metric, layout, i % 5 == 0};
+}
+
+// Each metric with each pair of types, three sizes or more; sizes and layouts go round.
+std::vector<Shape> all_shapes() {
+  std::vector<Shape> shapes;
+  size_t i = 0;
+  for (const Metric metric : kNumberMetrics)
+    for (const auto& types : kTypes)
+      for (int repeat = 0; repeat < 3; ++repeat) shapes.push_back(shape(i++, metric, types));
+  for (const Metric metric : {Metric::hamming, Metric::jaccard})
+    for (size_t j = 0; j < std::size(kSizes); ++j) shapes.push_back(shape(i++, metric, {DType::bits, DType::bits}));
+  return shapes;
+}
+
+std::vector<Case> pairwise_cases() {
+  std::vector<Case> cases;
+  for (const Shape& s : all_shapes()) cases.push_back({"pairwise " + text_of(s), [s] { check_pairwise(s); }});
+  for (const auto& [m, n, d] : {std::array<int64_t, 3>{0, 5, 3}, {5, 0, 3}, {3, 5, 0}}) {
+    const Shape s{m, n, d, DType::f32, DType::f32, Metric::cosine};
+    cases.push_back({"pairwise " + text_of(s), [s] { check_pairwise(s); }});
+  }
+  return cases;
+}
+
+// Lists of one and two registers a lane, the first k beyond them, k near n and above it; every kind of filter.
+std::vector<Case> knn_cases() {
+  constexpr int64_t kNeighbours[] = {1, 10, 32, 33, 64, 65, 100, 200, 0, 1000};
+  std::vector<Case> cases;
+  const auto shapes = all_shapes();
+  const auto add = [&](const Shape& s, int64_t k, Filter::Kind kind, bool shared) {
+    const std::string how =
+        " k=" + std::to_string(k) + " filter=" + std::to_string(static_cast<int>(kind)) + (shared ? "s" : "");
+    cases.push_back({"knn " + text_of(s) + how, [=] { check_knn(s, k, kind, shared); }});
+  };
+  for (size_t i = 0; i < shapes.size(); i += 3)
+    add(shapes[i], kNeighbours[i / 3 % std::size(kNeighbours)], static_cast<Filter::Kind>(i / 3 % 4 % 3), i % 2 == 0);
+  for (const bool few : {false, true})
+    for (const int64_t k : kNeighbours)
+      for (const int64_t m : {2, 20})
+        add({m, 700, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, few}, k, static_cast<Filter::Kind>(k % 3), m == 2);
+  add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, 2, Filter::Kind::none, true);
+  add({5, 0, 3, DType::f32, DType::f32, Metric::inner_product}, 2, Filter::Kind::none, true);
+  add({5, 0, 8, DType::bits, DType::bits, Metric::hamming}, 70, Filter::Kind::none, true);
+  add({4100, 3, 2, DType::f32, DType::f32, Metric::sqeuclidean}, 2, Filter::Kind::bits, false);
+  return cases;
+}
+
+std::vector<Case> radius_cases() {
+  std::vector<Case> cases;
+  const auto shapes = all_shapes();
+  const auto add = [&](const Shape& s, Filter::Kind kind, bool shared) {
+    const std::string how = " filter=" + std::to_string(static_cast<int>(kind)) + (shared ? "s" : "");
+    cases.push_back({"radius " + text_of(s) + how, [=] { check_radius(s, kind, shared); }});
+  };
+  for (size_t i = 1; i < shapes.size(); i += 5) add(shapes[i], static_cast<Filter::Kind>(i % 4 % 3), i % 2 == 0);
+  add({3, 1500, 4, DType::f32, DType::f32, Metric::sqeuclidean, {}, true}, Filter::Kind::bytes, true);
+  add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
+  add({5, 0, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
+  add({4100, 3, 2, DType::f32, DType::f32, Metric::inner_product}, Filter::Kind::none, true);
+  return cases;
+}
+
+std::vector<Case> select_cases() {
+  constexpr Selection kSelections[] = {
+      {1, 3, 1, 1, false},
+      {1, 2, 31, 5, false, Ids::own, Selection::few},
+      {1, 5, 100, 32, true, Ids::none, Selection::special, 3},
+      {3, 4, 33, 40, false, Ids::own, Selection::few, 1},
+      {2, 3, 129, 64, true, Ids::shared, Selection::special},
+      {1, 2, 300, 65, false, Ids::none, Selection::few},
+      {1, 2, 1500, 64, false, Ids::none, Selection::ordinary},
+      {1, 2, 1500, 200, true, Ids::own, Selection::special, 2},
+      {1, 1, 5000, 1000, false, Ids::none, Selection::equal},
+      {1, 2, 5000, 33, false, Ids::shared, Selection::equal, 1},
+      {4, 2, 700, 300, false, Ids::own, Selection::few, 5},
+      {1, 1, 20000, 100, false, Ids::none, Selection::few},
+      {1, 2, 9000, 10, true, Ids::none, Selection::special},
+      {1, 1, 9000, 8999, false, Ids::own, Selection::ordinary},
+      {2, 3, 40, 200, true, Ids::own, Selection::special},
+      {1, 3, 7, 0, false},
+      {1, 0, 7, 3, false},
+      {1, 3, 0, 3, true},
+      {1, 4100, 3, 2, false, Ids::none, Selection::few},
+  };
+  std::vector<Case> cases;
+  for (const Selection& s : kSelections) {
+    cases.push_back({"select_k parts=" + std::to_string(s.parts) + " m=" + std::to_string(s.m) +
+                         " n=" + std::to_string(s.n) + " k=" + std::to_string(s.k) + (s.largest ? " largest" : "") +
+                         " ids=" + std::to_string(static_cast<int>(s.ids)) +
+                         " values=" + std::to_string(static_cast<int>(s.values)),
+                     [s] { check_select(s); }});
+  }
+  return cases;
+}
+
+std::vector<Case> nonfinite_cases() {
+  using Places = std::vector<std::pair<int64_t, int64_t>>;
+  std::vector<Case> cases;
+  const auto add = [&](int64_t n, int64_t d, DType dtype, const Places& places, Layout layout) {
+    cases.push_back({"first_nonfinite " + std::string(kDTypeNames[static_cast<int>(dtype)]) + " n=" + std::to_string(n) +
+                         " d=" + std::to_string(d) + " bad=" + std::to_string(places.size()) +
+                         " offset=" + std::to_string(layout.offset),
+                     [=] { check_nonfinite(n, d, dtype, places, layout); }});
+  };
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    add(300, 9, dtype, {}, {});
+    add(300, 9, dtype, {{299, 8}}, {});
+    add(300, 9, dtype, {{250, 3}, {7, 0}, {8, 1}}, {4, 4, false});
+    add(1, 1, dtype, {{0, 0}}, {});
+    add(40, 65, dtype, {{39, 64}, {38, 64}}, {0, 0, true});
+  }
+  add(5, 4, DType::i8, {}, {});
+  add(0, 4, DType::f32, {}, {});
+  add(5, 0, DType::f32, {}, {});
+  return cases;
+}
+
+bool wanted(const std::string& name, int words, char** word) {
+  for (int i = 0; i < words; ++i)
+    if (name.find(word[i]) != std::string::npos) return true;
+  return words == 0;
+}
+
+int run_all(const std::vector<Case>& cases, long seed) {
+  setenv("EMU_SEED", std::to_string(seed).c_str(), 1);
+  int failures = 0;
+  for (const Case& c : cases) {
+    try {
+      c.run();
+    } catch (const Failure& failure) {
+      std::printf("%s: WRONG-RESULT: %s seed %ld\n", c.name.c_str(), failure.text.c_str(), seed);
+      ++failures;
+    } catch (const std::exception& error) {
+      std::printf("%s: %s\n", c.name.c_str(), error.what());
+      ++failures;
+    }
+    std::fflush(stdout);
+  }
+  return failures;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  std::vector<Case> cases;
+  for (auto* list : {pairwise_cases, knn_cases, radius_cases, select_cases, nonfinite_cases})
+    for (Case& c : list())
+      if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
+  const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;
+  if (seeds == 0)
+    for (const Case& c : cases) std::puts(c.name.c_str());
+  for (long seed = first; seed < first + seeds; ++seed)
+    if (run_all(cases, seed) != 0) return 1;
+  if (seeds != 0) std::printf("%zu cases, %ld seeds: all right\n", cases.size(), seeds);
+  return 0;
+}
