@@ -12,13 +12,6 @@ namespace {
 
 constexpr int64_t kRowsATask = 4096;
 
-template <class T>
-bool row_is_finite(const T* x, int64_t dims) {
-  F32 look = F32::zero();
-  for (int64_t j = 0; j < dims; j += kLanes) look = multiply_add(load_part(x + j, dims - j), F32::zero(), look);
-  return below(look, F32::zero()) == 0;
-}
-
 }  // namespace
 
 void first_nonfinite(const FirstNonfiniteArgs& args) {

@@ -7,6 +7,7 @@ namespace annk::ANNK_ISA {
 // Similarity <q, x>; larger first.
 struct InnerProduct {
   using Step = InnerProduct;
+  static constexpr bool kKeepsNan = true;
   static constexpr Metric kMetric = Metric::inner_product;
   static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::none;

@@ -8,6 +8,7 @@ namespace annk::ANNK_ISA {
 // far from the origin.
 struct SqEuclidean {
   using Step = SqEuclidean;
+  static constexpr bool kKeepsNan = true;
   static constexpr Metric kMetric = Metric::sqeuclidean;
   static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::none;

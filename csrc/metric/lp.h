@@ -7,6 +7,7 @@ namespace annk::ANNK_ISA {
 // sum |q - x|. 8-bit integers take the float32 chain, which is exact for them up to d = 65,793 (2^24 / 255).
 struct Cityblock {
   using Step = Cityblock;
+  static constexpr bool kKeepsNan = true;
   static constexpr Metric kMetric = Metric::cityblock;
   static constexpr bool kBits = false, kFromDot = false;
   static constexpr Term kTerm = Term::none;
@@ -21,6 +22,7 @@ struct Cityblock {
 // max |q - x|
 struct Chebyshev {
   using Step = Chebyshev;
+  static constexpr bool kKeepsNan = false;
   static constexpr Metric kMetric = Metric::chebyshev;
   static constexpr bool kBits = false, kFromDot = false;
   static constexpr Term kTerm = Term::none;

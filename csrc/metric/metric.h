@@ -13,6 +13,7 @@ enum class Term { none, inverse_norm, popcount };
 
 // A metric of number vectors:
 //   Step::step(acc, q, x)    one dimension, of floats or SIMD registers of floats; metrics that share it share their loops
+//   Step::kKeepsNan          NaN or infinity in x leaves the accumulator NaN or infinite
 //   key(acc, x_term)         from the finished accumulator (starts at 0) and the row's term
 //   kFromDot                 the metric has an exact form for 8-bit integers, from int32 dot products:
 //   key_from_dot(dot, q_squared, x_squared, q_term, x_term)

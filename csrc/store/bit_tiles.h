@@ -47,6 +47,7 @@ class BitTiles final : public Tiles {
   BitTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
     tile_rows = kBitTileRows;
     lanes = 2 * kWords;
+    few_queries = 3;
     words_ = (base.dims / 8 + 7) / 8;
     few_words_ = static_cast<int64_t>(round_up(static_cast<size_t>(words_), kWords));
     panel_bytes = round_up(static_cast<size_t>(words_) * lanes * 8 + lanes * sizeof(int32_t), 64);

@@ -89,6 +89,7 @@ class DotTiles final : public Tiles {
   DotTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
     tile_rows = kTileRows;
     lanes = 2 * kLanes;
+    few_queries = 2;
     groups_ = (base.dims + kDotGroup - 1) / kDotGroup;
     panel_terms_ = round_up(static_cast<size_t>(groups_) * 2 * kChunk * sizeof(DotQuery), 64);
     tile_terms_ = round_up(static_cast<size_t>(groups_) * kTileRows * 4 + kPackSlack, 64);
@@ -114,9 +115,10 @@ class DotTiles final : public Tiles {
     RowTerms& terms = at<RowTerms>(tile, tile_terms_);
     const T* row[kTileRows];
     for (int r = 0; r < kTileRows; ++r) row[r] = elements(base_, rows[r < rows.count ? r : rows.count - 1]);
-    pack_transposed(groups_, static_cast<float*>(tile), [&](int r, int64_t g) {
-      return as_f32(load_dot_part(row[r] + g * kDotGroup, base_.dims - g * kDotGroup));
-    });
+    if (rows.ids == nullptr && base_.stride == base_.dims) fetch_rows(base_, rows[0] + kTileRows);
+    pack_transposed(
+        groups_, static_cast<float*>(tile), [&](int r, int64_t g) { return as_f32(load_dot(row[r] + g * kDotGroup)); },
+        [&](int r, int64_t g) { return as_f32(load_dot_part(row[r] + g * kDotGroup, base_.dims - g * kDotGroup)); });
     for (int r = 0; r < kTileRows; ++r) set_row_terms(terms, r, kNeedsSums ? sums_of(row[r], base_.dims) : Sums{});
     return true;
   }

@@ -30,6 +30,16 @@ ANNK_HD F32 load_part(const T* p, int64_t count) {
   return load_widened(copy);
 }
 
+// `look` gathers 0 * x, which is NaN where x is NaN or infinite.
+ANNK_HD bool finite(F32 look) { return below(look, F32::zero()) == 0; }
+
+template <class T>
+bool row_is_finite(const T* x, int64_t dims) {
+  F32 look = F32::zero();
+  for (int64_t j = 0; j < dims; j += kLanes) look = multiply_add(load_part(x + j, dims - j), F32::zero(), look);
+  return finite(look);
+}
+
 inline float wide_inverse_norm(const Matrix& m, int64_t row) {
   return visit_elements(m.dtype, m.row(row), [&](auto x) {
     double sum = 0;
@@ -77,29 +87,44 @@ void float_tile(const float* tile, const float* panel, int64_t dims, float* out)
   }
 }
 
-// Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries.
+// Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries. The kLanes rows
+// at `next` are fetched in the order of their addresses: hardware does not follow kLanes streams at once, and fetching
+// along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without).
+// look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
 template <class Step, bool kNorms, int Q, class T>
-void few_rows(const T* const* rows, int64_t dims, const float* const* queries, float* acc_out, float* norms, F32& look) {
+void few_rows(const T* const* rows, const T* next, int64_t dims, const float* const* queries, float* acc_out, float* norms,
+              F32& look) {
   F32 acc[Q], norm = F32::zero();
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
-  for (int64_t j = 0; j < dims; j += kLanes) {
-    F32 block[kLanes];
-#pragma GCC unroll 16
-    for (int r = 0; r < kLanes; ++r) {
-      block[r] = load_part(rows[r] + j, dims - j);
-      look = multiply_add(block[r], F32::zero(), look);
-    }
-    transpose(block);
+  auto take = [&](const F32(&block)[kLanes], int64_t j) __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
 #pragma GCC unroll 4
       for (int q = 0; q < Q; ++q) acc[q] = Step::step(acc[q], F32::broadcast(queries[q][j + i]), block[i]);
       if constexpr (kNorms) norm = multiply_add(block[i], block[i], norm);
+      if constexpr (!Step::kKeepsNan) look = multiply_add(block[i], F32::zero(), look);
     }
+  };
+  int64_t j = 0;
+  for (; j + kLanes <= dims; j += kLanes) {
+    F32 block[kLanes];
+    load_transposed(rows, j, block);
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes; ++r) fetch(next + (j + r) * kLanes);
+    take(block, j);
+  }
+  if (j < dims) {
+    F32 block[kLanes];
+    for (int r = 0; r < kLanes; ++r) block[r] = load_part(rows[r] + j, dims - j);
+    transpose(block);
+    take(block, j);
   }
 #pragma GCC unroll 4
-  for (int q = 0; q < Q; ++q) acc[q].store(acc_out + q * kLanes);
+  for (int q = 0; q < Q; ++q) {
+    acc[q].store(acc_out + q * kLanes);
+    if constexpr (Step::kKeepsNan) look = multiply_add(acc[q], F32::zero(), look);
+  }
   if constexpr (kNorms) norm.store(norms);
 }
 
@@ -109,6 +134,7 @@ class FloatTiles final : public Tiles {
   FloatTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
     tile_rows = kTileRows;
     lanes = 2 * kLanes;
+    few_queries = 12;
     const size_t dims = static_cast<size_t>(base.dims);
     panel_bytes = round_up(dims * 2 * kLanes * sizeof(float), 64);
     tile_bytes = round_up((dims * kTileRows + kTileRows) * sizeof(float) + kPackSlack, 64);
@@ -145,7 +171,7 @@ class FloatTiles final : public Tiles {
   }
 
   bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    F32 look = F32::zero();
+    bool fit = true;
     visit_elements(base_.dtype, nullptr, [&]<class T>(const T*) {
       for (int i = 0; i < rows.count; i += kLanes) {
         const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
@@ -153,21 +179,25 @@ class FloatTiles final : public Tiles {
         for (int r = 0; r < kLanes; ++r)
           row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
         float* to = out + i;
-        if (count == 1) {
+        F32 look = F32::zero();
+        if (count == 1)
           few_group<1>(packed, row, rows.part(i, here), to, stride, 1, look);
-          continue;
-        }
-        for (int q = 0; q < count; q += kFewStep)
-          few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, rows.part(i, here), to + q * stride,
-                              stride, count - q, look);
+        else
+          for (int q = 0; q < count; q += kFewStep)
+            few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, rows.part(i, here), to + q * stride,
+                                stride, count - q, look);
+        if (!finite(look)) [[unlikely]]
+          for (int r = 0; r < here; ++r) fit = fit && row_is_finite(row[r], base_.dims);
       }
     });
-    return finite(look);
+    return fit;
   }
 
  private:
-  // `look` gathers 0 * x, which is NaN where x is NaN or infinite.
-  static ANNK_HD bool finite(F32 look) { return below(look, F32::zero()) == 0; }
+  // Rows that lie one behind the other, without gaps.
+  ANNK_HD bool adjacent(const RowList& rows) const {
+    return rows.ids == nullptr && base_.stride == base_.dims * kDTypeBits[static_cast<int>(base_.dtype)] / 8;
+  }
 
   // Keys of min(Q, count) queries against at most kLanes rows.
   template <int Q, class T>
@@ -177,7 +207,8 @@ class FloatTiles final : public Tiles {
     for (int q = 0; q < Q; ++q) queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
     constexpr bool kNorms = M::kTerm == Term::inverse_norm;
     float acc[Q * kLanes], terms[kLanes] = {};
-    few_rows<typename M::Step, kNorms, Q>(row, base_.dims, queries, acc, terms, look);
+    const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + (adjacent(rows) ? kLanes : 0)));
+    few_rows<typename M::Step, kNorms, Q>(row, next, base_.dims, queries, acc, terms, look);
     if constexpr (kNorms)
       for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
     for (int q = 0; q < Q && q < count; ++q)
@@ -191,11 +222,19 @@ class FloatTiles final : public Tiles {
     for (int r = 0; r < kTileRows; ++r)
       row[r] = reinterpret_cast<const T*>(base_.row(rows[r < rows.count ? r : rows.count - 1]));
     F32 look = F32::zero();
-    pack_transposed(dims, tile, [&](int r, int64_t j) {
-      const F32 part = load_part(row[r] + j, dims - j);
-      look = multiply_add(part, F32::zero(), look);
-      return part;
-    });
+    if (adjacent(rows)) fetch_rows(base_, rows[0] + kTileRows);
+    pack_transposed(
+        dims, tile,
+        [&](int r, int64_t j) {
+          const F32 whole = load_widened(row[r] + j);
+          look = multiply_add(whole, F32::zero(), look);
+          return whole;
+        },
+        [&](int r, int64_t j) {
+          const F32 part = load_part(row[r] + j, dims - j);
+          look = multiply_add(part, F32::zero(), look);
+          return part;
+        });
     float* terms = tile + dims * kTileRows;
     for (int r = 0; r < kTileRows; ++r) terms[r] = 0.0f;
     if constexpr (M::kTerm == Term::inverse_norm) row_terms(rows, tile, terms);

@@ -25,6 +25,7 @@ class Tiles {
   int tile_rows = 0, lanes = 0;            // a tile of keys is [tile_rows][lanes]
   size_t panel_bytes = 0, tile_bytes = 0;  // multiples of 64
   size_t few_bytes = 0;                    // a query, packed for few_keys
+  int few_queries = 0;                     // up to so many, few_keys is the cheaper way
   virtual ~Tiles() = default;
 
   // Queries [first, first + count), count <= lanes, as a panel. The other lanes give keys without meaning.
@@ -40,9 +41,6 @@ class Tiles {
 };
 
 inline constexpr int kFewStep = 4;
-// Below this many queries rows go into lanes: a panel costs as much for one query as for all of its lanes.
-inline constexpr int kFewQueries = 16;
-
 constexpr size_t round_up(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
 // The squares of 8-bit vectors sum to less than 2^31 up to this many dimensions.

@@ -5,7 +5,7 @@
 //   F32            kLanes float32 lanes: broadcast, load, store, + - *, multiply_add, absolute, larger
 //   load_widened   kLanes elements of float, Half, Bfloat16, int8_t or uint8_t, as F32
 //   below          bit l of the mask: not (key[l] >= threshold[l]); so NaN on either side is below
-//   transpose      kLanes registers of kLanes lanes, in place
+//   transpose      kLanes registers of kLanes lanes, in place; load_transposed, from kLanes rows in memory
 //   I32            kLanes int32 lanes; dot_step adds kDotGroup products of 8-bit numbers to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
@@ -21,3 +21,15 @@
 #else
 #include "store/simd/vec_sse.h"
 #endif
+
+namespace annk::ANNK_ISA {
+
+// block[i] = element j + i of each of kLanes rows. Float32 rows have faster ways of their own.
+template <class T>
+ANNK_HD void load_transposed(const T* const* rows, int64_t j, F32 (&block)[kLanes]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kLanes; ++r) block[r] = load_widened(rows[r] + j);
+  transpose(block);
+}
+
+}  // namespace annk::ANNK_ISA

@@ -60,6 +60,25 @@ ANNK_HD void transpose(F32 (&r)[8]) {
   }
 }
 
+// The same from memory: block[i] = element i of each of 8 rows. Halves are inserted while loading, so that two thirds of
+// the shuffles remain.
+ANNK_HD void load_transposed(const float* const* rows, int64_t j, F32 (&block)[8]) {
+#pragma GCC unroll 2
+  for (int c = 0; c < 2; ++c) {
+    __m256 half[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      half[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j + 4 * c)),
+                                     _mm_loadu_ps(rows[i + 4] + j + 4 * c), 1);
+    const __m256 ab_low = _mm256_unpacklo_ps(half[0], half[1]), ab_high = _mm256_unpackhi_ps(half[0], half[1]);
+    const __m256 cd_low = _mm256_unpacklo_ps(half[2], half[3]), cd_high = _mm256_unpackhi_ps(half[2], half[3]);
+    block[4 * c].v = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
+    block[4 * c + 1].v = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
+    block[4 * c + 2].v = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
+    block[4 * c + 3].v = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
+  }
+}
+
 struct I32 {
   __m256i v;
   static ANNK_HD I32 zero() { return {_mm256_setzero_si256()}; }

@@ -66,6 +66,29 @@ ANNK_HD void transpose(F32 (&r)[16]) {
   }
 }
 
+// The same from memory: block[i] = element i of each of 16 rows. Quarters are gathered by masked broadcasts, which any
+// vector port takes, so that half of the shuffles remain.
+ANNK_HD void load_transposed(const float* const* rows, int64_t j, F32 (&block)[16]) {
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    __m512 quarter[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const int64_t at = j + 4 * c;
+      __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + at));
+      v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(rows[i + 4] + at));
+      v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(rows[i + 8] + at));
+      quarter[i] = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(rows[i + 12] + at));
+    }
+    const __m512 ab_low = _mm512_unpacklo_ps(quarter[0], quarter[1]), ab_high = _mm512_unpackhi_ps(quarter[0], quarter[1]);
+    const __m512 cd_low = _mm512_unpacklo_ps(quarter[2], quarter[3]), cd_high = _mm512_unpackhi_ps(quarter[2], quarter[3]);
+    block[4 * c].v = _mm512_shuffle_ps(ab_low, cd_low, 0x44);
+    block[4 * c + 1].v = _mm512_shuffle_ps(ab_low, cd_low, 0xee);
+    block[4 * c + 2].v = _mm512_shuffle_ps(ab_high, cd_high, 0x44);
+    block[4 * c + 3].v = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
+  }
+}
+
 struct I32 {
   __m512i v;
   static ANNK_HD I32 zero() { return {_mm512_setzero_si512()}; }
