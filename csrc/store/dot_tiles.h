@@ -52,6 +52,7 @@ ANNK_HD int32_t row_surplus(Sums row) {
 }
 
 // tile: [groups][kTileRows][kDotGroup]; panel: [groups][2 * kLanes][kDotGroup].
+template <class T>
 ANNK_HD void dot_tile(const DotRow* tile, const DotQuery* panel, int64_t groups, int32_t* out) {
   I32 acc[kTileRows][2];
 #pragma GCC unroll 14
@@ -61,8 +62,8 @@ ANNK_HD void dot_tile(const DotRow* tile, const DotQuery* panel, int64_t groups,
 #pragma GCC unroll 14
     for (int r = 0; r < kTileRows; ++r) {
       const I32 row = I32::broadcast(tile + r * kDotGroup);
-      acc[r][0] = dot_step(acc[r][0], query0, row);
-      acc[r][1] = dot_step(acc[r][1], query1, row);
+      acc[r][0] = dot_step<T>(acc[r][0], query0, row);
+      acc[r][1] = dot_step<T>(acc[r][1], query1, row);
     }
   }
 #pragma GCC unroll 14
@@ -127,7 +128,7 @@ class DotTiles final : public Tiles {
     const QueryTerms& query = at<const QueryTerms>(panel, panel_terms_);
     const RowTerms& row = at<const RowTerms>(tile, tile_terms_);
     alignas(64) int32_t dots[kTileRows * 2 * kLanes];
-    dot_tile(static_cast<const DotRow*>(tile), static_cast<const DotQuery*>(panel), groups_, dots);
+    dot_tile<T>(static_cast<const DotRow*>(tile), static_cast<const DotQuery*>(panel), groups_, dots);
     for (int r = 0; r < kTileRows; ++r)
       for (int l = 0; l < 2 * kLanes; ++l) {
         const int32_t surplus = kDotOffset ? query.surplus[l] + row.surplus[r] : 0;
@@ -189,10 +190,10 @@ class DotTiles final : public Tiles {
     I32 acc0 = I32::zero(), acc1 = I32::zero();
     int64_t j = 0;
     for (; j + 2 * kChunk <= base_.dims; j += 2 * kChunk) {
-      acc0 = dot_step(acc0, I32::load(query + j), load_dot(x + j));
-      acc1 = dot_step(acc1, I32::load(query + j + kChunk), load_dot(x + j + kChunk));
+      acc0 = dot_step<T>(acc0, I32::load(query + j), load_dot(x + j));
+      acc1 = dot_step<T>(acc1, I32::load(query + j + kChunk), load_dot(x + j + kChunk));
     }
-    for (; j < base_.dims; j += kChunk) acc0 = dot_step(acc0, I32::load(query + j), load_dot_part(x + j, base_.dims - j));
+    for (; j < base_.dims; j += kChunk) acc0 = dot_step<T>(acc0, I32::load(query + j), load_dot_part(x + j, base_.dims - j));
     return acc0.sum() + acc1.sum();
   }
 

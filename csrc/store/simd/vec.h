@@ -6,7 +6,7 @@
 //   load_widened   kLanes elements of float, Half, Bfloat16, int8_t or uint8_t, as F32
 //   below          bit l of the mask: not (key[l] >= threshold[l]); so NaN on either side is below
 //   transpose      kLanes registers of kLanes lanes, in place; load_transposed, from kLanes rows in memory
-//   I32            kLanes int32 lanes; dot_step adds kDotGroup products of 8-bit numbers to each lane:
+//   I32            kLanes int32 lanes; dot_step<T> adds kDotGroup products of T, int8_t or uint8_t, to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file

@@ -103,6 +103,7 @@ using DotQuery = int16_t;
 using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
 inline constexpr bool kDotOffset = false;
+template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   return {_mm256_add_epi32(acc.v, _mm256_madd_epi16(query.v, row.v))};
 }

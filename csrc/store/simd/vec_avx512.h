@@ -110,6 +110,7 @@ using DotQuery = uint8_t;
 using DotRow = int8_t;
 inline constexpr int kDotGroup = 4;
 inline constexpr bool kDotOffset = true;
+template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   // The intrinsic makes g++ 12 copy the accumulator at each step, which halves the speed.
   asm("vpdpbusd %2, %1, %0" : "+v"(acc.v) : "v"(query.v), "v"(row.v));
@@ -124,6 +125,7 @@ using DotQuery = int16_t;
 using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
 inline constexpr bool kDotOffset = false;
+template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(query.v, row.v))};
 }

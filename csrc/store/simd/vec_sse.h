@@ -77,6 +77,7 @@ using DotQuery = int16_t;
 using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
 inline constexpr bool kDotOffset = false;
+template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) { return {_mm_add_epi32(acc.v, _mm_madd_epi16(query.v, row.v))}; }
 ANNK_HD I32 load_dot(const int8_t* p) {
   return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
