@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/emit.cuh"
+#include "cuda/knn_by_keys.h"
 #include "cuda/merge.cuh"
 #include "cuda/prepare.h"
 #include "ops/knn.h"
@@ -78,6 +79,8 @@ void knn_by_lists(const KnnArgs& args) {
 }  // namespace
 
 int64_t knn_workspace(const KnnArgs& args) {
+  if (args.queries.rows == 0 || args.k == 0) return 0;
+  if (args.k > kListMax) return knn_by_keys_workspace(args);
   Workspace workspace;
   Plan(args, workspace);
   return workspace.bytes();
@@ -85,7 +88,7 @@ int64_t knn_workspace(const KnnArgs& args) {
 
 void knn(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return;
-  knn_by_lists(args);
+  args.k > kListMax ? knn_by_keys(args) : knn_by_lists(args);
 }
 
 }  // namespace annk

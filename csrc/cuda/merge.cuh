@@ -13,7 +13,6 @@ inline constexpr int kMergeThreads = 128;
 template <int kRegisters>
 __device__ __forceinline__ WarpList<kRegisters> merge_splits(const Entry* lists, int64_t m, int64_t query, int splits,
                                                              int k) {
-  ANNK_SHARED(Entry, shared, [kMergeThreads / kWarp][kListMax]);
   WarpList<kRegisters> list;
   Entry worst = kNoEntry;
   const int candidates = splits * k;
@@ -25,11 +24,7 @@ __device__ __forceinline__ WarpList<kRegisters> merge_splits(const Entry* lists,
     list.add(candidate < worst ? candidate : kNoEntry);
     worst = list.worst(k);
   }
-  list.store(shared[warp_id()], k);
-  __syncthreads();
-  if (warp_id() != 0) return list;
-  for (int other = 1; other < kMergeThreads / kWarp; ++other)
-    for (int e = 0; e < k; e += kWarp) list.merge_sorted(e + lane_id() < k ? shared[other][e + lane_id()] : kNoEntry);
+  merge_warps<kMergeThreads / kWarp>(list, k);
   return list;
 }
 

@@ -50,4 +50,34 @@ constexpr Splits splits_for(int64_t query_tiles, int64_t rows) {
 }
 static_assert(splits_for(1, (int64_t{1} << 33) * 512).count == 2048, "splits never pass 2^31 rows");
 
+// Radix selection: rows are taken together while their counts, buffers and results stay under this.
+inline constexpr int64_t kSelectBytes = int64_t{128} << 20;
+// Candidates that outlive the first digit are copied only if they are few: the bins of the first
+// digit are a quarter of a binade wide.
+constexpr int64_t buffer_capacity(int64_t length, int64_t k) {
+  const int64_t wanted = 4 * k > 16384 ? 4 * k : 16384;
+  return wanted < length ? wanted : length;
+}
+// Blocks that share a row, 8,192 candidates each or more.
+constexpr int32_t shares_for(int64_t rows, int64_t length) {
+  const int64_t wanted = 2 * kTargetBlocks / rows, most = length / 8192;
+  const int64_t shares = wanted < most ? wanted : most;
+  return static_cast<int32_t>(shares < 1 ? 1 : shares);
+}
+// Keys of a launch that wait in the workspace, 64 MiB: where more neighbours are wanted than lists hold, and to fill radii.
+// Rows of a chunk: many against what a selection of k costs again with each.
+inline constexpr int64_t kWaitingKeys = int64_t{1} << 24;
+struct KeyChunk {
+  int64_t rows, queries;  // rows: a multiple of 4
+};
+constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k) {
+  const int64_t all = (n + 3) / 4 * 4, least = k > 32768 ? (2 * k + 3) / 4 * 4 : 65536;
+  const int64_t rows = all < 4 ? 4 : all < least ? all : least;
+  const int64_t fit = kWaitingKeys / rows < 1 ? 1 : kWaitingKeys / rows;
+  const int64_t most = fit < kQueriesPerLaunch ? fit : kQueriesPerLaunch;
+  return {rows, m < most ? m : most};
+}
+// Positions within a selection are 32-bit; rows that are longer are selected from in pieces.
+inline constexpr int64_t kMostCandidates = int64_t{1} << 31;
+
 }  // namespace annk::cuda

@@ -101,8 +101,8 @@ int64_t padded(const ScanPlan& plan, int64_t m) {
 ScanPlan plan_scan(const Matrix& queries, const Matrix& base, Metric metric, int64_t most_queries) {
   ScanPlan plan;
   plan.family = family_of(metric, base.dtype, queries.dtype);
-  plan.wide = use_wide(queries.rows);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
+  plan.wide = use_wide(plan.launch_queries);
   const int bits = kDTypeBits[static_cast<int>(base.dtype)];
   const int64_t chunk_dims = row_bytes_of_chunk(plan.family, base.dtype, plan.wide) * 8 / bits;
   plan.chunks = static_cast<int32_t>(base.dims > 0 ? ceil_div(base.dims, chunk_dims) : 1);

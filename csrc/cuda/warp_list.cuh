@@ -115,4 +115,19 @@ struct WarpList {
   }
 };
 
+// The lists of a block's warps become one, in warp 0. All threads of the block take part.
+template <int kWarps, int kRegisters, class Less>
+__device__ __forceinline__ void merge_warps(WarpList<kRegisters, Less>& list, int k) {
+  ANNK_SHARED(Entry, shared, [kWarps][kRegisters * kWarp]);
+  list.store(shared[warp_id()], k);
+  __syncthreads();
+  if (warp_id() != 0) return;
+  for (int other = 1; other < kWarps; ++other)
+#pragma unroll
+    for (int r = 0; r < kRegisters; ++r) {
+      const int at = r * kWarp + lane_id();
+      list.merge_sorted(at < k ? shared[other][at] : kNoEntry);
+    }
+}
+
 }  // namespace annk::cuda
