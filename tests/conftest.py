@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from annkern import _backend
 
+# A shell's background jobs begin with Ctrl-C ignored, and Python then leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("annkern", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("annkern")
 
