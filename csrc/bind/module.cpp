@@ -58,8 +58,15 @@ PairwiseArgs pairwise_args(Matrix queries, Matrix base, const std::string& metri
 
 KnnArgs knn_args(Matrix base, Matrix queries, const std::string& metric, int64_t k, Filter filter, uintptr_t distances,
                  uintptr_t indices, uintptr_t bad_row, Exec where) {
-  return {base,    queries, metric_from_name(metric), k, filter, pointer<void>(distances), pointer<int64_t>(indices),
-          pointer<int64_t>(bad_row), where};
+  return {base,
+          queries,
+          metric_from_name(metric),
+          k,
+          filter,
+          pointer<void>(distances),
+          pointer<int64_t>(indices),
+          pointer<int64_t>(bad_row),
+          where};
 }
 
 RadiusArgs radius_args(Matrix base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
@@ -77,12 +84,24 @@ RadiusArgs radius_args(Matrix base, Matrix queries, const std::string& metric, f
 }
 
 // parts, m, n as in ops/select_k.h; strides in elements.
-SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t> shape,
-                          std::pair<int64_t, int64_t> strides, uintptr_t ids, std::pair<int64_t, int64_t> ids_strides, int64_t k,
-                          bool largest, uintptr_t out_values, uintptr_t out_ids, Exec where) {
+SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t> shape, std::pair<int64_t, int64_t> strides,
+                          uintptr_t ids, std::pair<int64_t, int64_t> ids_strides, int64_t k, bool largest,
+                          uintptr_t out_values, uintptr_t out_ids, Exec where) {
   const auto [parts, m, n] = shape;
-  return {pointer<const float>(values), parts,   m, n, strides.first, strides.second, pointer<const int64_t>(ids),
-          ids_strides.first, ids_strides.second, k, largest, pointer<float>(out_values), pointer<int64_t>(out_ids), where};
+  return {pointer<const float>(values),
+          parts,
+          m,
+          n,
+          strides.first,
+          strides.second,
+          pointer<const int64_t>(ids),
+          ids_strides.first,
+          ids_strides.second,
+          k,
+          largest,
+          pointer<float>(out_values),
+          pointer<int64_t>(out_ids),
+          where};
 }
 
 // def_op(module, "knn", knn_args, knn, knn_workspace, names...): <op>(...) runs it without the GIL, and
@@ -109,7 +128,7 @@ void def_workspace(py::module_& m, const char* name, Args (*make)(In...), int64_
 
 PYBIND11_MODULE(ANNK_MODULE, m) {
   m.doc() = "annkern's kernels; called by the Python layer, which checks and allocates.";
-  py::register_exception_translator([](std::exception_ptr raised) {
+  py::register_local_exception_translator([](std::exception_ptr raised) {
     try {
       if (raised) std::rethrow_exception(raised);
     } catch (const Interrupted&) {
@@ -118,9 +137,12 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
     }
   });
 
-  py::class_<Exec>(m, "Exec").def(py::init(&exec), "threads"_a = 0, "stream"_a = 0, "workspace"_a = 0, "workspace_bytes"_a = 0);
-  py::class_<Matrix>(m, "Matrix").def(py::init(&matrix), "data"_a, "rows"_a, "dims"_a, "stride"_a, "dtype"_a);
-  py::class_<Filter>(m, "Filter")
+  // Local to the module: each of _cpu, _cuda and _emu registers its own of the same name.
+  py::class_<Exec>(m, "Exec", py::module_local())
+      .def(py::init(&exec), "threads"_a = 0, "stream"_a = 0, "workspace"_a = 0, "workspace_bytes"_a = 0);
+  py::class_<Matrix>(m, "Matrix", py::module_local())
+      .def(py::init(&matrix), "data"_a, "rows"_a, "dims"_a, "stride"_a, "dtype"_a);
+  py::class_<Filter>(m, "Filter", py::module_local())
       .def(py::init<>())
       .def(py::init(&filter), "data"_a, "query_stride"_a, "packed"_a);
 
@@ -149,10 +171,10 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
   def_op(m, "radius_fill", radius_args, radius_fill, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a, "lims"_a,
          "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
-  def_workspace(m, "radius_workspace", radius_args, radius_workspace, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a,
-                "lims"_a, "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
-  def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a, "largest"_a,
-         "out_values"_a, "out_ids"_a, "exec"_a);
+  def_workspace(m, "radius_workspace", radius_args, radius_workspace, "base"_a, "queries"_a, "metric"_a, "radius"_a,
+                "filter"_a, "lims"_a, "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a,
+         "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,
                 "ids_strides"_a, "k"_a, "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   m.def(
