@@ -194,7 +194,7 @@ ValueSource source_of(const SelectKArgs& args) {
   ValueSource source;
   source.values = args.values;
   source.ids = args.ids;
-  source.parts = args.parts;
+  source.parts = args.n == 0 ? 1 : args.parts;  // places are found by dividing by n
   source.n = args.n;
   source.part_stride = args.part_stride;
   source.row_stride = args.row_stride;
