@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+from pathlib import Path
+
 import pytest
 from conftest import BACKENDS
 
@@ -27,6 +31,28 @@ def test_aliases():
 
 def test_dtypes():
     assert _backend.load("cpu").dtypes == [*_call.KERNEL_DTYPES.values(), "bits"]
+
+
+@pytest.mark.parametrize("name", [name for name in _backend.NAMES if name in ak.backends()])
+def test_stubs_name_what_the_extension_has(name):
+    stub = ast.parse(Path(_backend.__file__).with_name("_cpu.pyi").read_text())
+    told = {node.name: node for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    variables = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+    module = _backend.load(name)
+    public = {name for name in vars(module) if not name.startswith("_")}
+    assert public == variables | {name for name in told if not name.startswith("_")}
+    for function, node in told.items():
+        if isinstance(node, ast.FunctionDef):
+            signature = getattr(module, function).__doc__.partition("(")[2]
+            positions = [signature.find(f"{argument.arg}: ") for argument in node.args.args]
+            assert positions == sorted(positions) and -1 not in positions, function
+
+
+def test_version():
+    try:
+        assert importlib.metadata.version("annkern") == ak.__version__
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("annkern is not installed")
 
 
 def test_backends():

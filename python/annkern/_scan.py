@@ -60,6 +60,7 @@ class Scan:
     m: int
     base_matrix: Any
     query_matrix: Any
+    base_name: str  # the argument that base came as, for errors
     passing: View | None = None  # the filter, kept alive
 
     @classmethod
@@ -77,7 +78,7 @@ class Scan:
         _refuse_width(base_name, x, q, kind)
         with call.scope():
             x, q = with_adjacent_rows(x), with_adjacent_rows(q)
-        return cls(call, kind, x, q, x.shape[0], q.shape[0], matrix_of(call, x, kind), matrix_of(call, q, kind))
+        return cls(call, kind, x, q, x.shape[0], q.shape[0], matrix_of(call, x, kind), matrix_of(call, q, kind), base_name)
 
     def filter(self, given: Any) -> Any:
         """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
@@ -126,7 +127,7 @@ class Scan:
         for offset, matrix in ((0, self.query_matrix), (8, self.base_matrix)):
             self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
         self.call.space.settle()
-        for name, row in zip(("queries", "base"), self.call.space.integers(rows), strict=True):
+        for name, row in zip(("queries", self.base_name), self.call.space.integers(rows), strict=True):
             refuse_bad_row(name, BadRow(row))
 
 
