@@ -13,7 +13,8 @@ struct Interrupted : std::runtime_error {
 // check(n > 0, "n: expected a positive number, got ", n);  throws std::invalid_argument, a ValueError in Python.
 template <class... Parts>
 void check(bool holds, const Parts&... parts) {
-  if (holds) [[likely]] return;
+  if (holds) [[likely]]
+    return;
   std::ostringstream text;
   (text << ... << parts);
   throw std::invalid_argument(text.str());

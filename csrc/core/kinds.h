@@ -7,14 +7,14 @@ namespace annk {
 
 // X(name, C++ type in metric/). The Python registry, annkern/reference/metrics.py, must list the same names
 // (tests/test_registry.py compares them).
-#define ANNK_METRICS(X)             \
-  X(sqeuclidean, SqEuclidean)       \
-  X(euclidean, Euclidean)           \
-  X(inner_product, InnerProduct)    \
-  X(cosine, Cosine)                 \
-  X(cityblock, Cityblock)           \
-  X(chebyshev, Chebyshev)           \
-  X(hamming, Hamming)               \
+#define ANNK_METRICS(X)          \
+  X(sqeuclidean, SqEuclidean)    \
+  X(euclidean, Euclidean)        \
+  X(inner_product, InnerProduct) \
+  X(cosine, Cosine)              \
+  X(cityblock, Cityblock)        \
+  X(chebyshev, Chebyshev)        \
+  X(hamming, Hamming)            \
   X(jaccard, Jaccard)
 
 // X(name, bits per element). `bits` is packed: dimension j of a row is bit j % 8 of byte j / 8.

@@ -62,9 +62,7 @@ ANNK_HD uint32_t ordered(float key) {
   const uint32_t bits = bits_of_float(key + 0.0f);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
-ANNK_HD float key_of_ordered(uint32_t order) {
-  return float_of_bits(order & 0x80000000u ? order & 0x7fffffffu : ~order);
-}
+ANNK_HD float key_of_ordered(uint32_t order) { return float_of_bits(order & 0x80000000u ? order & 0x7fffffffu : ~order); }
 
 // 1 / |x| from the float32 sum of squares. A sum that is small or large enough to have lost digits is to be made again
 // in float64 first (needs_wide_sum). Norms whose inverse float32 cannot hold count as zero.

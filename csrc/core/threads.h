@@ -14,7 +14,8 @@ class TaskRef {
  public:
   template <class F>
     requires(!std::is_same_v<F, TaskRef>)
-  TaskRef(F& f) : object_(&f), call_([](void* object, int worker, int64_t task) { (*static_cast<F*>(object))(worker, task); }) {}
+  TaskRef(F& f)
+      : object_(&f), call_([](void* object, int worker, int64_t task) { (*static_cast<F*>(object))(worker, task); }) {}
   void operator()(int worker, int64_t task) const { call_(object_, worker, task); }
 
  private:

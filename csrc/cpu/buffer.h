@@ -49,7 +49,8 @@ template <class T>
 class Growing {
  public:
   ANNK_HD void push(const T& value) {
-    if (size_ == room_.size()) [[unlikely]] grow();
+    if (size_ == room_.size()) [[unlikely]]
+      grow();
     room_[size_++] = value;
   }
   T* get() const { return room_.get(); }

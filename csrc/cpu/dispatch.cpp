@@ -13,14 +13,14 @@
 #include "ops/select_k.h"
 
 // ANNK_ISA_LEVELS(X): X(level) for each level in this build, the plainest first; given by the build.
-#define ANNK_ROW(level)                              \
-  namespace annk::level {                            \
-  void pairwise(const PairwiseArgs&);                \
-  void knn(const KnnArgs&);                          \
-  void radius_count(const RadiusArgs&);              \
-  void radius_fill(const RadiusArgs&);               \
-  void select_k(const SelectKArgs&);                 \
-  void first_nonfinite(const FirstNonfiniteArgs&);   \
+#define ANNK_ROW(level)                            \
+  namespace annk::level {                          \
+  void pairwise(const PairwiseArgs&);              \
+  void knn(const KnnArgs&);                        \
+  void radius_count(const RadiusArgs&);            \
+  void radius_fill(const RadiusArgs&);             \
+  void select_k(const SelectKArgs&);               \
+  void first_nonfinite(const FirstNonfiniteArgs&); \
   }
 ANNK_ISA_LEVELS(ANNK_ROW)
 #undef ANNK_ROW
@@ -39,7 +39,7 @@ struct Level {
 };
 
 constexpr Level kLevels[] = {
-#define ANNK_ROW(level)                                                                                       \
+#define ANNK_ROW(level) \
   {#level, level::pairwise, level::knn, level::radius_count, level::radius_fill, level::select_k, level::first_nonfinite},
     ANNK_ISA_LEVELS(ANNK_ROW)
 #undef ANNK_ROW
@@ -52,7 +52,8 @@ bool can_run(const std::string& level) {
   const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
                   __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
   if (level == "baseline") return v2;
   if (level == "avx2") return v3;
   if (level == "avx512") return v4;

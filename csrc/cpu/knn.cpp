@@ -48,9 +48,15 @@ class Partials {
 class KnnSink {
  public:
   KnnSink(const KnnArgs& args, const ScanPlan& plan, int lanes, int64_t k, Partials& partials)
-      : filter_(args.filter), by_query_(args.filter.kind != Filter::Kind::none && !args.filter.shared()), plan_(plan), k_(k),
-        capacity_(topk_capacity(k, plan.rows)), partials_(partials), tops_(static_cast<size_t>(plan.block)),
-        entries_(static_cast<size_t>(plan.block * capacity_)), thresholds_(round_up(static_cast<size_t>(plan.block), lanes)) {
+      : filter_(args.filter),
+        by_query_(args.filter.kind != Filter::Kind::none && !args.filter.shared()),
+        plan_(plan),
+        k_(k),
+        capacity_(topk_capacity(k, plan.rows)),
+        partials_(partials),
+        tops_(static_cast<size_t>(plan.block)),
+        entries_(static_cast<size_t>(plan.block * capacity_)),
+        thresholds_(round_up(static_cast<size_t>(plan.block), lanes)) {
     for (int64_t q = 0; q < plan.block; ++q)
       tops_[q].begin(entries_.get() + q * capacity_, k, capacity_, thresholds_.get() + q);
   }
@@ -157,7 +163,8 @@ void write_query(const KnnArgs& args, int64_t query, int local, const Partial* p
     for (int64_t i = 0; i < p->counts[local]; ++i)
       found[count++] = {p->of(local)[i].order(), p->first_row + p->of(local)[i].position()};
   const int64_t kept = std::min(count, args.k);
-  if (partials != nullptr && partials->next != nullptr) std::partial_sort(found.get(), found.get() + kept, found.get() + count);
+  if (partials != nullptr && partials->next != nullptr)
+    std::partial_sort(found.get(), found.get() + kept, found.get() + count);
   for (int64_t i = 0; i < kept; ++i) write_found(args, query, i, found[i]);
   write_missing(args, query, kept);
 }

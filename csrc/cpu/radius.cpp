@@ -8,15 +8,14 @@ namespace annk::ANNK_ISA {
 namespace {
 
 // The greatest key that counts as within the radius.
-float key_limit(const RadiusArgs& args) {
-  return args.metric == Metric::inner_product ? 0.0f - args.radius : args.radius;
-}
+float key_limit(const RadiusArgs& args) { return args.metric == Metric::inner_product ? 0.0f - args.radius : args.radius; }
 
 // Calls Hits::hit(query, row, key) for keys within the radius; ascending in row for each query of a task.
 template <class Hits>
 class RadiusSink {
  public:
-  RadiusSink(const RadiusArgs& args, Hits hits) : filter_(args.filter), limit_(F32::broadcast(key_limit(args))), hits_(hits) {
+  RadiusSink(const RadiusArgs& args, Hits hits)
+      : filter_(args.filter), limit_(F32::broadcast(key_limit(args))), hits_(hits) {
     everything_ = key_limit(args) == INFINITY;  // then keys that overflowed to NaN are within, too
     by_query_ = filter_.kind != Filter::Kind::none && !filter_.shared();
   }

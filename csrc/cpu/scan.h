@@ -22,9 +22,9 @@ std::unique_ptr<const Tiles> make_tiles(const Matrix& base, const Matrix& querie
 // How a scan is cut up. It decides the order of the work, never a result.
 struct ScanPlan {
   int64_t rows = 0, queries = 0;
-  bool few = false;         // rows in lanes
-  int64_t block = 0;        // queries of a block
-  int64_t chunk = 0;        // rows of a chunk
+  bool few = false;   // rows in lanes
+  int64_t block = 0;  // queries of a block
+  int64_t chunk = 0;  // rows of a chunk
   int64_t blocks = 0, chunks = 0;
   int workers = 1;
 
@@ -40,17 +40,19 @@ inline int64_t panel_budget() {
   return (l2 > 0 ? l2 : 512 * 1024) / 4 * 3;
 }
 
-inline constexpr int kFewRows = 256;         // rows handed to a sink at once where queries are few
-inline constexpr int64_t kMostQueries = 1024;  // a larger block would only enlarge what the sink keeps for it
+inline constexpr int kFewRows = 256;            // rows handed to a sink at once where queries are few
+inline constexpr int64_t kMostQueries = 1024;   // a larger block would only enlarge what the sink keeps for it
 inline constexpr int64_t kTaskBytes = 4 << 20;  // rows of a chunk: a few ms at most, so that work can be shared and stopped
 
 // most_block: no more queries in a block than this (what the sink can afford), rounded up to a panel.
-inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int64_t row_bytes, int threads, int64_t most_block) {
+inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int64_t row_bytes, int threads,
+                          int64_t most_block) {
   ScanPlan plan;
   plan.rows = rows;
   plan.queries = queries;
   plan.few = queries <= tiles.few_queries;
-  const int64_t panels = std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
+  const int64_t panels =
+      std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
   const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);
   const int64_t wanted = std::min(panels, affordable) * tiles.lanes;
   plan.block = plan.few ? queries : wanted;
@@ -58,8 +60,8 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   // Chunks hold whole tiles. A block of queries costs as many operations on a byte of rows as it has queries.
   const int64_t bytes = plan.few ? kTaskBytes : kTaskBytes / 8;
   const int64_t whole = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);
-  plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)),
-                                             plan.few ? kFewRows : tiles.tile_rows));
+  plan.chunk = static_cast<int64_t>(
+      round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)), plan.few ? kFewRows : tiles.tile_rows));
   plan.chunks = (rows + plan.chunk - 1) / plan.chunk;
   plan.workers = workers_for(threads, plan.tasks());
   return plan;
@@ -85,7 +87,8 @@ class ScanScratch {
 // The rows of a chunk, at most `most` at a time, without those that a shared filter keeps out.
 class RowWalk {
  public:
-  RowWalk(int64_t first, int64_t end, const Filter& filter, int64_t* ids) : at_(first), end_(end), filter_(filter), ids_(ids) {}
+  RowWalk(int64_t first, int64_t end, const Filter& filter, int64_t* ids)
+      : at_(first), end_(end), filter_(filter), ids_(ids) {}
   RowList next(int most) {
     if (filter_.kind == Filter::Kind::none || !filter_.shared()) {
       const RowList rows{nullptr, at_, static_cast<int>(std::min<int64_t>(most, end_ - at_))};
@@ -132,8 +135,8 @@ class BadRow {
 //   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
 //   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
 template <class Sink>
-void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, int64_t task, ScanScratch& scratch, Sink& sink,
-               BadRow& bad) {
+void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, int64_t task, ScanScratch& scratch,
+               Sink& sink, BadRow& bad) {
   const int64_t b = plan.block_of(task), c = task % plan.chunks;
   const int64_t q0 = plan.first_query(b);
   const int count = plan.block_size(b);
@@ -142,7 +145,8 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
       tiles.pack_few(q0, count, scratch.queries.get());
     else
       for (int q = 0; q < count; q += tiles.lanes)
-        tiles.pack_panel(q0 + q, std::min(tiles.lanes, count - q), scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes);
+        tiles.pack_panel(q0 + q, std::min(tiles.lanes, count - q),
+                         scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes);
     scratch.block = b;
   }
   sink.begin(b, c);
@@ -170,7 +174,8 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
 
 // make_sink() gives a new sink for each worker; sink.flush() is called once all tasks are done.
 template <class MakeSink>
-void run_scan(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, const Exec& where, BadRow& bad, MakeSink&& make_sink) {
+void run_scan(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, const Exec& where, BadRow& bad,
+              MakeSink&& make_sink) {
   using Sink = std::remove_pointer_t<decltype(make_sink())>;
   struct Worker {
     ScanScratch* scratch = nullptr;

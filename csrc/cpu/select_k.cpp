@@ -39,8 +39,8 @@ class Selection {
     const int64_t workers = workers_for(args_.exec.threads, INT64_MAX);
     const int64_t wanted = args_.m >= 2 * workers ? 1 : 4 * workers / std::max<int64_t>(args_.m, 1);
     const int64_t largest = int64_t{1} << 31;  // positions are 32-bit
-    const int64_t splits = std::max({std::min(wanted, columns_ / std::max(kSplitColumns, 4 * k_)), columns_ / largest + 1,
-                                     int64_t{1}});
+    const int64_t splits =
+        std::max({std::min(wanted, columns_ / std::max(kSplitColumns, 4 * k_)), columns_ / largest + 1, int64_t{1}});
     splits == 1 ? run_rows() : run_splits(splits);
   }
 

@@ -11,7 +11,8 @@ std::unique_ptr<const Tiles> make_tiles(const Matrix& base, const Matrix& querie
     if constexpr (M::kBits) return std::make_unique<BitTiles<M>>(base, queries);
     if constexpr (M::kFromDot) {
       if (base.dtype == DType::i8 && queries.dtype == DType::i8) return std::make_unique<DotTiles<M, int8_t>>(base, queries);
-      if (base.dtype == DType::u8 && queries.dtype == DType::u8) return std::make_unique<DotTiles<M, uint8_t>>(base, queries);
+      if (base.dtype == DType::u8 && queries.dtype == DType::u8)
+        return std::make_unique<DotTiles<M, uint8_t>>(base, queries);
     }
     if constexpr (!M::kBits) return std::make_unique<FloatTiles<M>>(base, queries);
   });

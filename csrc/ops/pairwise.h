@@ -19,8 +19,8 @@ namespace annk {
 struct PairwiseArgs {
   Matrix queries, base;
   Metric metric = Metric::sqeuclidean;
-  void* distances = nullptr;       // float32; int32 for hamming
-  int64_t* bad_row = nullptr;      // CPU: see ops/knn.h; here distances written before the row was met stay
+  void* distances = nullptr;   // float32; int32 for hamming
+  int64_t* bad_row = nullptr;  // CPU: see ops/knn.h; here distances written before the row was met stay
   Exec exec;
 };
 

@@ -17,9 +17,9 @@ struct RadiusArgs {
   float radius = 0;
   Filter filter;
   int64_t* lims = nullptr;
-  void* distances = nullptr;  // float32; int32 for hamming; fill only
-  int64_t* indices = nullptr; // fill only
-  int64_t* bad_row = nullptr; // see ops/knn.h; count only
+  void* distances = nullptr;   // float32; int32 for hamming; fill only
+  int64_t* indices = nullptr;  // fill only
+  int64_t* bad_row = nullptr;  // see ops/knn.h; count only
   Exec exec;
 };
 

@@ -20,7 +20,8 @@ ANNK_HD DotQuery dot_query(T x) {
 // anything: the query's numbers there are zero.
 template <class T>
 ANNK_HD I32 load_dot_part(const T* x, int64_t count) {
-  if (count >= kLanes * kDotGroup) [[likely]] return load_dot(x);
+  if (count >= kLanes * kDotGroup) [[likely]]
+    return load_dot(x);
   T copy[kLanes * kDotGroup] = {};
   __builtin_memcpy(copy, x, static_cast<size_t>(count));
   return load_dot(copy);

@@ -13,18 +13,24 @@ namespace annk::ANNK_ISA {
 template <class F>
 ANNK_HD auto visit_elements(DType dtype, const void* row, F&& f) {
   switch (dtype) {
-    case DType::f16: return f(static_cast<const Half*>(row));
-    case DType::bf16: return f(static_cast<const Bfloat16*>(row));
-    case DType::i8: return f(static_cast<const int8_t*>(row));
-    case DType::u8: return f(static_cast<const uint8_t*>(row));
-    default: return f(static_cast<const float*>(row));
+    case DType::f16:
+      return f(static_cast<const Half*>(row));
+    case DType::bf16:
+      return f(static_cast<const Bfloat16*>(row));
+    case DType::i8:
+      return f(static_cast<const int8_t*>(row));
+    case DType::u8:
+      return f(static_cast<const uint8_t*>(row));
+    default:
+      return f(static_cast<const float*>(row));
   }
 }
 
 // kLanes elements from p, of which the first `count` exist; the others read as zero.
 template <class T>
 ANNK_HD F32 load_part(const T* p, int64_t count) {
-  if (count >= kLanes) [[likely]] return load_widened(p);
+  if (count >= kLanes) [[likely]]
+    return load_widened(p);
   T copy[kLanes] = {};
   __builtin_memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
   return load_widened(copy);
@@ -176,8 +182,7 @@ class FloatTiles final : public Tiles {
       for (int i = 0; i < rows.count; i += kLanes) {
         const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
         const T* row[kLanes];
-        for (int r = 0; r < kLanes; ++r)
-          row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
+        for (int r = 0; r < kLanes; ++r) row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
         float* to = out + i;
         F32 look = F32::zero();
         if (count == 1)
@@ -204,7 +209,8 @@ class FloatTiles final : public Tiles {
   ANNK_HD void few_group(const void* packed, const T* const* row, const RowList& rows, float* out, int64_t stride, int count,
                          F32& look) const {
     const float* queries[Q];
-    for (int q = 0; q < Q; ++q) queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
+    for (int q = 0; q < Q; ++q)
+      queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
     constexpr bool kNorms = M::kTerm == Term::inverse_norm;
     float acc[Q * kLanes], terms[kLanes] = {};
     const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + (adjacent(rows) ? kLanes : 0)));
@@ -251,7 +257,8 @@ class FloatTiles final : public Tiles {
       }
       float sums[kLanes];
       sum.store(sums);
-      for (int r = from; r < rows.count && r < from + kLanes; ++r) terms[r] = row_inverse_norm(base_, rows[r], sums[r - from]);
+      for (int r = from; r < rows.count && r < from + kLanes; ++r)
+        terms[r] = row_inverse_norm(base_, rows[r], sums[r - from]);
     }
   }
 

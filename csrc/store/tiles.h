@@ -11,9 +11,7 @@ struct RowList {
   int64_t first = 0;
   int count = 0;
   ANNK_HD int64_t operator[](int i) const { return ids != nullptr ? ids[i] : first + i; }
-  ANNK_HD RowList part(int from, int n) const {
-    return {ids != nullptr ? ids + from : nullptr, first + from, n};
-  }
+  ANNK_HD RowList part(int from, int n) const { return {ids != nullptr ? ids + from : nullptr, first + from, n}; }
 };
 
 // Batches: queries lie in SIMD lanes (a panel), and each row of a tile is broadcast against them. A tile is packed once

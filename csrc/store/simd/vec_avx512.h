@@ -172,9 +172,7 @@ struct CountWord {
     bytes = _mm512_setzero_si512();
   }
 #endif
-  ANNK_HD void store(int32_t* p) const {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi64_epi32(sums));
-  }
+  ANNK_HD void store(int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi64_epi32(sums)); }
   ANNK_HD int32_t sum() const { return static_cast<int32_t>(_mm512_reduce_add_epi64(sums)); }
 };
 

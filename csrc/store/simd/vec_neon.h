@@ -86,8 +86,8 @@ ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   if constexpr (std::is_same_v<T, int8_t>)
     return {vdotq_s32(acc.v, vreinterpretq_s8_s32(query.v), vreinterpretq_s8_s32(row.v))};
   else
-    return {vreinterpretq_s32_u32(vdotq_u32(vreinterpretq_u32_s32(acc.v), vreinterpretq_u8_s32(query.v),
-                                            vreinterpretq_u8_s32(row.v)))};
+    return {vreinterpretq_s32_u32(
+        vdotq_u32(vreinterpretq_u32_s32(acc.v), vreinterpretq_u8_s32(query.v), vreinterpretq_u8_s32(row.v)))};
 }
 template <class T>
 ANNK_HD I32 load_dot(const T* p) {

@@ -36,8 +36,8 @@ ANNK_HD F32 load_widened(const Half* p) {
   const __m128i wide = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(wide, _mm_set1_epi32(0x7fff)), 13);
   const __m128i sign = _mm_slli_epi32(_mm_and_si128(wide, _mm_set1_epi32(0x8000)), 16);
-  const __m128i scaled = _mm_castps_si128(
-      _mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_castsi128_ps(_mm_set1_epi32(0x77800000))));
+  const __m128i scaled =
+      _mm_castps_si128(_mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_castsi128_ps(_mm_set1_epi32(0x77800000))));
   const __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff));
   const __m128i value = _mm_blendv_epi8(scaled, _mm_or_si128(magnitude, _mm_set1_epi32(0x7f800000)), special);
   return {_mm_castsi128_ps(_mm_or_si128(value, sign))};
@@ -78,13 +78,11 @@ using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
 inline constexpr bool kDotOffset = false;
 template <class T>
-ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) { return {_mm_add_epi32(acc.v, _mm_madd_epi16(query.v, row.v))}; }
-ANNK_HD I32 load_dot(const int8_t* p) {
-  return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
+  return {_mm_add_epi32(acc.v, _mm_madd_epi16(query.v, row.v))};
 }
-ANNK_HD I32 load_dot(const uint8_t* p) {
-  return {_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
-}
+ANNK_HD I32 load_dot(const int8_t* p) { return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
+ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
 
 inline constexpr int kWords = 2;
 struct Word {
@@ -112,9 +110,7 @@ struct CountWord {
     sums = _mm_add_epi64(sums, _mm_sad_epu8(bytes, _mm_setzero_si128()));
     bytes = _mm_setzero_si128();
   }
-  ANNK_HD void store(int32_t* p) const {
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_shuffle_epi32(sums, 0x08));
-  }
+  ANNK_HD void store(int32_t* p) const { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_shuffle_epi32(sums, 0x08)); }
   ANNK_HD int32_t sum() const { return static_cast<int32_t>(_mm_extract_epi64(sums, 0) + _mm_extract_epi64(sums, 1)); }
 };
 
