@@ -44,7 +44,17 @@ SIZES = [
     (6, 3, 0, 2),
 ]
 # For backends where every lane is a fiber: the same corners, few.
-SMALL_SIZES = [(1, 1, 1, 1), (17, 5, 9, 20), (70, 3, 33, 10), (0, 3, 5, 2), (4, 0, 5, 2), (5, 3, 6, 0), (6, 3, 0, 2)]
+SMALL_SIZES = [
+    (1, 1, 1, 1),
+    (17, 5, 9, 20),
+    (70, 3, 33, 10),
+    (129, 33, 31, 17),
+    (257, 1, 17, 70),
+    (0, 3, 5, 2),
+    (4, 0, 5, 2),
+    (5, 3, 6, 0),
+    (6, 3, 0, 2),
+]
 
 CONTENTS = ["normal", "duplicates", "equal", "zeros", "huge", "tiny", "far"]
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import importlib.util
 import mmap
 from types import SimpleNamespace
@@ -285,6 +286,38 @@ def test_the_stream_of_the_queries_is_the_default(recorder):
     queries = EmuArray(to_device(X[:3]).host, stream=5)
     ak.knn(to_device(X), queries, 4)
     assert recorder.streams == {5}
+
+
+class FakeTorch:
+    """torch.cuda, as far as TorchSpace asks it; `log` tells what was made current."""
+
+    def __init__(self, current):
+        self.log = []
+        self.cuda = SimpleNamespace(
+            current_stream=lambda number: SimpleNamespace(cuda_stream=current),
+            default_stream=lambda number: f"default of {number}",
+            ExternalStream=lambda stream, device: f"{stream} of {device}",
+            device=lambda number: self.entered(f"device {number}"),
+            stream=lambda stream: self.entered(stream),
+        )
+
+    @contextlib.contextmanager
+    def entered(self, what):
+        self.log.append(what)
+        yield
+
+
+@pytest.mark.parametrize(
+    "current, asked, made",
+    [(5, 5, []), (5, 0, ["default of 3"]), (5, 1, ["default of 3"]), (0, 7, ["7 of 3"]), (0, 0, [])],
+)
+def test_torch_works_on_the_stream_asked_for(current, asked, made):
+    space = _spaces.TorchSpace.__new__(_spaces.TorchSpace)
+    space.torch = FakeTorch(current)
+    device = _spaces.Device("cuda", 3)
+    assert space.current_stream(device) == current
+    with space.scope(device, asked):
+        assert space.torch.log == ["device 3", *made]
 
 
 def test_dlpack_reads_what_numpy_writes():

@@ -115,7 +115,8 @@ def order_after(x: View, stream: int) -> None:
     if x.device.on_host:
         return
     if hasattr(x.owner, "__dlpack__"):
-        x.owner.__dlpack__(stream=stream or 1)  # 0 is not allowed there: 1 is the same, the legacy default stream
+        owner = x.owner.detach() if hasattr(x.owner, "detach") else x.owner  # PyTorch exports no tensor with a gradient
+        owner.__dlpack__(stream=stream or 1)  # 0 is not allowed there: 1 is the same, the legacy default stream
     elif x.stream not in (None, stream):
         _driver.synchronize()
 

@@ -120,8 +120,14 @@ class TorchSpace(Space):
             if stream == cuda.current_stream(device.number).cuda_stream:
                 yield
             else:
-                with cuda.stream(cuda.ExternalStream(stream, device=device.number)):
+                with cuda.stream(self._stream(stream, device.number)):
                     yield
+
+    def _stream(self, stream: int, number: int) -> Any:
+        # ExternalStream(0) would be a new stream; 0 and 1 are two names of the legacy default stream.
+        if stream in (0, 1):
+            return self.torch.cuda.default_stream(number)
+        return self.torch.cuda.ExternalStream(stream, device=number)
 
     def integers(self, array: Any) -> list[int]:
         return [int(value) for value in array.tolist()]

@@ -65,7 +65,7 @@ def knn(
         float32, or int32 for "hamming"; bit for bit what `pairwise` gives. Missing neighbours: +inf (-inf for inner
         product, 2^31 - 1 for "hamming").
     indices : array (m, k) of int64
-        Ties go to the smaller index; missing neighbours are -1.
+        Ties go to the smaller index; missing neighbours are -1. (int32 in JAX, unless jax_enable_x64 is set.)
 
     Raises
     ------
