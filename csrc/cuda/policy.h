@@ -34,7 +34,7 @@ inline constexpr int64_t kTargetBlocks = 512;
 // Neighbours that a scan keeps in shared memory lists; more go through keys in the workspace and radix selection.
 inline constexpr int64_t kListMax = 64;
 
-// Rows are dealt to splits in whole tiles; within a split a row is a 32-bit offset.
+// Rows are dealt to splits in whole tiles; within a split a row is a 31-bit number.
 struct Splits {
   int64_t rows_each = kRowTile;
   int32_t count = 1;
@@ -43,12 +43,12 @@ constexpr Splits splits_for(int64_t query_tiles, int64_t rows) {
   const int64_t tiles = rows / kRowTile + (rows % kRowTile != 0);
   const int64_t wanted = kTargetBlocks / query_tiles < 1 ? 1 : kTargetBlocks / query_tiles;
   int64_t tiles_each = tiles / wanted + (tiles % wanted != 0);
-  constexpr int64_t kMost = (int64_t{1} << 31) / kRowTile;
+  constexpr int64_t kMost = (int64_t{1} << 30) / kRowTile;
   tiles_each = tiles_each < 1 ? 1 : tiles_each > kMost ? kMost : tiles_each;
   const int64_t count = tiles / tiles_each + (tiles % tiles_each != 0);
   return {tiles_each * kRowTile, static_cast<int32_t>(count < 1 ? 1 : count)};
 }
-static_assert(splits_for(1, (int64_t{1} << 33) * 512).count == 2048, "splits never pass 2^31 rows");
+static_assert(splits_for(1, int64_t{1} << 42).count == 4096, "no split passes 2^30 rows");
 
 // Radix selection: rows are taken together while their counts, buffers and results stay under this.
 inline constexpr int64_t kSelectBytes = int64_t{128} << 20;

@@ -150,7 +150,7 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   a.query_words = bits || bytes ? to.words : nullptr;
   a.query_pitch = plan.pitch;
   a.query_begin = begin;
-  a.m = m;
+  a.m = static_cast<int32_t>(m);
   a.row_end = base.rows;
   a.chunks = plan.chunks;
   a.query_tiles = static_cast<int32_t>(rows / scan_shape(plan.wide).queries());

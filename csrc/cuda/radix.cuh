@@ -54,10 +54,11 @@ struct RadixArgs {
 
 // body(entries of four places) for the share of a row that this block has. All lanes of a warp come along.
 template <class Source, class Body>
-__device__ __forceinline__ void for_share(const RadixArgs<Source>& a, int64_t row, int share, uint32_t buffered,
+__device__ __forceinline__ void for_share(const RadixArgs<Source>& a, int64_t row, uint32_t share, uint32_t buffered,
                                           Body&& body) {
-  const int64_t length = buffered > 0 ? buffered : a.source.length();
-  const int64_t each = ceil_div<int64_t>(length, static_cast<int64_t>(a.shares) * 4) * 4;
+  // Fewer than 2^32 candidates: 32-bit divisions, which need no call.
+  const uint32_t length = buffered > 0 ? buffered : static_cast<uint32_t>(a.source.length());
+  const int64_t each = 4 * static_cast<int64_t>((length >> 2) / a.shares + 1);
   const int64_t begin = share * each, end = begin + each < length ? begin + each : length;
   const Entry* buffer = a.buffer + row * a.capacity;
   for (int64_t first = begin; first < end; first += 4 * kRadixThreads) {
@@ -155,10 +156,9 @@ __device__ __forceinline__ RowState state_before(const RadixArgs<Source>& a, int
 }
 
 template <class Source>
-__global__ void __launch_bounds__(kRadixThreads) radix_count(const RadixArgs<Source> a, int pass) {
+__global__ void __launch_bounds__(kRadixThreads, 4) radix_count(const RadixArgs<Source> a, int pass) {
   ANNK_SHARED(uint32_t, bins, [kBins]);
-  const int64_t row = blockIdx.x / a.shares;
-  const int share = static_cast<int>(blockIdx.x % a.shares);
+  const uint32_t row = blockIdx.x / a.shares, share = blockIdx.x % a.shares;
   const RowState state = state_before(a, row, pass);
   if (share == 0 && threadIdx.x == 0) a.states[row * (a.passes + 1) + pass] = state;
   if (state.done) return;
@@ -198,9 +198,8 @@ __global__ void __launch_bounds__(kRadixThreads) radix_count(const RadixArgs<Sou
 }
 
 template <class Source>
-__global__ void __launch_bounds__(kRadixThreads) radix_gather(const RadixArgs<Source> a) {
-  const int64_t row = blockIdx.x / a.shares;
-  const int share = static_cast<int>(blockIdx.x % a.shares);
+__global__ void __launch_bounds__(kRadixThreads, 4) radix_gather(const RadixArgs<Source> a) {
+  const uint32_t row = blockIdx.x / a.shares, share = blockIdx.x % a.shares;
   const RowState last = state_before(a, row, a.passes);
   const bool all = a.passes == 0;
   for_share(a, row, share, last.buffered, [&](const Entry(&entries)[4]) {

@@ -17,14 +17,13 @@ class Consumer {
   static constexpr ScanShape kShape = Shared::kShape;
   static_assert(kQ <= kWarp, "a lane for each query of a warp");
 
-  __device__ __forceinline__ Consumer(const ScanArgs& args, Entry* lists, int64_t query0, int64_t split_begin,
-                                      int64_t split_end)
-      : a_(args), split_begin_(split_begin), split_end_(split_end) {
+  // Rows count from `begin`, the first of the split.
+  __device__ __forceinline__ Consumer(const ScanArgs& args, Entry* lists, int query0, int64_t begin, int rows)
+      : a_(args), begin_(begin), rows_(rows) {
     const int query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     query0_ = query0 + query_warp * kQ;
-    lane_row_ = row_warp * kWarp * kR + lane_id();
-    lists_ = lists + static_cast<int64_t>(row_warp * kShape.queries() + query_warp * kQ) * a_.k;
-    queries_ = a_.m - query0_ < kQ ? static_cast<int>(a_.m - query0_) : kQ;
+    lists_ = lists + (row_warp * kShape.queries() + query_warp * kQ) * a_.k;
+    queries_ = a_.m - query0_ < kQ ? a_.m - query0_ : kQ;
     const bool mine = lane_id() < queries_;
     limit_ = mine ? a_.limit : 0;
     query_word_ = mine && a_.query_words != nullptr ? a_.query_words[query0_ + lane_id()] : 0;
@@ -33,10 +32,10 @@ class Consumer {
         for (int e = lane_id(); e < a_.k; e += kWarp) lists_[i * a_.k + e] = kNoEntry;
   }
 
-  __device__ __forceinline__ void take(const Shared& tile, const uint32_t* row_words, int64_t tile_row) {
+  __device__ __forceinline__ void take(const Shared& tile, const uint32_t* row_words, int tile_row) {
     Keys keys;
-    const int64_t row = tile_row + lane_row_;
-    make_keys(tile, row_words, row, keys);
+    const int in_tile = warp_id() / kShape.query_warps * kWarp * kR + lane_id(), row = tile_row + in_tile;
+    make_keys(tile, row_words + in_tile, row, keys);
     if (a_.job == Job::distances || a_.job == Job::keys) {
       write(keys, row);
     } else {
@@ -50,10 +49,10 @@ class Consumer {
   }
 
  private:
-  __device__ __forceinline__ void make_keys(const Shared& tile, const uint32_t* row_words, int64_t row, Keys& keys) const {
+  __device__ __forceinline__ void make_keys(const Shared& tile, const uint32_t* row_words, int row, Keys& keys) const {
     uint32_t words[kR];
 #pragma unroll
-    for (int r = 0; r < kR; ++r) words[r] = Arith::needs_row_word(a_.metric) ? row_words[lane_row_ + r * kWarp] : 0;
+    for (int r = 0; r < kR; ++r) words[r] = Arith::needs_row_word(a_.metric) ? row_words[r * kWarp] : 0;
     // Query by query: a branch around all keys at once would cost a second register for each.
 #pragma unroll
     for (int q = 0; q < kQ; ++q) {
@@ -63,17 +62,17 @@ class Consumer {
         for (int r = 0; r < kR; ++r) keys[q][r] = Arith::order(metric, tile.sums[q][r], query_word, words[r]);
       });
 #pragma unroll
-      for (int r = 0; r < kR; ++r) keys[q][r] = row + r * kWarp >= split_end_ ? kNoOrder : keys[q][r];
+      for (int r = 0; r < kR; ++r) keys[q][r] = row + r * kWarp < rows_ ? keys[q][r] : kNoOrder;
     }
   }
 
-  __device__ __forceinline__ bool pass(int q, int64_t row) const {
-    return a_.filter.pass(a_.query_begin + query0_ + q, row);
+  __device__ __forceinline__ bool pass(int q, int row) const {
+    return a_.filter.pass(a_.query_begin + query0_ + q, begin_ + row);
   }
 
   // Few keys lie under the limit, which for a list is its worst entry once it has filled. So first the queries that have
   // any such key are marked, and only they are looked at again.
-  __device__ __forceinline__ void look_closer(const Keys& keys, int64_t row) {
+  __device__ __forceinline__ void look_closer(const Keys& keys, int row) {
     unsigned hot = 0;
 #pragma unroll
     for (int q = 0; q < kQ; ++q) {
@@ -105,7 +104,7 @@ class Consumer {
 
   // Rows come in ascending order: a key equal to the worst of a full list never enters.
   template <int kRegisters>
-  __device__ __forceinline__ void add(const uint32_t (&mine)[kR], int q, int64_t row) {
+  __device__ __forceinline__ void add(const uint32_t (&mine)[kR], int q, int row) {
     uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
     Entry* own = lists_ + q * a_.k;
     WarpList<kRegisters> list;
@@ -115,17 +114,16 @@ class Consumer {
       uint32_t order = mine[0];
 #pragma unroll
       for (int i = 1; i < kR; ++i) order = i == r ? mine[i] : order;
-      const int64_t at = row + r * kWarp;
-      const bool enters = order < limit && pass(q, at);
+      const bool enters = order < limit && pass(q, row + r * kWarp);
       if (!__any_sync(kAllLanes, enters)) continue;
-      list.add(enters ? make_entry(order, static_cast<uint32_t>(at - split_begin_)) : kNoEntry);
+      list.add(enters ? make_entry(order, static_cast<uint32_t>(row + r * kWarp)) : kNoEntry);
       limit = order_of(list.worst(a_.k));
     }
     list.store(own, a_.k);
     if (lane_id() == q) limit_ = limit;
   }
 
-  __device__ __forceinline__ void count(const uint32_t (&mine)[kR], int q, int64_t row) {
+  __device__ __forceinline__ void count(const uint32_t (&mine)[kR], int q, int row) {
     const uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
     unsigned hits = 0;
 #pragma unroll
@@ -133,15 +131,15 @@ class Consumer {
     if (lane_id() == q) hits_ += hits;
   }
 
-  __device__ __forceinline__ void write(const Keys& keys, int64_t row) const {
-    uint32_t* to = static_cast<uint32_t*>(a_.out) + query0_ * a_.out_pitch + row - a_.row_begin;
+  __device__ __forceinline__ void write(const Keys& keys, int row) const {
+    uint32_t* to = static_cast<uint32_t*>(a_.out) + query0_ * a_.out_pitch + (begin_ - a_.row_begin) + row;
 #pragma unroll
     for (int q = 0; q < kQ; ++q, to += a_.out_pitch) {
       if (q >= queries_) break;
 #pragma unroll
       for (int r = 0; r < kR; ++r) {
         const uint32_t word = a_.job == Job::distances ? distance_bits(keys[q][r]) : keys[q][r];
-        if (row + r * kWarp < split_end_) to[r * kWarp] = word;
+        if (row + r * kWarp < rows_) to[r * kWarp] = word;
       }
     }
   }
@@ -155,15 +153,14 @@ class Consumer {
 
   const ScanArgs& a_;
   Entry* lists_;
-  int64_t query0_, split_begin_, split_end_;
-  int lane_row_, queries_;
-  uint32_t limit_, query_word_;
-  unsigned long long hits_ = 0;
+  int64_t begin_;
+  int rows_, query0_, queries_;
+  uint32_t limit_, query_word_, hits_ = 0;
 };
 
 // Lists of the same query held by different warps become one, in memory.
 template <class Arith, bool kWide, int kRegisters>
-__device__ __forceinline__ void merge_lists(const ScanArgs& a, const Entry* lists, int64_t query0, int64_t split) {
+__device__ __forceinline__ void merge_lists(const ScanArgs& a, const Entry* lists, int query0, int64_t split) {
   constexpr ScanShape kShape = scan_shape(kWide);
   for (int q = warp_id(); q < kShape.queries() && query0 + q < a.m; q += kScanThreads / kWarp) {
     WarpList<kRegisters> list;
@@ -187,16 +184,16 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
 
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
-  const int64_t query0 = static_cast<int64_t>(blockIdx.x % a.query_tiles) * kShape.queries();
-  const int64_t begin = a.row_begin + split * a.splits.rows_each;
-  const int64_t end = a.row_end - begin < a.splits.rows_each ? a.row_end : begin + a.splits.rows_each;
+  const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kShape.queries();
+  const int64_t begin = a.row_begin + split * a.splits.rows_each, left = a.row_end - begin;
+  const int rows = static_cast<int>(left < a.splits.rows_each ? left : a.splits.rows_each);
   const bool needs_word = Arith::needs_row_word(a.metric);
-  Consumer<Arith, kWide> consumer(a, lists, query0, begin, end);
+  Consumer<Arith, kWide> consumer(a, lists, query0, begin, rows);
 
-  int64_t fetch_row = begin;
-  int fetch_chunk = 0, fetch_stage = 0, stage = 0;
+  int fetch_row = 0, fetch_chunk = 0, fetch_stage = 0, stage = 0;
   const auto fetch_next = [&] {
-    if (fetch_row < end) Shared::fetch(a, shared + fetch_stage * Shared::kStageBytes, fetch_row, end, query0, fetch_chunk);
+    if (fetch_row < rows)
+      Shared::fetch(a, shared + fetch_stage * Shared::kStageBytes, begin + fetch_row, rows - fetch_row, query0, fetch_chunk);
     ptx::cp_async_commit();
     fetch_stage = fetch_stage + 1 == kShape.stages ? 0 : fetch_stage + 1;
     if (++fetch_chunk == a.chunks) {
@@ -204,11 +201,10 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
       fetch_row += kRowTile;
     }
   };
-
 #pragma unroll 1
   for (int s = 1; s < kShape.stages; ++s) fetch_next();
 
-  for (int64_t row = begin; row < end; row += kRowTile) {
+  for (int row = 0; row < rows; row += kRowTile) {
     Shared tile;
     tile.clear();
     for (int chunk = 0; chunk < a.chunks; ++chunk) {
@@ -220,9 +216,9 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
       stage = stage + 1 == kShape.stages ? 0 : stage + 1;
     }
     if (needs_word) {
-      const int64_t own_row = row + threadIdx.x;
+      const int own = row + static_cast<int>(threadIdx.x);
       row_words[threadIdx.x] =
-          Arith::row_word(a.metric, tile.own, own_row < end ? a.base.row(own_row) : nullptr, a.base.dims);
+          Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
       __syncthreads();
     }
     consumer.take(tile, row_words, row);

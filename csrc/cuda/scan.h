@@ -23,7 +23,8 @@ struct ScanArgs {
   // knows them from number query_begin on.
   const unsigned char* queries = nullptr;
   const uint32_t* query_words = nullptr;
-  int64_t query_pitch = 0, query_begin = 0, m = 0;
+  int64_t query_pitch = 0, query_begin = 0;
+  int32_t m = 0;
 
   int64_t row_begin = 0, row_end = 0;
   Splits splits;

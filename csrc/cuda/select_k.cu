@@ -80,7 +80,7 @@ __device__ __forceinline__ void read_into(ValueList<kRegisters>& list, const Lis
 }
 
 template <int kRegisters>
-__global__ void __launch_bounds__(kListThreads) select_lists(const ListArgs a) {
+__global__ void __launch_bounds__(kListThreads, 6) select_lists(const ListArgs a) {
   const int64_t length = a.source.length();
   const int64_t row = a.warp_per_row ? static_cast<int64_t>(blockIdx.x) * kListWarps + warp_id() : blockIdx.x / a.splits;
   if (row >= a.m) return;

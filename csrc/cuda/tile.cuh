@@ -35,27 +35,27 @@ struct Tile {
     return row * kRowBytes + 16 * (piece ^ (row / (8 / kPieces) & (kPieces - 1)));
   }
 
-  // Starts the copies of one chunk of the tile that begins at `row0`, and of the block's queries, into a stage. A thread
-  // copies the same piece of every row it copies: only pointers step, and no address is worth keeping in a register.
-  __device__ static __forceinline__ void fetch(const ScanArgs& a, unsigned char* stage, int64_t row0, int64_t row_end,
-                                               int64_t query0, int chunk) {
+  // Starts the copies of one chunk of the tile that begins at `row0` with `rows` rows or more, and of the block's queries. A
+  // thread copies the same piece of every row it copies: only pointers step, and no address is worth keeping in a register.
+  __device__ static __forceinline__ void fetch(const ScanArgs& a, unsigned char* stage, int64_t row0, int rows, int query0,
+                                               int chunk) {
     if (a.vector_loads) {
-      fetch_rows(a, stage, row0, row_end, chunk);
+      fetch_rows(a, stage, row0, rows, chunk);
     } else {
-      fetch_elements(a, stage, row0, row_end, chunk);
+      fetch_elements(a, stage, row0, rows, chunk);
     }
     constexpr int kStep = kScanThreads / kQueryPieces, kCopied = kQueries < kStep ? kQueries : kStep;
     const int thread = static_cast<int>(threadIdx.x), query = thread / kQueryPieces, piece = thread % kQueryPieces;
     unsigned char* to = stage + kRowTile * kRowBytes + 16 * thread;
-    const unsigned char* from =
-        a.queries + (query0 + query) * a.query_pitch + static_cast<int64_t>(chunk) * kQueryBytes + 16 * piece;
+    const unsigned char* from = a.queries + static_cast<int64_t>(query0 + query) * a.query_pitch +
+                                static_cast<int64_t>(chunk) * kQueryBytes + 16 * piece;
     if (query >= kCopied) return;
 #pragma unroll
     for (int i = 0; i < kQueries / kCopied; ++i, to += kStep * kQueryBytes, from += kStep * a.query_pitch)
       ptx::cp_async16(to, from, 16);
   }
 
-  __device__ static __forceinline__ void fetch_rows(const ScanArgs& a, unsigned char* stage, int64_t row0, int64_t row_end,
+  __device__ static __forceinline__ void fetch_rows(const ScanArgs& a, unsigned char* stage, int64_t row0, int rows,
                                                     int chunk) {
     constexpr int kStep = kScanThreads / kPieces;
     static_assert(kStep / (8 / kPieces) % kPieces == 0, "the places of a thread's pieces differ by whole rows");
@@ -64,27 +64,25 @@ struct Tile {
     const int64_t left = (a.base.dims * Arith::kBits + 7) / 8 - offset;
     const int there = left >= 16 ? 16 : left > 0 ? static_cast<int>(left) : 0;
     unsigned char* to = stage + place(thread / kPieces, piece);
-    int64_t row = row0 + thread / kPieces;
-    const unsigned char* from = a.base.row(row) + offset;
+    const unsigned char* from = a.base.row(row0 + thread / kPieces) + offset;
 #pragma unroll
-    for (int i = 0; i < kPieces; ++i, row += kStep, to += kStep * kRowBytes, from += kStep * a.base.stride) {
-      const int bytes = row < row_end ? there : 0;
+    for (int i = 0; i < kPieces; ++i, to += kStep * kRowBytes, from += kStep * a.base.stride) {
+      const int bytes = thread / kPieces + i * kStep < rows ? there : 0;
       ptx::cp_async16(to, bytes > 0 ? from : a.queries, bytes);
     }
   }
 
   // An element at a time, where the address or the stride of the rows forbids 16-byte copies.
-  __device__ static __forceinline__ void fetch_elements(const ScanArgs& a, unsigned char* stage, int64_t row0,
-                                                        int64_t row_end, int chunk) {
+  __device__ static __forceinline__ void fetch_elements(const ScanArgs& a, unsigned char* stage, int64_t row0, int rows,
+                                                        int chunk) {
     constexpr int kSize = sizeof(Element), kInRow = kRowBytes / kSize, kStep = kScanThreads / kInRow;
     const int thread = static_cast<int>(threadIdx.x), at = thread % kInRow * kSize;
     const int64_t offset = static_cast<int64_t>(chunk) * kRowBytes + at;
     const bool there = offset < (a.base.dims * Arith::kBits + 7) / 8;
-    int64_t row = row0 + thread / kInRow;
-    const unsigned char* from = a.base.row(row) + offset;
+    const unsigned char* from = a.base.row(row0 + thread / kInRow) + offset;
 #pragma unroll 4
-    for (int r = thread / kInRow; r < kRowTile; r += kStep, row += kStep, from += kStep * a.base.stride) {
-      const Element element = there && row < row_end ? *reinterpret_cast<const Element*>(from) : Element{};
+    for (int r = thread / kInRow; r < kRowTile; r += kStep, from += kStep * a.base.stride) {
+      const Element element = there && r < rows ? *reinterpret_cast<const Element*>(from) : Element{};
       *reinterpret_cast<Element*>(stage + place(r, at / 16) + at % 16) = element;
     }
   }
@@ -102,13 +100,13 @@ struct Tile {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * kRowBytes + query_warp * kQ * kQueryBytes;
     const int place0 = place(row_warp * kWarp * kR + lane, 0), own_place0 = place(static_cast<int>(threadIdx.x), 0);
-#pragma unroll(kWide ? 1 : 4)
+#pragma unroll(kWide ? 1 : 2)
     for (int piece = 0; piece < kPieces; ++piece) {
       uint4 raw[kR];
 #pragma unroll
       for (int r = 0; r < kR; ++r)
         raw[r] = *reinterpret_cast<const uint4*>(stage + (place0 ^ 16 * piece) + r * kWarp * kRowBytes);
-#pragma unroll
+#pragma unroll(kWide ? 1 : Arith::kParts)
       for (int part = 0; part < Arith::kParts; ++part) {
         Operand x[kR][4];
 #pragma unroll
