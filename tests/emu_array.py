@@ -74,7 +74,8 @@ class EmuArray:
         shape = (ctypes.c_int64 * rank)(*host.shape)
         strides = (ctypes.c_int64 * rank)(*(step // host.itemsize for step in host.strides))
         tensor = Tensor(
-            data=host.ctypes.data,
+            data=host.ctypes.data - ALIGNMENT,  # as where a slice keeps the pointer of the whole
+            byte_offset=ALIGNMENT,
             device_type=CUDA,
             device_id=self.number,
             ndim=rank,

@@ -176,6 +176,7 @@ def test_misaligned_rows_are_copied():
     raw[1:] = np.frombuffer(X.tobytes(), np.uint8)
     shifted = raw[1:].view(np.float32).reshape(X.shape)
     assert not shifted.flags.aligned
+    assert _arrays.with_adjacent_rows(_arrays.view("x", shifted)).address % 4 == 0
     assert_right(*ak.knn(shifted, shifted[:3], 4))
 
 

@@ -185,6 +185,18 @@ def test_rerank_gives_the_distances_of_the_fine_rows(backend, rng, metric, coars
     assert_selected(distances, indices, everything, metric, np.broadcast_to(passes, (m, n)))
 
 
+def test_candidates_by_default(backend):
+    """max(4 k, k + 32) of them, capped at n: here the coarse base proposes rows in order of their ids."""
+    fine = np.full((200, 2), 9, np.float32)
+    fine[32] = 1
+    fine[33] = 0
+    options = {"base": np.zeros((200, 2), np.float16), "queries": np.zeros((1, 2), np.float32), "rerank": fine}
+    assert search(backend, k=1, **options)[1].tolist() == [[32]]
+    assert search(backend, k=1, **options, rerank_k=34)[1].tolist() == [[33]]
+    fine[[79, 80]] = [[-1, 0], [0, 0]]
+    assert search(backend, k=20, **options)[1][0, :3].tolist() == [33, 79, 32]
+
+
 @given(
     n=st.integers(0, 90),
     m=st.integers(0, 20),
