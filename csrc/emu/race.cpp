@@ -2,7 +2,8 @@
 // Every traced load and store: bounds, alignment, first use, and conflicts with the accesses remembered for each byte.
 #include "race.h"
 
-#include <cstring>
+#include <algorithm>
+#include <array>
 #include <unordered_map>
 
 #include "worker.h"
@@ -24,17 +25,22 @@ struct Mark {
 // Of a byte. Two readers, or a write-after-read inside a warp passes unseen behind a reader that is ordered; a second
 // atomic writer likewise.
 struct Cell {
-  uint32_t run;  // the launch (global memory) or block (shared memory) that the marks belong to
   Mark writes[2], reads[2];
 };
+// The four bytes of a word mostly share one past; where they do not, each has its own.
+struct Word {
+  uint32_t run = 0;  // the launch (global memory) or block (shared memory) that the marks belong to
+  Cell all = {};
+  std::unique_ptr<std::array<Cell, 4>> bytes;
+};
 
-static constexpr size_t kPageBytes = 1024, kPagesKept = 4096;
+static constexpr size_t kPageWords = 256, kPagesKept = 8192;  // of 88 KiB each
 static constexpr long kAccessesInARow = 100'000'000;  // a thread that runs on for so long waits for memory in a plain loop
 
 static bool hooks_in_use = false;
 static uint32_t launch_run = 0, block_run = 0, runs = 0;
-static std::unordered_map<uintptr_t, std::unique_ptr<Cell[]>> pages;
-static std::vector<Cell> shared_cells;
+static std::unordered_map<uintptr_t, std::unique_ptr<Word[]>> pages;
+static std::vector<Word> shared_words;
 
 bool enabled() { return hooks_in_use; }
 
@@ -48,7 +54,7 @@ void forget_launch() {
 }
 void forget_block() {
   block_run = ++runs;
-  if (shared_cells.empty()) shared_cells.resize(kArenaBytes);
+  if (shared_words.empty()) shared_words.resize(kArenaBytes / 4);
 }
 
 static std::string what_is(const Worker& w, const void* address) {
@@ -72,6 +78,9 @@ static void visit(Worker& w, const Fiber& self, Cell& cell, const Mark& now, Acc
     return m.epoch != 0 && !(m.atomic && now.atomic) && !ordered(w, self, m.block, m.thread, m.epoch, m.clock);
   };
   const bool reads = access == Access::read || access == Access::atomic_read;
+  if ((reads || access == Access::atomic_update) && cell.writes[0].epoch == 0 && in_arena(w, address)) {
+    fail("RACE: UNINITIALISED read of %s at %s", what_is(w, address).c_str(), place(here).c_str());
+  }
   for (const Mark& m : cell.writes)
     if (unordered(m)) conflict(w, reads ? "read-after-write" : "write-after-write", address, m, here);
   if (reads) {
@@ -93,49 +102,38 @@ static void visit(Worker& w, const Fiber& self, Cell& cell, const Mark& now, Acc
   cell.reads[0] = cell.reads[1] = Mark{};
 }
 
-static void visit_all(Worker& w, const Fiber& self, Cell* cells, uint32_t run, const char* address, size_t bytes,
-                      Access access, const Location& here) {
-  const WarpState& warp = w.warps[self.thread.warp].race;
-  const bool atomic = access == Access::atomic_read || access == Access::atomic_write || access == Access::atomic_update;
-  const Mark now{warp.epoch,
-                 warp.lanes[self.thread.lane][self.thread.lane],
-                 static_cast<uint32_t>(w.block),
-                 static_cast<uint16_t>(self.thread.linear),
-                 atomic,
-                 compact(here.pc)};
-  const bool shared = in_arena(w, address);
-  Cell before{}, after{};
-  for (size_t i = 0; i < bytes; ++i) {
-    Cell& cell = cells[i];
-    if (cell.run != run) {
-      std::memset(&cell, 0, sizeof cell);
-      cell.run = run;
-    }
-    // The bytes of a word mostly have the same past, and then the same future.
-    if (i != 0 && std::memcmp(&cell, &before, sizeof cell) == 0) {
-      cell = after;
-      continue;
-    }
-    if (shared && cell.writes[0].epoch == 0 && access != Access::write && access != Access::atomic_write &&
-        access != Access::async_write) {
-      fail("RACE: UNINITIALISED read of %s at %s", what_is(w, address + i).c_str(), place(here).c_str());
-    }
-    std::memcpy(&before, &cell, sizeof cell);
-    visit(w, self, cell, now, access, address + i, here);
-    std::memcpy(&after, &cell, sizeof cell);
+static Word& word_at(const Worker& w, uintptr_t number, bool shared) {
+  if (shared) return shared_words[number - reinterpret_cast<uintptr_t>(w.arena) / 4];
+  static uintptr_t last_page = ~uintptr_t{0};
+  static Word* words = nullptr;
+  if (number / kPageWords != last_page || pages.empty()) {
+    last_page = number / kPageWords;
+    auto& page = pages[last_page];
+    if (!page) page = std::make_unique<Word[]>(kPageWords);
+    words = page.get();
   }
+  return words[number % kPageWords];
 }
 
-static void access_global(Worker& w, const Fiber& self, const char* address, size_t bytes, Access access,
-                          const Location& here) {
-  while (bytes != 0) {
-    const auto number = reinterpret_cast<uintptr_t>(address) / kPageBytes;
-    const size_t offset = reinterpret_cast<uintptr_t>(address) % kPageBytes, part = std::min(bytes, kPageBytes - offset);
-    auto& page = pages[number];
-    if (!page) page = std::make_unique<Cell[]>(kPageBytes);
-    visit_all(w, self, &page[offset], launch_run, address, part, access, here);
-    address += part;
-    bytes -= part;
+static void visit_all(Worker& w, const Fiber& self, const char* address, size_t bytes, Access access, const Location& here) {
+  const WarpState& warp = w.warps[self.thread.warp].race;
+  const bool atomic = access == Access::atomic_read || access == Access::atomic_write || access == Access::atomic_update;
+  const bool shared = in_arena(w, address);
+  const uint32_t run = shared ? block_run : launch_run, clock = warp.lanes[self.thread.lane][self.thread.lane];
+  const Mark now{warp.epoch, clock,           static_cast<uint32_t>(w.block), static_cast<uint16_t>(self.thread.linear),
+                 atomic,     compact(here.pc)};
+  for (const char* end = address + bytes; address < end;) {
+    const auto number = reinterpret_cast<uintptr_t>(address);
+    const auto first = number % 4, last = std::min<uintptr_t>(4, first + static_cast<uintptr_t>(end - address));
+    Word& word = word_at(w, number / 4, shared);
+    if (word.run != run) word = Word{run, {}, nullptr};
+    if (!word.bytes && last - first == 4) {
+      visit(w, self, word.all, now, access, address, here);
+    } else {
+      if (!word.bytes) word.bytes.reset(new std::array<Cell, 4>{word.all, word.all, word.all, word.all});
+      for (auto i = first; i < last; ++i) visit(w, self, (*word.bytes)[i], now, access, address + (i - first), here);
+    }
+    address += last - first;
   }
 }
 
@@ -147,7 +145,7 @@ void access(Worker& w, Fiber& self, const volatile void* where, size_t bytes, Ac
     if (!in_shared(w, address, bytes)) {
       fail("RACE: OUT-OF-BOUNDS access of %zu bytes at %s: %s", bytes, what_is(w, address).c_str(), place(here).c_str());
     }
-    visit_all(w, self, &shared_cells[static_cast<size_t>(address - w.arena)], block_run, address, bytes, access, here);
+    visit_all(w, self, address, bytes, access, here);
     return;
   }
   if (const int owner = stack_owner(w, address); owner >= 0) {
@@ -158,7 +156,7 @@ void access(Worker& w, Fiber& self, const volatile void* where, size_t bytes, Ac
   }
   if (reinterpret_cast<uintptr_t>(address) < 65536)
     fail("NULL: access at %p, at %s", static_cast<const void*>(address), place(here).c_str());
-  access_global(w, self, address, bytes, access, here);
+  visit_all(w, self, address, bytes, access, here);
 }
 
 }  // namespace emu::race

@@ -122,6 +122,21 @@ static void check_mask(const Warp& warp, unsigned lane, unsigned mask, Op op, co
   }
 }
 
+// The lanes that wait for the same collective; others that wait must not want the caller.
+static unsigned partners(const Warp& warp, const Fiber* lanes, const Fiber& self, const Location& here) {
+  unsigned same = 0;
+  for_lanes(self.mask & warp.waiting, [&](int i) {
+    const Fiber& other = lanes[i];
+    if (other.mask == self.mask && other.op == self.op) {
+      same |= 1u << i;
+    } else if (other.mask >> self.thread.lane & 1u) {
+      fail("MASK: %s with mask 0x%08x at %s meets lane %d, which waits in %s with mask 0x%08x at %s", name_of(self.op),
+           self.mask, place(here).c_str(), i, name_of(other.op), other.mask, place(other.where).c_str());
+    }
+  });
+  return same;
+}
+
 void collective(unsigned mask, Op op, Location here) {
   Worker& w = *worker;
   Fiber& self = *w.running;
@@ -132,16 +147,12 @@ void collective(unsigned mask, Op op, Location here) {
   self.mask = mask;
   self.op = op;
   Fiber* lanes = &w.fibers[self.thread.warp * 32];
-  unsigned arrived = bit;
-  for_lanes(mask & warp.waiting, [&](int i) {
-    const Fiber& other = lanes[i];
-    if (other.mask == mask && other.op == op) {
-      arrived |= 1u << i;
-    } else if (other.mask & bit) {
-      fail("MASK: %s with mask 0x%08x at %s meets lane %d, which waits in %s with mask 0x%08x at %s", name_of(op), mask,
-           place(here).c_str(), i, name_of(other.op), other.mask, place(other.where).c_str());
-    }
-  });
+  if (warp.waiting == 0) {
+    warp.one_group = true;
+    warp.member = &self;
+  }
+  warp.one_group = warp.one_group && warp.member->mask == mask && warp.member->op == op;
+  const unsigned arrived = bit | (warp.one_group ? warp.waiting : partners(warp, lanes, self, here));
   if (arrived != mask) {
     warp.waiting |= bit;
     wait(self, State::in_collective);

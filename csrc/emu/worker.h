@@ -40,7 +40,10 @@ struct Fiber {
 
 struct Warp {
   Lane lanes[32];
-  unsigned exists = 0, exited = 0, waiting = 0;
+  unsigned exists = 0, exited = 0;
+  unsigned waiting = 0;    // lanes in a collective
+  bool one_group = false;  // all of them in the same one, which this lane knows
+  const Fiber* member = nullptr;
   race::WarpState race;
 };
 

@@ -37,19 +37,24 @@ struct Shape {
   Metric metric;
   Layout layout = {};
   bool few = false;
+  float magnitude = 1;
 };
 
 inline std::string text_of(const Shape& s) {
   return std::string(kMetricNames[static_cast<int>(s.metric)]) + " " + kDTypeNames[static_cast<int>(s.base)] + "/" +
          kDTypeNames[static_cast<int>(s.queries)] + " m=" + std::to_string(s.m) + " n=" + std::to_string(s.n) +
          " d=" + std::to_string(s.d) + " offset=" + std::to_string(s.layout.offset) +
-         " gap=" + std::to_string(s.layout.gap) + (s.layout.backwards ? " backwards" : "") + (s.few ? " few" : "");
+         " gap=" + std::to_string(s.layout.gap) + (s.layout.backwards ? " backwards" : "") + (s.few ? " few" : "") +
+         (s.magnitude == 1  ? ""
+          : s.magnitude < 1 ? " tiny"
+                            : " huge");
 }
 
 struct Inputs {
   Rows base, queries;
   explicit Inputs(const Shape& s)
-      : base(s.n, s.d, s.base, 17, s.layout, s.few), queries(s.m, s.d, s.queries, 23, s.layout, s.few) {
+      : base(s.n, s.d, s.base, 17, s.layout, s.few, s.magnitude),
+        queries(s.m, s.d, s.queries, 23, s.layout, s.few, s.magnitude) {
     if (s.m > 1 && s.n > 1 && s.d > 0) clear(queries, s.m / 2), clear(base, s.n / 2);  // a zero vector each
   }
   static void clear(Rows& rows, int64_t i) {
@@ -105,7 +110,8 @@ inline void check_row(const char* what, int64_t q, int64_t slot, double got, int
 }
 
 inline double missing(Metric metric) {
-  return is_int_metric(metric) ? 0x7fffffff : metric == Metric::inner_product ? -INFINITY : INFINITY;
+  if (is_int_metric(metric)) return 0x7fffffff;
+  return metric == Metric::inner_product ? -INFINITY : INFINITY;
 }
 
 inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared) {

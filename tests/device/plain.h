@@ -74,10 +74,11 @@ inline double decode(DType dtype, const unsigned char* at) {
   return half & 0x8000 ? -magnitude : magnitude;
 }
 
-// Random values of about unit size, or small integers; `few` draws from so few that distances tie.
-inline void draw(DType dtype, std::mt19937& random, bool few, unsigned char* at) {
+// Random values of about unit size (float32: of this magnitude), or small integers. `few` draws from so few that distances
+// tie.
+inline void draw(DType dtype, std::mt19937& random, bool few, float magnitude, unsigned char* at) {
   const float value =
-      few ? static_cast<float>(static_cast<int>(random() % 3) - 1) : std::normal_distribution<float>()(random);
+      few ? static_cast<float>(static_cast<int>(random() % 3) - 1) : magnitude * std::normal_distribution<float>()(random);
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
   const auto half = static_cast<uint16_t>(few ? (value == 0  ? 0
@@ -102,7 +103,7 @@ struct Rows {
   std::vector<double> values;
   Bytes memory;
 
-  Rows(int64_t rows, int64_t dims, DType dtype, uint32_t seed, Layout layout = {}, bool few = false)
+  Rows(int64_t rows, int64_t dims, DType dtype, uint32_t seed, Layout layout = {}, bool few = false, float magnitude = 1)
       : memory(rows == 0 ? 0 : (rows - 1) * (row_bytes(dims, dtype) + layout.gap) + row_bytes(dims, dtype), layout.offset) {
     const int64_t pitch = row_bytes(dims, dtype) + layout.gap;
     view = {memory.data(), rows, dims, layout.backwards ? -pitch : pitch, dtype};
@@ -110,7 +111,7 @@ struct Rows {
     std::mt19937 random(seed);
     const int64_t size = dtype == DType::bits ? 1 : row_bytes(1, dtype);
     for (int64_t i = 0; i < rows; ++i)
-      for (int64_t at = 0; at < row_bytes(dims, dtype); at += size) draw(dtype, random, few, mutable_row(i) + at);
+      for (int64_t at = 0; at < row_bytes(dims, dtype); at += size) draw(dtype, random, few, magnitude, mutable_row(i) + at);
     read_back();
   }
 

@@ -3,6 +3,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,27 @@ from build import build
 from modes import compiler, run
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs g++ (Debian: apt install g++)")
+# More queries than one launch takes: seconds each, and the kernels are those of the other cases.
+LARGE = "m=4100"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    given = os.environ.get("ANNKERN_BUILD_DIR")
+    return Path(given) / "device" if given else tmp_path_factory.mktemp("device")
+
+
+def check(program, seed, words):
+    status, output = run(program, "1", str(seed), words, timeout=600)
+    assert status == 0 and output.rstrip().endswith("1 seeds: all right"), output[-6000:]
 
 
 @pytest.mark.parametrize(("mode", "seeds"), [("fast", 10), ("asan", 3), ("race", 5)])
-def test_device_kernels(tmp_path_factory, mode, seeds):
-    folder = os.environ.get("ANNKERN_BUILD_DIR")
-    program = build(Path(folder) / "device" if folder else tmp_path_factory.mktemp("device"), mode)
-    status, output = run(program, str(seeds), "1", timeout=600)
-    assert status == 0 and output.rstrip().endswith(f"{seeds} seeds: all right"), output[-6000:]
+def test_device_kernels(folder, mode, seeds):
+    program = build(folder, mode)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda seed: check(program, seed, f"-{LARGE}"), range(seeds)))
+
+
+def test_more_queries_than_a_launch_takes(folder):
+    check(build(folder, "fast"), 1, LARGE)
