@@ -128,7 +128,7 @@ class Bench:
         status, output = run(program, str(SEEDS[mode]), "1", *words, timeout=240, **settings)
         if status == 124:
             return "TIMEOUT"
-        found = re.search("|".join(REPORTS), output)
+        found = [m[0] for report in REPORTS if (m := re.search(report, output))]
         return (found[0] if found else f"status {status}") if status else ""
 
 

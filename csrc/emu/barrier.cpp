@@ -30,7 +30,6 @@ int block_barrier(bool vote, Location here) {
     wait(self, State::at_barrier);
     return self.votes;
   }
-  ++w.stats.barriers;
   barrier.arrived = 0;
   const int votes = static_cast<int>(barrier.votes);
   race::block_barrier(w);
@@ -64,7 +63,6 @@ void arrive(Worker& w, unsigned warp, Op op) {
   race::arrive(w, warp, barrier);
   barrier.arrived += 32;
   if (barrier.arrived < barrier.expected) return;
-  ++w.stats.barriers;
   race::named_barrier(w, barrier);
   barrier.arrived = 0;
   barrier.warps = barrier.waiting_warps = 0;

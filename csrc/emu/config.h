@@ -27,9 +27,4 @@ void configure(const Config&);
 void configure_from_environment();
 Config config();
 
-struct Stats {
-  uint64_t launches = 0, blocks = 0, threads = 0, switches = 0, barriers = 0, collectives = 0;
-};
-Stats stats();
-
 }  // namespace emu

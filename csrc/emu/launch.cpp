@@ -16,7 +16,6 @@ namespace emu {
 
 static std::mutex mutex;  // guards what follows
 static std::optional<Config> fixed;
-static Stats totals;
 static std::vector<std::unique_ptr<Worker>> idle;
 
 static long from_environment(const char* name, long otherwise) {
@@ -48,11 +47,6 @@ Config config() {
   return c;
 }
 
-Stats stats() {
-  const std::lock_guard lock(mutex);
-  return totals;
-}
-
 static std::vector<std::unique_ptr<Worker>> take_workers(size_t count) {
   const std::lock_guard lock(mutex);
   std::vector<std::unique_ptr<Worker>> taken;
@@ -66,16 +60,7 @@ static std::vector<std::unique_ptr<Worker>> take_workers(size_t count) {
 
 static void give_back(std::vector<std::unique_ptr<Worker>> workers) {
   const std::lock_guard lock(mutex);
-  ++totals.launches;
-  for (auto& w : workers) {
-    totals.blocks += w->stats.blocks;
-    totals.threads += w->stats.threads;
-    totals.switches += w->stats.switches;
-    totals.barriers += w->stats.barriers;
-    totals.collectives += w->stats.collectives;
-    w->stats = {};
-    idle.push_back(std::move(w));
-  }
+  for (auto& w : workers) idle.push_back(std::move(w));
 }
 
 static void check_configuration(const Call& call, dim3 grid, dim3 block, size_t dynamic_bytes, const Config& config) {

@@ -39,7 +39,6 @@ static void run(Worker& w, Fiber& next, bool ends = false) {
   w.running = &next;
   current = &next.thread;
   next.atomics_in_a_row = 0;
-  ++w.stats.switches;
   switch_context(from.context, next.context, ends);
 }
 
@@ -218,8 +217,6 @@ void run_block(Worker& w, uint64_t linear, dim3 grid, dim3 size, size_t dynamic_
   worker = &w;
   w.running = pick(w);
   current = &w.running->thread;
-  ++w.stats.blocks;
-  w.stats.threads += w.threads;
   switch_context(w.host, w.running->context);
   worker = nullptr;
   current = nullptr;

@@ -158,7 +158,6 @@ void collective(unsigned mask, Op op, Location here) {
     wait(self, State::in_collective);
     return;
   }
-  ++w.stats.collectives;
   combine(w, warp, mask, op);
   warp.waiting &= ~mask;
   for_lanes(mask & ~bit, [&](int i) { wake(lanes[i]); });

@@ -107,7 +107,6 @@ struct Worker {
   char* arena = nullptr;  // shared memory: the dynamic part, then the arrays
   size_t arena_used = 0, dynamic_bytes = 0, static_bytes = 0;
   std::vector<SharedArray> arrays;
-  Stats stats;
 };
 
 extern thread_local Worker* worker;  // null on a host thread outside a launch
