@@ -24,6 +24,8 @@ help:
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py $(ARGS)
 
+# What tests compile stays in build/tests for the next run.
+test: export ANNKERN_BUILD_DIR = $(CURDIR)/build/tests
 test: $(VENV)/test
 	$(BIN)/python -m pytest $(ARGS)
 
