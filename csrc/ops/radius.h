@@ -10,7 +10,8 @@ namespace annk {
 //           lims[m] entries and calls radius_fill with the same arguments.
 // Numerics  Distances are pairwise's, bit for bit, in both passes. The comparison is made on reported distances.
 // Order     Within a query: ascending id.
-// Cost      Twice pairwise's flops (count, fill); beyond the outputs O(threads * tile), and on the CPU 24 bytes a hit in fill.
+// Cost      Twice pairwise's flops (count, fill). Memory beyond the outputs: O(threads * tile); on the CPU fill holds 24
+//           bytes a hit, too.
 struct RadiusArgs {
   Matrix base, queries;
   Metric metric = Metric::sqeuclidean;

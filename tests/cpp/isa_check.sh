@@ -32,7 +32,7 @@ sed 's/asm("vpdpbusd.*/acc.v = _mm512_dpbusd_epi32(acc.v, query.v, row.v);/' csr
 
 for source in csrc/cpu/*.cpp tests/cpp/isa_check.cpp; do
   case $source in */dispatch.cpp | */once_*) ;; *) echo "$source" ;; esac
-done | xargs -P 2 -I{} sh -c "$compiler -std=c++20 -O1 -Wno-psabi -ffp-contract=off -fno-math-errno -fno-trapping-math $(echo $flags) \
-  -DANNK_ISA=$level -I$folder/include -Icsrc -c {} -o $folder/\$(basename {}).o"
+done | xargs -P 2 -I{} sh -c "$compiler -std=c++20 -O1 -Wno-psabi -ffp-contract=off -fno-math-errno \
+  -fno-trapping-math $(echo $flags) -DANNK_ISA=$level -I$folder/include -Icsrc -c {} -o $folder/\$(basename {}).o"
 $compiler $(echo $flags) "$folder"/*.o -pthread -o "$folder/isa_check"
 exec $run "$folder/isa_check"
