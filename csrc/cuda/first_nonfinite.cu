@@ -15,11 +15,11 @@ using Row = unsigned long long;
 
 __global__ void start(Row* row) { *row = ~Row{0}; }
 
-// All exponent bits set: NaN or infinity. kWords 32-bit words a load; two 16-bit values a word where kPairs.
+// All exponent bits set: NaN or infinity. A word holds two 16-bit values where kPairs.
 template <bool kPairs>
 __device__ __forceinline__ bool bad(uint32_t word, uint32_t exponent) {
   const uint32_t high = exponent << 16;
-  return kPairs ? (word & exponent) == exponent || (word & high) == high : (word & exponent) == exponent;
+  return (word & exponent) == exponent || (kPairs && (word & high) == high);
 }
 
 // Rows of whole, aligned 16-byte pieces, one warp a row at a time.
@@ -31,8 +31,8 @@ __global__ void __launch_bounds__(kThreads) look_by_pieces(Matrix x, int64_t pie
     bool found = false;
 #pragma unroll 4
     for (int64_t j = lane_id(); j < pieces; j += kWarp) {
-      const uint4 piece = from[j];
-      found = found || bad<kPairs>(piece.x, exponent) || bad<kPairs>(piece.y, exponent) || bad<kPairs>(piece.z, exponent) ||
+      const uint4 piece = from[j];  // all words are looked at, so that they come in one load
+      found = found | bad<kPairs>(piece.x, exponent) | bad<kPairs>(piece.y, exponent) | bad<kPairs>(piece.z, exponent) |
               bad<kPairs>(piece.w, exponent);
     }
     if (__any_sync(kAllLanes, found) && lane_id() == 0) atomicMin(row, static_cast<Row>(i));

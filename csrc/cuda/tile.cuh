@@ -95,6 +95,9 @@ struct Tile {
       for (int r = 0; r < kR; ++r) sums[q][r] = 0;
   }
 
+  // Wide tiles of bytes that widen are read by words: choosing a word of a register at run time costs more instructions.
+  static constexpr bool kByWords = kWide && Arith::kParts == 4;
+
   // Adds a stage's dimensions to the sums, in ascending order.
   __device__ __forceinline__ void accumulate(const unsigned char* stage, bool with_own) {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
@@ -105,12 +108,18 @@ struct Tile {
       uint4 raw[kR];
 #pragma unroll
       for (int r = 0; r < kR; ++r)
-        raw[r] = *reinterpret_cast<const uint4*>(stage + (place0 ^ 16 * piece) + r * kWarp * kRowBytes);
+        if (!kByWords) raw[r] = *reinterpret_cast<const uint4*>(stage + (place0 ^ 16 * piece) + r * kWarp * kRowBytes);
 #pragma unroll(kWide ? 1 : Arith::kParts)
       for (int part = 0; part < Arith::kParts; ++part) {
         Operand x[kR][4];
 #pragma unroll
-        for (int r = 0; r < kR; ++r) Arith::expand(raw[r], part, x[r]);
+        for (int r = 0; r < kR; ++r) {
+          if (kByWords) {
+            const unsigned char* word = stage + (place0 ^ 16 * piece) + r * kWarp * kRowBytes + 4 * part;
+            raw[r] = {*reinterpret_cast<const uint32_t*>(word), 0, 0, 0};
+          }
+          Arith::expand(raw[r], kByWords ? 0 : part, x[r]);
+        }
 #pragma unroll
         for (int q = 0; q < kQ; ++q) {
           Operand y[4];
