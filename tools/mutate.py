@@ -92,23 +92,24 @@ class Bench:
         return sorted(users, key=lambda source: made[source].stat().st_size)
 
     def try_mutant(self, verdict: Verdict, number: int) -> Verdict:
-        """First the quickest source alone; then, if nothing showed, all that are made from the mutated file."""
+        """The first mode meets the mutant in one source after another until one shows it; the other modes there, or in all."""
         folder = self.folder / f"mutant{number}"
-        users = self.dependents(verdict.file)
-        for sources in [users[:1], users] if len(users) > 1 else [users]:
-            for mode in SEEDS:
-                try:
-                    program = self.build(folder, verdict, mode, sources)
-                except RuntimeError as error:
-                    verdict.stillborn = "does not compile: " + next(iter(re.findall(r"error: (.*)", str(error))), "")
+        sources = self.dependents(verdict.file)
+        first, *others = SEEDS
+        try:
+            for source in sources:
+                if what := self.see(self.build(folder, verdict, first, [source]), first, words_for([source])):
+                    verdict.caught[first] = what
+                    sources = [source]
                     break
-                if what := self.see(program, mode, words_for(sources)):
+            for mode in others:
+                if self.quick and verdict.caught:
+                    break
+                if what := self.see(self.build(folder, verdict, mode, sources), mode, words_for(sources)):
                     verdict.caught[mode] = what
-                    if self.quick:
-                        break
-            shutil.rmtree(folder, ignore_errors=True)
-            if verdict.caught or verdict.stillborn:
-                break
+        except RuntimeError as error:
+            verdict.stillborn = "does not compile: " + next(iter(re.findall(r"error: (.*)", str(error))), "")
+        shutil.rmtree(folder, ignore_errors=True)
         return verdict
 
     def build(self, folder: Path, verdict: Verdict, mode: str, sources: list[Path]) -> Path:
@@ -120,6 +121,7 @@ class Bench:
         flags = f"{MODES[mode].kernels} -w -x c++"
         mine = [builder.object(mutated if s == verdict.file else s, flags) for s in sources]
         theirs = [o for s, o in zip(self.sources[mode], self.objects[mode], strict=True) if s not in sources]
+        (folder / mode).unlink(missing_ok=True)  # of another source
         return builder.link(folder / mode, mode, mine + theirs)  # of a function in several objects the first one's is taken
 
     @staticmethod
