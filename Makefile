@@ -2,6 +2,7 @@
 # make demo | test | bench | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
 PYTHON ?= python3
 TORCH ?= auto
+EMU ?= ON
 ARGS ?=
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -94,7 +95,7 @@ endef
 
 asan: export ASAN_OPTIONS = detect_leaks=0
 asan: $(VENV)/test
-	$(SANITIZED) -DANNKERN_SANITIZE=address -DANNKERN_EMU=ON
+	$(SANITIZED) -DANNKERN_SANITIZE=address -DANNKERN_EMU=$(EMU)
 	$(call run_sanitized,libasan.so,tests)
 
 tsan: export TSAN_OPTIONS = halt_on_error=1
