@@ -92,7 +92,7 @@ class Bench:
         return sorted(users, key=lambda source: made[source].stat().st_size)
 
     def try_mutant(self, verdict: Verdict, number: int) -> Verdict:
-        """The first mode meets the mutant in one source after another until one shows it; the other modes there, or in all."""
+        """The first mode meets the mutant in one source after another until it shows; the other modes there, or in all."""
         folder = self.folder / f"mutant{number}"
         sources = self.dependents(verdict.file)
         first, *others = SEEDS
