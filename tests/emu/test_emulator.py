@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from modes import MODES, Builder, compiler, run
 
 HERE = Path(__file__).parent
