@@ -20,7 +20,9 @@ def main() -> None:
     wheel, modules = Path(sys.argv[1]), sys.argv[2:]
     names = zipfile.ZipFile(wheel).namelist()
     problems = [f"not expected: {name}" for name in names if not any(re.fullmatch(form, name) for form in WANTED)]
-    problems += [f"missing: {module}" for module in modules if not any(f"/{module}." in name for name in names)]
+    problems += [
+        f"missing: {name}" for name in modules if not any(re.fullmatch(rf"annkern/{name}\..*\.so", file) for file in names)
+    ]
     size = wheel.stat().st_size
     if size >= LARGEST:
         problems.append(f"{size / 1e6:.1f} MB, at most {LARGEST / 1e6:.0f}")
