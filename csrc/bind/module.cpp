@@ -6,6 +6,9 @@
 
 #include "core/check.h"
 #include "ops/backend.h"
+#include "ops/decode.h"
+#include "ops/distances.h"
+#include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
 #include "ops/pairwise.h"
@@ -47,16 +50,26 @@ Matrix matrix(uintptr_t data, int64_t rows, int64_t dims, int64_t stride, const 
   return {pointer<const void>(data), rows, dims, stride, kind_from_name<DType>("dtype", kDTypeNames, dtype)};
 }
 
+Base store(const std::string& kind, int64_t rows, int64_t dims, const std::vector<uintptr_t>& arrays,
+           const std::vector<int64_t>& numbers) {
+  check(arrays.size() <= Base::kMostArrays && numbers.size() <= Base::kMostNumbers, "store: too many arrays or numbers");
+  Base base(Matrix{nullptr, rows, dims, 0, DType::f32});
+  base.kind = kind_from_name<StoreKind>("store", kStoreNames, kind);
+  for (size_t i = 0; i < arrays.size(); ++i) base.arrays[i] = pointer<void>(arrays[i]);
+  for (size_t i = 0; i < numbers.size(); ++i) base.numbers[i] = numbers[i];
+  return base;
+}
+
 Filter filter(uintptr_t data, int64_t query_stride, bool packed) {
   return {pointer<const void>(data), query_stride, packed ? Filter::Kind::bits : Filter::Kind::bytes};
 }
 
-PairwiseArgs pairwise_args(Matrix queries, Matrix base, const std::string& metric, uintptr_t distances, uintptr_t bad_row,
+PairwiseArgs pairwise_args(Matrix queries, Base base, const std::string& metric, uintptr_t distances, uintptr_t bad_row,
                            Exec where) {
   return {queries, base, metric_from_name(metric), pointer<void>(distances), pointer<int64_t>(bad_row), where};
 }
 
-KnnArgs knn_args(Matrix base, Matrix queries, const std::string& metric, int64_t k, Filter filter, uintptr_t distances,
+KnnArgs knn_args(Base base, Matrix queries, const std::string& metric, int64_t k, Filter filter, uintptr_t distances,
                  uintptr_t indices, uintptr_t bad_row, Exec where) {
   return {base,
           queries,
@@ -69,7 +82,7 @@ KnnArgs knn_args(Matrix base, Matrix queries, const std::string& metric, int64_t
           where};
 }
 
-RadiusArgs radius_args(Matrix base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
+RadiusArgs radius_args(Base base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
                        uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
   return {base,
           queries,
@@ -81,6 +94,26 @@ RadiusArgs radius_args(Matrix base, Matrix queries, const std::string& metric, f
           pointer<int64_t>(indices),
           pointer<int64_t>(bad_row),
           where};
+}
+
+DistancesArgs distances_args(Base base, Matrix queries, const std::string& metric, uintptr_t ids, int64_t width,
+                             uintptr_t distances, uintptr_t bad_row, Exec where) {
+  return {base,
+          queries,
+          metric_from_name(metric),
+          pointer<const int64_t>(ids),
+          width,
+          pointer<void>(distances),
+          pointer<int64_t>(bad_row),
+          where};
+}
+
+EncodeArgs encode_args(Matrix x, Base store, int64_t first, uintptr_t bad_row, Exec where) {
+  return {x, store, first, pointer<int64_t>(bad_row), where};
+}
+
+DecodeArgs decode_args(Base store, uintptr_t ids, int64_t count, uintptr_t out, Exec where) {
+  return {store, pointer<const int64_t>(ids), count, pointer<float>(out), where};
 }
 
 // parts, m, n as in ops/select_k.h; strides in elements.
@@ -142,6 +175,10 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
       .def(py::init(&exec), "threads"_a = 0, "stream"_a = 0, "workspace"_a = 0, "workspace_bytes"_a = 0);
   py::class_<Matrix>(m, "Matrix", py::module_local())
       .def(py::init(&matrix), "data"_a, "rows"_a, "dims"_a, "stride"_a, "dtype"_a);
+  py::class_<Base>(m, "Base", py::module_local())
+      .def(py::init([](const Matrix& matrix) { return Base(matrix); }), "matrix"_a)
+      .def(py::init(&store), "kind"_a, "rows"_a, "dims"_a, "arrays"_a, "numbers"_a);
+  py::implicitly_convertible<Matrix, Base>();
   py::class_<Filter>(m, "Filter", py::module_local())
       .def(py::init<>())
       .def(py::init(&filter), "data"_a, "query_stride"_a, "packed"_a);
@@ -158,6 +195,7 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
                                         "similarity"_a = is_similarity(metric));
   }
   m.attr("metrics") = metrics;
+  m.attr("stores") = std::vector<std::string>(std::begin(kStoreNames) + 1, std::end(kStoreNames));
   m.attr("dtypes") = std::vector<std::string>(std::begin(kDTypeNames), std::end(kDTypeNames));
 
   def_op(m, "pairwise", pairwise_args, pairwise, "queries"_a, "base"_a, "metric"_a, "distances"_a, "bad_row"_a, "exec"_a);
@@ -173,6 +211,12 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
   def_workspace(m, "radius_workspace", radius_args, radius_workspace, "base"_a, "queries"_a, "metric"_a, "radius"_a,
                 "filter"_a, "lims"_a, "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "distances", distances_args, distances, "base"_a, "queries"_a, "metric"_a, "ids"_a, "width"_a, "distances"_a,
+         "bad_row"_a, "exec"_a);
+  def_workspace(m, "distances_workspace", distances_args, distances_workspace, "base"_a, "queries"_a, "metric"_a, "ids"_a,
+                "width"_a, "distances"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "encode", encode_args, encode, "x"_a, "store"_a, "first"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "decode", decode_args, decode, "store"_a, "ids"_a, "count"_a, "out"_a, "exec"_a);
   def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a,
          "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,

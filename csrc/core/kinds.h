@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists of metrics and element types: the one registry that C++, CUDA and the bindings read.
+// The lists of metrics, element types and stores: the one registry that C++, CUDA and the bindings read.
 #pragma once
 #include "core/platform.h"
 
@@ -20,14 +20,19 @@ namespace annk {
 // X(name, bits per element). `bits` is packed: dimension j of a row is bit j % 8 of byte j / 8.
 #define ANNK_DTYPES(X) X(f32, 32) X(f16, 16) X(bf16, 16) X(i8, 8) X(u8, 8) X(bits, 1)
 
-#define ANNK_ROW(name, type) name,
+// X(name, its file in store/): how vectors lie in memory. `array` is a plain matrix of one of the types above.
+#define ANNK_STORES(X) X(array, view) X(lvq, lvq)
+
+#define ANNK_ROW(name, more) name,
 enum class Metric : int32_t { ANNK_METRICS(ANNK_ROW) };
 enum class DType : int32_t { ANNK_DTYPES(ANNK_ROW) };
+enum class StoreKind : int32_t { ANNK_STORES(ANNK_ROW) };
 #undef ANNK_ROW
 
-#define ANNK_ROW(name, type) #name,
+#define ANNK_ROW(name, more) #name,
 inline constexpr const char* kMetricNames[] = {ANNK_METRICS(ANNK_ROW)};
 inline constexpr const char* kDTypeNames[] = {ANNK_DTYPES(ANNK_ROW)};
+inline constexpr const char* kStoreNames[] = {ANNK_STORES(ANNK_ROW)};
 #undef ANNK_ROW
 
 #define ANNK_ROW(name, bits) bits,

@@ -55,6 +55,51 @@ ANNK_HD float widen(Half x) {
   return float_of_bits(patched | static_cast<uint32_t>(x.bits & 0x8000u) << 16);
 }
 
+// binary16 nearest to x from below, and from above: the exponent is re-biased by a multiplication that rounds in float32,
+// and what came out on the wrong side moves one step. Beyond 65,504 the result is infinite.
+ANNK_HD Half narrow_nearest(float x) {
+  const uint32_t bits = bits_of_float(x), sign = bits >> 16 & 0x8000u;
+  const float magnitude = absolute(x);
+  if (!(magnitude < 65520.0f)) return {static_cast<uint16_t>(sign | 0x7c00u)};
+  if (magnitude < 6.103515625e-05f)  // subnormal: a multiple of 2^-24
+    return {static_cast<uint16_t>(sign | (bits_of_float(magnitude + 0.5f) & 0x7ffu))};
+  const uint32_t rounded = bits_of_float(magnitude) + 0xfffu + (bits_of_float(magnitude) >> 13 & 1u);
+  return {static_cast<uint16_t>(sign | ((rounded >> 13) - (112u << 10)))};
+}
+ANNK_HD Half half_step(Half x, bool up) {  // the next smaller or larger number
+  if ((x.bits & 0x7fffu) == 0) return {static_cast<uint16_t>(up ? 1u : 0x8001u)};
+  return {static_cast<uint16_t>(up == (x.bits < 0x8000u) ? x.bits + 1u : x.bits - 1u)};
+}
+ANNK_HD Half narrow_down(float x) {
+  const Half near = narrow_nearest(x);
+  return widen(near) > x ? half_step(near, false) : near;
+}
+ANNK_HD Half narrow_up(float x) {
+  const Half near = narrow_nearest(x);
+  return widen(near) < x ? half_step(near, true) : near;
+}
+
+// Sums whose order is part of a contract and that should still fill a register: term j joins partial sum j % 16, in
+// ascending order, and the 16 are added one after the other.
+struct Sum16 {
+  double partial[16] = {};
+  ANNK_HD double total() const {
+    double sum = 0.0;
+    for (int i = 0; i < 16; ++i) sum += partial[i];
+    return sum;
+  }
+};
+// term(j), a double, for j in [0, count).
+template <class Term>
+ANNK_HD double sum16(int64_t count, Term&& term) {
+  Sum16 sum;
+  int64_t j = 0;
+  for (; j + 16 <= count; j += 16)
+    for (int i = 0; i < 16; ++i) sum.partial[i] += term(j + i);
+  for (int i = 0; j + i < count; ++i) sum.partial[i] += term(j + i);
+  return sum.total();
+}
+
 // A monotone map of floats onto unsigned integers: a < b exactly when ordered(a) < ordered(b). -0 maps as +0 does, NaN
 // as +infinity does, so that a key is always comparable.
 ANNK_HD uint32_t ordered(float key) {

@@ -17,6 +17,22 @@ struct Matrix {
   ANNK_HD const unsigned char* row(int64_t i) const { return static_cast<const unsigned char*>(data) + i * stride; }
 };
 
+// What is searched: a matrix, or a compressed store of as many rows and dims. What a store's arrays and numbers are, in
+// which order, stands in store/<kind>.h, and under the same names in annkern/stores/<kind>.py.
+struct Base : Matrix {
+  static constexpr int kMostArrays = 8, kMostNumbers = 8;
+  StoreKind kind = StoreKind::array;
+  void* arrays[kMostArrays] = {};
+  int64_t numbers[kMostNumbers] = {};
+
+  Base() = default;
+  ANNK_HD Base(const Matrix& matrix) : Matrix(matrix) {}
+  template <class T>
+  ANNK_HD T* array(int i) const {
+    return static_cast<T*>(arrays[i]);
+  }
+};
+
 // Which base rows a query may return. bytes: one byte a row, nonzero = may; bits: row i is bit i % 32 of word i / 32.
 // Query q's filter starts at data + q * query_stride bytes; a stride of zero shares one filter among all queries.
 struct Filter {

@@ -6,44 +6,65 @@
 #include "core/check.h"
 #include "core/threads.h"
 #include "ops/backend.h"
+#include "ops/decode.h"
+#include "ops/distances.h"
+#include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
 #include "ops/select_k.h"
 
+// X(operation, its arguments)
+#define ANNK_OPS(X)                      \
+  X(pairwise, PairwiseArgs)              \
+  X(knn, KnnArgs)                        \
+  X(radius_count, RadiusArgs)            \
+  X(radius_fill, RadiusArgs)             \
+  X(distances, DistancesArgs)            \
+  X(select_k, SelectKArgs)               \
+  X(first_nonfinite, FirstNonfiniteArgs) \
+  X(encode, EncodeArgs)                  \
+  X(decode, DecodeArgs)
+
 // ANNK_ISA_LEVELS(X): X(level) for each level in this build, the plainest first; given by the build.
-#define ANNK_ROW(level)                            \
-  namespace annk::level {                          \
-  void pairwise(const PairwiseArgs&);              \
-  void knn(const KnnArgs&);                        \
-  void radius_count(const RadiusArgs&);            \
-  void radius_fill(const RadiusArgs&);             \
-  void select_k(const SelectKArgs&);               \
-  void first_nonfinite(const FirstNonfiniteArgs&); \
+#define ANNK_OP(op, Args) void op(const Args&);
+#define ANNK_ROW(level)   \
+  namespace annk::level { \
+  ANNK_OPS(ANNK_OP)       \
   }
 ANNK_ISA_LEVELS(ANNK_ROW)
 #undef ANNK_ROW
+#undef ANNK_OP
 
 namespace annk {
 namespace {
 
 struct Level {
   const char* name;
-  void (*pairwise)(const PairwiseArgs&);
-  void (*knn)(const KnnArgs&);
-  void (*radius_count)(const RadiusArgs&);
-  void (*radius_fill)(const RadiusArgs&);
-  void (*select_k)(const SelectKArgs&);
-  void (*first_nonfinite)(const FirstNonfiniteArgs&);
+#define ANNK_OP(op, Args) void (*op)(const Args&) = nullptr;
+  ANNK_OPS(ANNK_OP)
+#undef ANNK_OP
 };
 
+template <class Fill>
+constexpr Level level_of(const char* name, Fill fill) {
+  Level level{name};
+  fill(level);
+  return level;
+}
+
+#define ANNK_OP(op, Args) to.op = from::op;
 constexpr Level kLevels[] = {
-#define ANNK_ROW(level) \
-  {#level, level::pairwise, level::knn, level::radius_count, level::radius_fill, level::select_k, level::first_nonfinite},
+#define ANNK_ROW(level)                      \
+  level_of(#level, [](Level& to) {           \
+    namespace from = annk::level;            \
+    ANNK_OPS(ANNK_OP)                        \
+  }),
     ANNK_ISA_LEVELS(ANNK_ROW)
 #undef ANNK_ROW
 };
+#undef ANNK_OP
 
 // The flags that the build gives each level (CMakeLists.txt), asked of the processor and the operating system.
 bool can_run(const std::string& level) {
@@ -92,17 +113,16 @@ const Level& level() {
 
 }  // namespace
 
-void pairwise(const PairwiseArgs& args) { level().pairwise(args); }
-void knn(const KnnArgs& args) { level().knn(args); }
-void radius_count(const RadiusArgs& args) { level().radius_count(args); }
-void radius_fill(const RadiusArgs& args) { level().radius_fill(args); }
-void select_k(const SelectKArgs& args) { level().select_k(args); }
-void first_nonfinite(const FirstNonfiniteArgs& args) { level().first_nonfinite(args); }
+#define ANNK_OP(op, Args) \
+  void op(const Args& args) { level().op(args); }
+ANNK_OPS(ANNK_OP)
+#undef ANNK_OP
 
 int64_t pairwise_workspace(const PairwiseArgs&) { return 0; }
 int64_t knn_workspace(const KnnArgs&) { return 0; }
 int64_t radius_workspace(const RadiusArgs&) { return 0; }
 int64_t select_k_workspace(const SelectKArgs&) { return 0; }
+int64_t distances_workspace(const DistancesArgs&) { return 0; }
 
 BackendInfo backend_info() {
   BackendInfo info;

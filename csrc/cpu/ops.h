@@ -2,6 +2,9 @@
 // The operations of one instruction set, which dispatch.cpp chooses from, and what they share at their ends.
 #pragma once
 #include "metric/all.h"
+#include "ops/decode.h"
+#include "ops/distances.h"
+#include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
 #include "ops/pairwise.h"
@@ -16,8 +19,10 @@ void radius_count(const RadiusArgs&);
 void radius_fill(const RadiusArgs&);
 void select_k(const SelectKArgs&);
 void first_nonfinite(const FirstNonfiniteArgs&);
+void encode(const EncodeArgs&);
+void decode(const DecodeArgs&);
+void distances(const DistancesArgs&);
 
-ANNK_HD int64_t row_bytes(const Matrix& m) { return m.dims * kDTypeBits[static_cast<int>(m.dtype)] / 8; }
 
 // Distances are float32, or int32 where the metric counts. A key that is not a number counts as infinite.
 ANNK_HD void write_key(Metric metric, void* distances, int64_t at, float key) {

@@ -35,7 +35,7 @@ void pairwise(const PairwiseArgs& args) {
   if (args.base.rows == 0 || args.queries.rows == 0) return;
   const auto tiles = make_tiles(args.base, args.queries, args.metric);
   const ScanPlan plan =
-      plan_scan(*tiles, args.base.rows, args.queries.rows, row_bytes(args.base), args.exec.threads, args.queries.rows);
+      plan_scan(*tiles, args.base.rows, args.queries.rows, tiles->row_bytes, args.exec.threads, args.queries.rows);
   run_scan(*tiles, plan, Filter{}, args.exec, bad, [&] { return new PairwiseSink(args); });
   bad.report(args.base, args.exec);
 }

@@ -98,7 +98,7 @@ class KeepHits {
 };
 
 ScanPlan plan_radius(const RadiusArgs& args, const Tiles& tiles) {
-  return plan_scan(tiles, args.base.rows, args.queries.rows, row_bytes(args.base), args.exec.threads, args.queries.rows);
+  return plan_scan(tiles, args.base.rows, args.queries.rows, tiles.row_bytes, args.exec.threads, args.queries.rows);
 }
 
 }  // namespace

@@ -6,18 +6,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 
 #include "core/threads.h"
-#include "cpu/buffer.h"
+#include "core/buffer.h"
 #include "cpu/ops.h"
+#include "cpu/stores.h"
 #include "store/simd/vec.h"
-#include "store/tiles.h"
 
 namespace annk::ANNK_ISA {
-
-// The Tiles of base, queries and metric (cpu/tiles.cpp).
-std::unique_ptr<const Tiles> make_tiles(const Matrix& base, const Matrix& queries, Metric metric);
 
 // How a scan is cut up. It decides the order of the work, never a result.
 struct ScanPlan {

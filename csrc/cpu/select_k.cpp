@@ -3,7 +3,7 @@
 
 #include "core/threads.h"
 #include "core/topk.h"
-#include "cpu/buffer.h"
+#include "core/buffer.h"
 #include "cpu/ops.h"
 #include "store/simd/vec.h"
 

@@ -17,7 +17,8 @@ namespace annk {
 // Cost      2 m n d flops; (n + m) d elements read, 4 m n bytes written.
 // Errors    None: shapes and types are checked before.
 struct PairwiseArgs {
-  Matrix queries, base;
+  Matrix queries;
+  Base base;
   Metric metric = Metric::sqeuclidean;
   void* distances = nullptr;   // float32; int32 for hamming
   int64_t* bad_row = nullptr;  // CPU: see ops/knn.h; here distances written before the row was met stay

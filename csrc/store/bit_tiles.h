@@ -45,6 +45,7 @@ template <class M>
 class BitTiles final : public Tiles {
  public:
   BitTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
+    row_bytes = row_bytes_of(base);
     tile_rows = kBitTileRows;
     lanes = 2 * kWords;
     few_queries = 3;
@@ -80,7 +81,7 @@ class BitTiles final : public Tiles {
     __builtin_memset(packed, 0, few_bytes * count);
     for (int q = 0; q < count; ++q) {
       uint64_t* own = reinterpret_cast<uint64_t*>(static_cast<char*>(packed) + q * few_bytes);
-      __builtin_memcpy(own, queries_.row(first + q), row_bytes());
+      __builtin_memcpy(own, queries_.row(first + q), row_bytes);
       reinterpret_cast<int32_t*>(own + few_words_)[0] = popcount_of(own, words_);
     }
   }
@@ -99,18 +100,16 @@ class BitTiles final : public Tiles {
   }
 
  private:
-  ANNK_HD size_t row_bytes() const { return static_cast<size_t>(base_.dims / 8); }
-
   template <int N>
   void pack(const Matrix& m, const RowList& rows, uint64_t* out) const {
     int32_t* counts = reinterpret_cast<int32_t*>(out + words_ * N);
-    const int64_t whole = static_cast<int64_t>(row_bytes() / 8);
+    const int64_t whole = row_bytes / 8;
     for (int r = 0; r < rows.count; ++r) {
       const unsigned char* x = m.row(rows[r]);
       int64_t count = 0;
       for (int64_t w = 0; w < words_; ++w) {
         uint64_t word = 0;
-        __builtin_memcpy(&word, x + w * 8, w < whole ? 8 : row_bytes() % 8);
+        __builtin_memcpy(&word, x + w * 8, w < whole ? 8 : row_bytes % 8);
         out[w * N + r] = word;
         if constexpr (M::kTerm == Term::popcount) count += __builtin_popcountll(word);
       }
@@ -121,7 +120,7 @@ class BitTiles final : public Tiles {
   // The set bits of combine(a, b) over a row's bytes; combine(a, a) counts those of a under "and".
   ANNK_HD int32_t count_bits(const unsigned char* a, const unsigned char* b) const {
     constexpr int64_t kStep = kWords * 8;
-    const int64_t bytes = static_cast<int64_t>(row_bytes());
+    const int64_t bytes = row_bytes;
     CountWord counter;
     int steps = 0;
     int64_t at = 0;

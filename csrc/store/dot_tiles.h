@@ -89,6 +89,7 @@ class DotTiles final : public Tiles {
 
  public:
   DotTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
+    row_bytes = row_bytes_of(base);
     tile_rows = kTileRows;
     lanes = 2 * kLanes;
     few_queries = 2;

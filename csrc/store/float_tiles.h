@@ -138,6 +138,7 @@ template <class M>
 class FloatTiles final : public Tiles {
  public:
   FloatTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
+    row_bytes = row_bytes_of(base);
     tile_rows = kTileRows;
     lanes = 2 * kLanes;
     few_queries = 12;

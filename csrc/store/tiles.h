@@ -23,6 +23,7 @@ class Tiles {
   int tile_rows = 0, lanes = 0;            // a tile of keys is [tile_rows][lanes]
   size_t panel_bytes = 0, tile_bytes = 0;  // multiples of 64
   size_t few_bytes = 0;                    // a query, packed for few_keys
+  int64_t row_bytes = 0;                   // of a base row
   int few_queries = 0;                     // up to so many, few_keys is the cheaper way
   virtual ~Tiles() = default;
 
@@ -39,6 +40,7 @@ class Tiles {
 };
 
 inline constexpr int kFewStep = 4;
+ANNK_HD int64_t row_bytes_of(const Matrix& m) { return m.dims * kDTypeBits[static_cast<int>(m.dtype)] / 8; }
 constexpr size_t round_up(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
 // The squares of 8-bit vectors sum to less than 2^31 up to this many dimensions.

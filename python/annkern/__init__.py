@@ -16,11 +16,29 @@
 """
 
 from ._backend import backends, show_config
+from ._store import Store
+from .compress import compress
+from .distances import distances
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
 from .radius import radius
 from .select_k import select_k
+from .stores import LVQ, Cast, ScalarQuantizer
 
 __version__ = "0.1.0"
-__all__ = ["backends", "knn", "merge_topk", "pairwise", "radius", "select_k", "show_config"]
+__all__ = [
+    "LVQ",
+    "Cast",
+    "ScalarQuantizer",
+    "Store",
+    "backends",
+    "compress",
+    "distances",
+    "knn",
+    "merge_topk",
+    "pairwise",
+    "radius",
+    "select_k",
+    "show_config",
+]

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import View, as_numpy, view
+from ._arrays import View
 from ._call import whole_number
-from ._scan import BadRow, Scan, address_of, matrix_of, refuse_bad_row
+from ._scan import Scan
+from .distances import measure
 from .select_k import run_select
 
 
@@ -18,7 +19,7 @@ def finer_scan(coarse: Scan, rerank: object, queries: object, threads: Any, stre
     if coarse.metric.bits:
         raise ValueError(
             f"rerank: not for packed bits (metric {coarse.metric.name!r}): queries in bits and in numbers are two arrays; "
-            "search the bits, then order the rows that they give with pairwise"
+            "search the bits, then order the rows that they give with distances"
         )
     fine = Scan.of(rerank, queries, coarse.metric.name, threads, stream, base_name="rerank")
     if fine.n != coarse.n:
@@ -38,45 +39,8 @@ def rerank_candidates(fine: Scan, candidates: View, distances: View, indices: Vi
     if distances.empty:
         return
     found = fine.call.result("candidate distances", None, candidates.shape, fine.metric.dtype)
-    if not found.empty:
-        if fine.call.device.on_host:
-            _measure_on_host(fine, candidates, found, check_finite)
-        else:
-            _measure_on_device(fine, candidates, found, check_finite)
+    measure(fine, candidates, found, check_finite)
     m, width = candidates.shape
     run_select(
         fine.call, found, (1, m, width), (0, width), candidates, (0, width), fine.metric.similarity, distances, indices
     )
-
-
-def _one_query(fine: Scan, query: int) -> Any:
-    q = fine.queries
-    stride = q.strides[0]
-    row = View(q.owner, q.address + query * stride, (1, q.shape[1]), q.strides, q.dtype, q.device, q.space)
-    return matrix_of(fine.call, row, fine.metric)
-
-
-def _measure_on_host(fine: Scan, candidates: View, found: View, check_finite: bool) -> None:
-    base, ids = as_numpy(fine.base), as_numpy(candidates)
-    bad_row = BadRow(-1) if check_finite else None
-    for query, row in enumerate(ids):
-        present = row[row >= 0]
-        if not len(present):
-            continue
-        near = view("rerank", base[present])
-        near.dtype = fine.base.dtype  # bfloat16 went through NumPy as uint16
-        address = found.address + query * found.strides[0]
-        matrices = _one_query(fine, query), matrix_of(fine.call, near, fine.metric)
-        fine.call.run("pairwise", *matrices, fine.metric.name, address, address_of(bad_row))
-        if bad_row is not None and bad_row.value >= 0:
-            refuse_bad_row("rerank", BadRow(int(present[bad_row.value])))
-
-
-def _measure_on_device(fine: Scan, candidates: View, found: View, check_finite: bool) -> None:
-    fine.look(check_finite)
-    rows = fine.call.space.where(candidates.owner < 0, 0, candidates.owner)
-    for query in range(fine.m):
-        near = view("rerank", fine.call.space.take(fine.base.owner, rows[query]))
-        address = found.address + query * found.strides[0]
-        matrices = _one_query(fine, query), matrix_of(fine.call, near, fine.metric)
-        fine.call.run("pairwise", *matrices, fine.metric.name, address, 0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._arrays import View, view, with_adjacent_rows
 from ._call import ALIASES, KERNEL_DTYPES, Call, described, refuse_dtype
+from ._store import Store
 
 NUMBERS = tuple(KERNEL_DTYPES)
 FLOATS = ("float32", "float16", "bfloat16")
@@ -54,13 +55,14 @@ class Scan:
 
     call: Call
     metric: Metric
-    base: View
+    base: list[View]  # one array, or those of a store
     queries: View
     n: int
     m: int
     base_matrix: Any
     query_matrix: Any
     base_name: str  # the argument that base came as, for errors
+    from_store: bool = False  # whose numbers are known to be finite
     passing: View | None = None  # the filter, kept alive
 
     @classmethod
@@ -68,6 +70,8 @@ class Scan:
         lead = view("queries", queries)
         call = Call.at(lead, threads, stream)
         kind = metric_named(call, metric)
+        if isinstance(base, Store):
+            return cls._of_store(base, lead, call, kind, base_name)
         x = _vectors(base_name, view(base_name, base, call.stream), kind)
         q = _vectors("queries", lead, kind)
         call.beside(base_name, x, "queries")
@@ -78,7 +82,30 @@ class Scan:
         _refuse_width(base_name, x, q, kind)
         with call.scope():
             x, q = with_adjacent_rows(x), with_adjacent_rows(q)
-        return cls(call, kind, x, q, x.shape[0], q.shape[0], matrix_of(call, x, kind), matrix_of(call, q, kind), base_name)
+        matrices = matrix_of(call, x, kind), matrix_of(call, q, kind)
+        return cls(call, kind, [x], q, x.shape[0], q.shape[0], *matrices, base_name)
+
+    @classmethod
+    def _of_store(cls, store: Store, lead: View, call: Call, kind: Metric, base_name: str) -> Scan:
+        """A level of a store: of two, the one that holds more."""
+        level = store.fine
+        if level.kind == "array" and level.projection is None:
+            return cls.of(level.arrays["data"], lead.owner, kind.name, call.threads or None, call.stream or None, base_name)
+        if kind.bits:
+            numbers = [name for name, traits in call.backend.metrics.items() if not traits["bits"]]
+            raise ValueError(f"metric: expected {described(numbers)} for a store {store.spec!r}, got {kind.name!r}")
+        q = _vectors("queries", lead, kind)
+        if q.shape[1] != level.query_dims:
+            raise ValueError(f"queries: expected {level.query_dims} columns, as {base_name} has, got shape {q.shape}")
+        arrays = level.array_views()
+        for x in arrays:
+            call.beside(base_name, x, "queries")
+        with call.scope():
+            q = with_adjacent_rows(q)
+            if level.projection is not None:
+                q = _projected(call, q, level.projection)
+        bases = level.backend_base(call.backend), matrix_of(call, q, kind)
+        return cls(call, kind, arrays, q, len(level), q.shape[0], *bases, base_name, from_store=True)
 
     def filter(self, given: Any) -> Any:
         """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
@@ -99,7 +126,8 @@ class Scan:
         return backend.Filter(x.address, x.strides[0] if len(x.shape) == 2 else 0, packed)
 
     def inputs(self) -> list[tuple[str, View]]:
-        return [("base", self.base), ("queries", self.queries), *([("filter", self.passing)] if self.passing else [])]
+        arrays = [(self.base_name, x) for x in self.base]
+        return [*arrays, ("queries", self.queries), *([("filter", self.passing)] if self.passing else [])]
 
     def look(self, check_finite: bool, base_too: bool = False) -> BadRow | None:
         """Refuses queries, and on devices or with `base_too` a base, with NaN or infinity. Elsewhere the scan itself looks
@@ -111,8 +139,10 @@ class Scan:
             return None
         bad_row = BadRow(-1)
         self._look_on_host("queries", self.queries, self.query_matrix, bad_row)
+        if self.from_store:
+            return None
         if base_too:
-            self._look_on_host("base", self.base, self.base_matrix, bad_row)
+            self._look_on_host("base", self.base[0], self.base_matrix, bad_row)
         return bad_row
 
     def _look_on_host(self, name: str, x: View, matrix: Any, bad_row: BadRow) -> None:
@@ -124,10 +154,11 @@ class Scan:
         """Looks at both arrays, then reads both answers back at once: the one place where a call waits for its stream."""
         rows = self.call.space.empty((2,), "int64", self.call.device)
         address = view("rows", rows).address
-        for offset, matrix in ((0, self.query_matrix), (8, self.base_matrix)):
+        looked_at = [self.query_matrix] if self.from_store else [self.query_matrix, self.base_matrix]
+        for offset, matrix in zip((0, 8), looked_at, strict=False):
             self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
         self.call.space.settle()
-        for name, row in zip(("queries", self.base_name), self.call.space.integers(rows), strict=True):
+        for name, row in zip(("queries", self.base_name)[: len(looked_at)], self.call.space.integers(rows), strict=False):
             refuse_bad_row(name, BadRow(row))
 
 
@@ -165,6 +196,17 @@ def _refuse_width(name: str, base: View, queries: View, metric: Metric) -> None:
             f"{name}: expected at most {MOST_DIMS_8BIT} columns where base and queries are {base.dtype}, got {d}; "
             f"cast the queries: {queries.space.cast('queries', 'float32')}"
         )
+
+
+def _projected(call: Call, queries: View, projection: Any) -> View:
+    """queries (m, d) times projection (d', d) transposed, each number a chain of its own: whatever the batch."""
+    rows = call.beside("store", view("store", projection, call.stream), "queries")
+    kind = metric_named(call, "inner_product")
+    result = call.result("projected queries", None, (queries.shape[0], rows.shape[0]), "float32")
+    if not result.empty:
+        matrices = matrix_of(call, queries, kind), matrix_of(call, rows, kind)
+        call.run("pairwise", *matrices, kind.name, result.address, 0)
+    return result
 
 
 def matrix_of(call: Call, x: View, metric: Metric) -> Any:

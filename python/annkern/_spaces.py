@@ -63,6 +63,14 @@ class Space:
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         raise NotImplementedError
 
+    def from_numpy(self, array: Any, device: Device) -> Any:
+        """A NumPy array as one of this library's, on that device."""
+        raise TypeError(f"store: cannot make arrays of {self.name}; encode NumPy arrays, and move the store with convert")
+
+    def to_numpy(self, array: Any) -> Any:
+        """A device array in host memory; waits for the stream."""
+        raise TypeError(f"x: cannot copy {self.name} to the host; fit on a NumPy array, of which a sample is enough")
+
     def current_stream(self, device: Device) -> int:
         return 0
 
@@ -85,6 +93,9 @@ class NumpySpace(Space):
     def empty(self, shape: tuple[int, ...], dtype: str, device: Device) -> Any:
         return np.empty(shape, dtype)
 
+    def from_numpy(self, array: Any, device: Device) -> Any:
+        return array
+
     def cast(self, argument: str, dtype: str) -> str:
         return f"{argument}.astype({'ml_dtypes.' if dtype == 'bfloat16' else 'np.'}{dtype})"
 
@@ -103,6 +114,12 @@ class TorchSpace(Space):
 
     def packed(self, array: Any) -> Any:
         return array.contiguous()
+
+    def from_numpy(self, array: Any, device: Device) -> Any:
+        return self.torch.from_numpy(array).to(self._device(device))
+
+    def to_numpy(self, array: Any) -> Any:
+        return array.float().cpu().numpy()
 
     def astype(self, array: Any, dtype: str) -> Any:
         return array.to(getattr(self.torch, dtype))
@@ -147,6 +164,12 @@ class CupySpace(Space):
 
     def packed(self, array: Any) -> Any:
         return self.cupy.ascontiguousarray(array)
+
+    def from_numpy(self, array: Any, device: Device) -> Any:
+        return self.cupy.asarray(array)
+
+    def to_numpy(self, array: Any) -> Any:
+        return self.cupy.asnumpy(array)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.cupy.where(condition, a, b)
@@ -200,6 +223,12 @@ class JaxSpace(Space):
     def settle(self) -> None:
         _driver.synchronize()
 
+    def from_numpy(self, array: Any, device: Device) -> Any:
+        return self.jax.numpy.asarray(array)
+
+    def to_numpy(self, array: Any) -> Any:
+        return np.asarray(array)
+
     def take(self, array: Any, rows: Any) -> Any:
         return self.jax.numpy.take(array, rows, axis=0)
 
@@ -225,6 +254,9 @@ class StandardSpace(Space):
         copy = self.xp.empty(array.shape, dtype=array.dtype, device=array.device)
         copy[...] = array
         return copy
+
+    def from_numpy(self, array: Any, device: Device) -> Any:
+        return self.xp.asarray(array, device=self.device)
 
     def take(self, array: Any, rows: Any) -> Any:
         return self.xp.take(array, rows, axis=0)

@@ -9,6 +9,7 @@ from ._arrays import View
 from ._call import pair, refuse_overlap, whole_number
 from ._rerank import candidates_wanted, finer_scan, rerank_candidates
 from ._scan import Scan, address_of, refuse_bad_row
+from ._store import Store
 
 
 def knn(
@@ -29,11 +30,11 @@ def knn(
 
     Parameters
     ----------
-    base : array (n, d) of float32, float16, bfloat16, int8 or uint8
-        For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
+    base : array (n, d) of float32, float16, bfloat16, int8 or uint8, or a Store
+        A store of two levels is searched by its primary and reranked by its secondary. For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
         Rows may lie any number of bytes apart; where the elements of a row are not adjacent, the array is copied once.
     queries : array (m, d)
-        Of the dtype of `base`, or float32. The results come back in its library, on its device.
+        Of the dtype of `base`, or float32; any of these for a store. The results come back in its library, on its device.
     k : int
         Neighbours for each query. There is no upper limit: beyond the rows that pass, results are padded.
     metric : str
@@ -43,7 +44,7 @@ def knn(
     filter : array, optional
         Which rows may be returned: booleans (n,), or (m, n) for one filter a query; or the same packed into uint32, row i
         in bit i % 32 of word i // 32, ((n + 31) // 32,) or (m, (n + 31) // 32).
-    rerank : array (n, d), optional
+    rerank : array (n, d) or Store, optional
         The same rows in a finer form (float32 beside a float16 `base`, say). `base` then only proposes `rerank_k`
         candidates, and the distances returned are those to the rows of `rerank`. Not for packed bits.
     rerank_k : int, optional
@@ -85,6 +86,9 @@ def knn(
     >>> dist, idx
     (array([[0., 1.]], dtype=float32), array([[0, 2]]))
     """
+    if isinstance(base, Store) and base.primary is not None:
+        rerank = base.secondary if rerank is None else rerank
+        base = base.primary
     scan = Scan.of(base, queries, metric, threads, stream)
     count = whole_number("k", k, 0)
     passing = scan.filter(filter)
@@ -99,7 +103,7 @@ def knn(
         else:
             fine = finer_scan(scan, rerank, queries, threads, stream)
             if out is not None:
-                refuse_overlap([("out[0]", distances), ("out[1]", indices)], [("rerank", fine.base)])
+                refuse_overlap([("out[0]", distances), ("out[1]", indices)], fine.inputs())
             width = candidates_wanted(rerank_k, count, scan.n)
             candidates = scan.call.result("candidates", None, (scan.m, width), "int64")
             ignored = scan.call.result("candidate distances", None, (scan.m, width), scan.metric.dtype)

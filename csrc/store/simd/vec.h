@@ -8,6 +8,8 @@
 //   transpose      kLanes registers of kLanes lanes, in place; load_transposed, from kLanes rows in memory
 //   I32            kLanes int32 lanes; dot_step<T> adds kDotGroup products of T, int8_t or uint8_t, to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
+//   code_step      the same for unsigned codes (load_codes, or load_nibbles: half of the 4-bit codes of as many bytes) and
+//                  int8_t query elements, kept as CodeQuery; 8-bit codes are short of kCodeOffset
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
 #pragma once

@@ -97,6 +97,7 @@ struct I32 {
   }
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm256_castsi256_ps(x.v)}; }  // the same bits
+ANNK_HD F32 to_f32(I32 x) { return {_mm256_cvtepi32_ps(x.v)}; }
 
 // vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
 using DotQuery = int16_t;
@@ -112,6 +113,15 @@ ANNK_HD I32 load_dot(const int8_t* p) {
 }
 ANNK_HD I32 load_dot(const uint8_t* p) {
   return {_mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+
+using CodeQuery = int16_t;
+inline constexpr int kCodeOffset = 0;
+ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
+ANNK_HD I32 load_codes(const uint8_t* p) { return load_dot(p); }
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
 }
 
 inline constexpr int kWords = 4;

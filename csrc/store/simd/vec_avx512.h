@@ -102,6 +102,7 @@ struct I32 {
   ANNK_HD int32_t sum() const { return _mm512_reduce_add_epi32(v); }
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm512_castsi512_ps(x.v)}; }  // the same bits
+ANNK_HD F32 to_f32(I32 x) { return {_mm512_cvtepi32_ps(x.v)}; }
 
 #if defined(__AVX512VNNI__)
 // vpdpbusd multiplies unsigned by signed: queries are stored with 128 added where they are signed, rows with 128 taken
@@ -119,6 +120,18 @@ ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
 // kLanes * kDotGroup bytes of a row, as dot_step wants them.
 ANNK_HD I32 load_dot(const int8_t* p) { return I32::load(p); }
 ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))}; }
+
+using CodeQuery = int8_t;
+inline constexpr int kCodeOffset = 0;
+ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) {
+  asm("vpdpbusd %1, %2, %0" : "+v"(acc.v) : "v"(query.v), "v"(codes.v));
+  return acc;
+}
+ANNK_HD I32 load_codes(const uint8_t* p) { return I32::load(p); }
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m512i bytes = _mm512_loadu_si512(p);
+  return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
+}
 #else
 // vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
 using DotQuery = int16_t;
@@ -134,6 +147,15 @@ ANNK_HD I32 load_dot(const int8_t* p) {
 }
 ANNK_HD I32 load_dot(const uint8_t* p) {
   return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+
+using CodeQuery = int16_t;
+inline constexpr int kCodeOffset = 0;
+ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
+ANNK_HD I32 load_codes(const uint8_t* p) { return load_dot(p); }
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_cvtepu8_epi16(_mm256_and_si256(high ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15)))};
 }
 #endif
 

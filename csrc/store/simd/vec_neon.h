@@ -75,6 +75,7 @@ struct I32 {
   ANNK_HD int32_t sum() const { return vaddvq_s32(v); }
 };
 ANNK_HD F32 as_f32(I32 x) { return {vreinterpretq_f32_s32(x.v)}; }  // the same bits
+ANNK_HD F32 to_f32(I32 x) { return {vcvtq_f32_s32(x.v)}; }
 
 // Signed and unsigned elements have an instruction each, so that bytes are used as they are.
 using DotQuery = uint8_t;
@@ -92,6 +93,16 @@ ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
 template <class T>
 ANNK_HD I32 load_dot(const T* p) {
   return I32::load(p);
+}
+
+// Both operands of sdot are signed: 8-bit codes lose 128, which the query's sum pays back.
+using CodeQuery = int8_t;
+inline constexpr int kCodeOffset = 128;
+ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
+ANNK_HD I32 load_codes(const uint8_t* p) { return {vreinterpretq_s32_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80)))}; }
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const uint8x16_t bytes = vld1q_u8(p);
+  return {vreinterpretq_s32_u8(high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)))};
 }
 
 inline constexpr int kWords = 2;

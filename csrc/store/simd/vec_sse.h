@@ -72,6 +72,7 @@ struct I32 {
   }
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm_castsi128_ps(x.v)}; }  // the same bits
+ANNK_HD F32 to_f32(I32 x) { return {_mm_cvtepi32_ps(x.v)}; }
 
 using DotQuery = int16_t;
 using DotRow = int16_t;
@@ -83,6 +84,15 @@ ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
 }
 ANNK_HD I32 load_dot(const int8_t* p) { return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
 ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
+
+using CodeQuery = int16_t;
+inline constexpr int kCodeOffset = 0;
+ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
+ANNK_HD I32 load_codes(const uint8_t* p) { return load_dot(p); }
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return {_mm_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
+}
 
 inline constexpr int kWords = 2;
 struct Word {

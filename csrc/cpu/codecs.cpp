@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/stores.h"
+#include "store/lvq_codec.h"
+
+namespace annk::ANNK_ISA {
+
+std::unique_ptr<const Codec> make_codec(const Base& store) {
+  switch (store.kind) {
+    case StoreKind::array:
+      break;
+    case StoreKind::lvq:
+      return std::make_unique<LvqCodec>(store);
+  }
+  return nullptr;
+}
+
+}  // namespace annk::ANNK_ISA

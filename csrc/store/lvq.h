@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Locally-adaptive vector quantization (LVQ, Aguerrebere et al., arXiv 2304.04759): each row is scaled by itself. Also the
+// scalar quantizers sq8 and sq4, which are the same with one scale for all rows and a mean of zero.
+//
+//   x' = (x - mean) 2^-e        low = min x' rounded down to binary16, step = (max x' - low) / (2^bits - 1) rounded up
+//   code_j = rint((x'_j - low) / step), clamped to [0, 2^bits)          x_j ~ mean_j + 2^e (low + step code_j)
+//   residual_j = rint((x'_j - (low + step code_j)) 2^r / step), clamped to [-2^(r-1), 2^(r-1)), stored with 2^(r-1) added
+//                                                    x_j ~ mean_j + 2^e (low + step code_j + step 2^-r residual_j)
+// Since low is rounded down and step up, |error| <= 2^e step / 2, and with a residual 2^e step / 2^(r+1), save for the
+// float32 roundings; a residual at its upper end, clamped, may miss by twice that. The exponent e is 0 unless the data is
+// so large or so small that binary16 would not hold its scales.
+//
+// Codes lie in turbo order: 64-byte blocks of 16 32-bit lanes; element i of a block is in lane i % 16, at bits
+// [bits * (i / 16), ...) of the lane. So 8-bit blocks hold 64 dimensions, 4-bit blocks 128, and one load and a shift
+// unpack a register of them; rows end in whole blocks, filled with zeros.
+//
+// Arrays  0 codes (n, blocks * 64) u8        1 scales (n or 1, 2) f16: step, low        2 norms (n, 2) f32: sum of squares of
+//         2^e (low + step code), inverse norm of the decoded row        3 mean (d,) f32        4 residual (n, blocks * 64) u8
+// Numbers 0 bits (4, 8)   1 residual bits (0, 4, 8)   2 exponent e   3 rows that share a scale: 1, or 0 for all
+#pragma once
+#include "core/numeric.h"
+#include "core/view.h"
+
+namespace annk::ANNK_ISA {
+
+inline constexpr int64_t kTurboBytes = 64;
+constexpr int64_t turbo_bytes(int64_t dims, int bits) { return (dims * bits + 511) / 512 * kTurboBytes; }
+
+// Where element j of a row lies.
+struct TurboPlace {
+  int64_t byte;
+  int shift;
+};
+ANNK_HD TurboPlace turbo_place(int64_t j, int bits) {
+  const int64_t block = j / (512 / bits), in_block = j % (512 / bits);
+  const int bit = static_cast<int>(in_block / 16) * bits;
+  return {block * kTurboBytes + in_block % 16 * 4 + bit / 8, bit % 8};
+}
+ANNK_HD int turbo_get(const uint8_t* row, int64_t j, int bits) {
+  const TurboPlace at = turbo_place(j, bits);
+  return row[at.byte] >> at.shift & ((1 << bits) - 1);
+}
+
+struct LvqScales {
+  Half step, low;
+};
+static_assert(sizeof(LvqScales) == 4);
+struct LvqNorms {
+  float squared, inverse;
+};
+static_assert(sizeof(LvqNorms) == 8);
+
+struct LvqView {
+  uint8_t* codes;
+  LvqScales* scales;
+  LvqNorms* norms;
+  const float* mean;
+  uint8_t* residual;
+  int64_t dims, code_bytes, residual_bytes, scales_stride;
+  int bits, residual_bits;
+  float unit;  // 2^e
+
+  ANNK_HD explicit LvqView(const Base& b)
+      : codes(b.array<uint8_t>(0)),
+        scales(b.array<LvqScales>(1)),
+        norms(b.array<LvqNorms>(2)),
+        mean(b.array<const float>(3)),
+        residual(b.array<uint8_t>(4)),
+        dims(b.dims),
+        scales_stride(b.numbers[3]),
+        bits(static_cast<int>(b.numbers[0])),
+        residual_bits(static_cast<int>(b.numbers[1])),
+        unit(float_of_bits(static_cast<uint32_t>(b.numbers[2] + 127) << 23)) {
+    code_bytes = turbo_bytes(dims, bits);
+    residual_bytes = residual_bits == 0 ? 0 : turbo_bytes(dims, residual_bits);
+  }
+
+  ANNK_HD const uint8_t* code_row(int64_t row) const { return codes + row * code_bytes; }
+  ANNK_HD const uint8_t* residual_row(int64_t row) const { return residual + row * residual_bytes; }
+  ANNK_HD float step(int64_t row) const { return widen(scales[row * scales_stride].step); }
+  ANNK_HD float low(int64_t row) const { return widen(scales[row * scales_stride].low); }
+};
+
+}  // namespace annk::ANNK_ISA

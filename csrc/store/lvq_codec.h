@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// LVQ rows from and to float32 (store/lvq.h says what is computed). The loops go over the 16 lanes of a turbo block, which
+// is how compilers vectorize them.
+#pragma once
+#include "store/codec.h"
+#include "store/lvq.h"
+
+namespace annk::ANNK_ISA {
+
+class LvqCodec final : public Codec {
+ public:
+  explicit LvqCodec(const Base& store) : view_(store), unit_inverse_(1.0f / view_.unit) {
+    scratch_floats = turbo_bytes(store.dims, 4) * 2;  // x', then whole blocks of either width
+  }
+
+  bool encode(const float* x, int64_t row, float* scratch) const override {
+    const int64_t dims = view_.dims;
+    float low = INFINITY, high = -INFINITY;
+    for (int64_t j = 0; j < dims; ++j) {
+      scratch[j] = (x[j] - view_.mean[j]) * unit_inverse_;
+      low = scratch[j] < low ? scratch[j] : low;
+      high = scratch[j] > high ? scratch[j] : high;
+    }
+    for (int64_t j = dims; j < scratch_floats; ++j) scratch[j] = low;  // code 0
+    const int top = (1 << view_.bits) - 1;
+    if (view_.scales_stride != 0) {
+      LvqScales own{{0}, {0}};
+      if (dims > 0) own.low = narrow_down(low);
+      if (dims > 0) own.step = narrow_up((high - widen(own.low)) / static_cast<float>(top));
+      view_.scales[row] = own;
+    }
+    const Scale scale{view_.step(row), view_.low(row), view_.bits};
+    if (!(scale.low > -INFINITY && scale.step < INFINITY)) return false;
+    Codes sums{0, 0};
+    uint8_t* const codes = view_.codes + row * view_.code_bytes;
+    for (int64_t b = 0; b * kTurboBytes < view_.code_bytes; ++b)
+      encode_block(scratch + b * (512 / view_.bits), dims - b * (512 / view_.bits), scale, codes + b * kTurboBytes, sums);
+    if (view_.residual_bits != 0) encode_residual(scratch, scale, view_.residual + row * view_.residual_bytes);
+    view_.norms[row] = norms_of(row, scale, sums, scratch);
+    return true;
+  }
+
+  void decode(int64_t row, float* out, float* scratch) const override {
+    decode_primary(row, scratch);
+    if (view_.residual_bits != 0) add_residual(row, scratch);
+    for (int64_t j = 0; j < view_.dims; ++j) out[j] = view_.mean[j] + view_.unit * scratch[j];
+  }
+
+ private:
+  struct Scale {
+    float step, low;
+    int bits;
+    // A step of zero belongs to a row of zeros.
+    ANNK_HD int code(float x) const {
+      const float steps = step > 0.0f ? __builtin_rintf((x - low) / step) : 0.0f;
+      const float top = static_cast<float>((1 << bits) - 1);
+      return static_cast<int>(steps < 0.0f ? 0.0f : steps > top ? top : steps);
+    }
+    ANNK_HD float value(int code) const { return low + step * static_cast<float>(code); }
+  };
+  struct Codes {
+    int64_t sum, squares;
+  };
+
+  // One block of 512 / bits dimensions, of which `there` exist; x becomes what is left to the residual.
+  static void encode_block(float* x, int64_t there, const Scale& scale, uint8_t* out, Codes& sums) {
+    uint32_t lanes[16] = {};
+    for (int slot = 0; slot < 32 / scale.bits; ++slot) {
+      float* const at = x + 16 * slot;
+      int codes[16], sum = 0, squares = 0;
+      const int64_t here = there - 16 * slot;
+      for (int i = 0; i < 16; ++i) codes[i] = i < here ? scale.code(at[i]) : 0;
+      for (int i = 0; i < 16; ++i) lanes[i] |= static_cast<uint32_t>(codes[i]) << (scale.bits * slot);
+      for (int i = 0; i < 16; ++i) at[i] = i < here ? at[i] - scale.value(codes[i]) : 0.0f;
+      for (int i = 0; i < 16; ++i) sum += codes[i];
+      for (int i = 0; i < 16; ++i) squares += codes[i] * codes[i];
+      sums.sum += sum;
+      sums.squares += squares;
+    }
+    __builtin_memcpy(out, lanes, kTurboBytes);
+  }
+
+  void encode_residual(const float* left, const Scale& scale, uint8_t* out) const {
+    const int bits = view_.residual_bits, half = 1 << (bits - 1);
+    const float step = scale.step / static_cast<float>(1 << bits);
+    const Scale fine{step, 0.0f, bits};
+    for (int64_t b = 0; b * kTurboBytes < view_.residual_bytes; ++b) {
+      uint32_t lanes[16] = {};
+      for (int slot = 0; slot < 32 / bits; ++slot) {
+        const float* const at = left + b * (512 / bits) + 16 * slot;
+        const int64_t here = view_.dims - b * (512 / bits) - 16 * slot;
+        for (int i = 0; i < 16; ++i) {
+          const float steps = step > 0.0f ? __builtin_rintf(at[i] / step) : 0.0f;
+          const float clamped = steps < -half ? -half : steps > half - 1 ? half - 1 : steps;
+          lanes[i] |= static_cast<uint32_t>(i < here ? static_cast<int>(clamped) + half : 0) << (bits * slot);
+        }
+      }
+      __builtin_memcpy(out + b * kTurboBytes, lanes, kTurboBytes);
+    }
+  }
+
+  // sum (low + step c)^2 from the sums of c and c^2, which are exact.
+  LvqNorms norms_of(int64_t row, const Scale& scale, const Codes& sums, float* scratch) const {
+    const double low = scale.low, step = scale.step, unit = view_.unit;
+    const double squared = static_cast<double>(view_.dims) * (low * low) + 2.0 * low * step * static_cast<double>(sums.sum) +
+                           step * step * static_cast<double>(sums.squares);
+    decode_primary(row, scratch);
+    const double whole = sum16(view_.dims, [&](int64_t j) {
+      const float y = view_.mean[j] + view_.unit * scratch[j];
+      return static_cast<double>(y) * static_cast<double>(y);
+    });
+    return {static_cast<float>(squared * (unit * unit)), inverse_norm(whole)};
+  }
+
+  void decode_primary(int64_t row, float* out) const {
+    const Scale scale{view_.step(row), view_.low(row), view_.bits};
+    unpack(view_.code_row(row), view_.code_bytes, view_.bits, [&](int64_t j, int code) { out[j] = scale.value(code); });
+  }
+  void add_residual(int64_t row, float* out) const {
+    const int bits = view_.residual_bits, half = 1 << (bits - 1);
+    const float step = view_.step(row) / static_cast<float>(1 << bits);
+    unpack(view_.residual_row(row), view_.residual_bytes, bits,
+           [&](int64_t j, int code) { out[j] += step * static_cast<float>(code - half); });
+  }
+
+  // take(j, code) for whole blocks, in ascending order of j.
+  template <class Take>
+  static ANNK_HD void unpack(const uint8_t* from, int64_t bytes, int bits, Take&& take) {
+    const uint32_t mask = (1u << bits) - 1;
+    for (int64_t b = 0; b * kTurboBytes < bytes; ++b) {
+      uint32_t lanes[16];
+      __builtin_memcpy(lanes, from + b * kTurboBytes, kTurboBytes);
+      for (int slot = 0; slot < 32 / bits; ++slot)
+        for (int i = 0; i < 16; ++i)
+          take(b * (512 / bits) + 16 * slot + i, static_cast<int>(lanes[i] >> (bits * slot) & mask));
+    }
+  }
+
+  LvqView view_;
+  float unit_inverse_;
+};
+
+}  // namespace annk::ANNK_ISA

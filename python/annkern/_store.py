@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compressed vectors: what every store is, and what every estimator that makes one does."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ._arrays import ITEMSIZES, View, as_numpy, view
+from ._call import KERNEL_DTYPES, Call, refuse_dtype, shaped
+from ._spaces import NUMPY
+
+BLOCK_BYTES = 32 << 20  # of float32, read at once while encoding
+# Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
+ARRAYS = {
+    "array": ("data",),
+    "lvq": ("codes", "scales", "norms", "mean", "residual"),
+}
+ROWWISE = {
+    "array": ("data",),
+    "lvq": ("codes", "scales", "norms", "residual"),
+}
+
+
+class Store:
+    """`n` vectors of `d` dimensions in compressed form. Searched wherever an array is: ``knn(store, queries, k)``.
+
+    Made by `compress` or by an estimator's `encode`; immutable. What a row decodes to is what distances to it are
+    distances to, so ``knn`` of a store is ``knn`` of ``store.decode()``, but for the rounding of the queries that integer
+    kernels ask for.
+
+    Attributes
+    ----------
+    spec : str
+        What `compress` would take to make such a store: "lvq4x8".
+    shape : (n, d)
+    metric : str
+        The default metric of this store's own methods.
+    arrays : dict of str to array
+        The memory itself, by documented names (docs/stores.md).
+    numbers : dict of str to int
+        What else describes the layout.
+    nbytes : int
+        Of all arrays.
+    primary, secondary : Store or None
+        The two levels of a store that has two: `knn` searches the first, and orders its candidates by the second.
+    projection : array (d, d_query) float32, or None
+        Queries of this store are multiplied by it first (LeanVec's primary level).
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        spec: str,
+        shape: tuple[int, int],
+        arrays: Mapping[str, Any],
+        numbers: Mapping[str, int] | None = None,
+        metric: str = "sqeuclidean",
+        levels: tuple[Store, Store] | None = None,
+        projection: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.spec = spec
+        self.shape = shape
+        self.arrays = dict(arrays)
+        self.numbers = dict(numbers or {})
+        self.metric = metric
+        self._levels = levels
+        self.projection = projection
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        n, d = self.shape
+        return f"Store({self.spec!r}, n={n}, d={d}, {self.nbytes / max(n, 1):.0f} bytes a vector)"
+
+    @property
+    def nbytes(self) -> int:
+        seen = {id(x): x for x in self._all_arrays()}
+        views = [view("store", x) for x in seen.values()]
+        return sum(int(np.prod(x.shape, dtype=np.int64)) * ITEMSIZES[x.dtype] for x in views)
+
+    @property
+    def query_dims(self) -> int:
+        return int(self.shape[1] if self.projection is None else self.projection.shape[1])
+
+    @property
+    def primary(self) -> Store | None:
+        return self._levels[0] if self._levels else None
+
+    @property
+    def secondary(self) -> Store | None:
+        return self._levels[1] if self._levels else None
+
+    @property
+    def fine(self) -> Store:
+        """The level that decode, distances, pairwise and radius read: the secondary, where there are two."""
+        return self._levels[1] if self._levels else self
+
+    def _all_arrays(self) -> list[Any]:
+        own = [*self.arrays.values(), *([] if self.projection is None else [self.projection])]
+        return [*own, *(x for level in self._levels or () if level is not self for x in level._all_arrays())]
+
+    def decode(self, ids: Any = None, *, threads: int | None = None, stream: Any = None) -> Any:
+        """The vectors that the codes stand for.
+
+        Parameters
+        ----------
+        ids : array (c,) of int64, optional
+            Which rows, each in [0, n); all by default.
+
+        Returns
+        -------
+        array (c, d) of float32
+            In the library and on the device of the store's arrays.
+        """
+        level = self.fine
+        if level.kind == "array":
+            data = level.arrays["data"]
+            rows = data if ids is None else view("store", data).space.take(data, ids)
+            return view("store", data).space.astype(rows, "float32")
+        lead = view("store", next(iter(level.arrays.values())))
+        call = Call.at(lead, threads, stream)
+        with call.scope():
+            chosen = None if ids is None else _checked_ids(call, ids, len(self))
+            count = len(self) if chosen is None else chosen.shape[0]
+            out = call.result("decoded", None, (count, level.shape[1]), "float32")
+            if not out.empty:
+                address = 0 if chosen is None else chosen.address
+                call.backend.decode(level.backend_base(call.backend), address, count, out.address, call.executor())
+            return call.hand_over(out, None)
+
+    def distances(
+        self, queries: Any, ids: Any, metric: str | None = None, *, threads: int | None = None, stream: Any = None
+    ) -> Any:
+        """Distances of each query to the rows that it names: `annkern.distances` with this store as base."""
+        from .distances import distances
+
+        return distances(self, queries, ids, metric or self.metric, threads=threads, stream=stream)
+
+    def convert(self, to: Callable[[Any], Any]) -> Store:
+        """The same store with every array passed through `to`: ``store.convert(cupy.asarray)`` moves it to the GPU."""
+        moved: dict[int, Any] = {}
+
+        def move(x: Any) -> Any:
+            return moved.setdefault(id(x), to(x))
+
+        return self._rebuilt(move)
+
+    def _rebuilt(self, move: Callable[[Any], Any]) -> Store:
+        levels = None
+        own = Store(self.kind, self.spec, self.shape, {k: move(x) for k, x in self.arrays.items()}, self.numbers, self.metric)
+        own.projection = None if self.projection is None else move(self.projection)
+        if self._levels:
+            first, second = self._levels
+            levels = first._rebuilt(move), own if second is self else second._rebuilt(move)
+        own._levels = levels
+        return own
+
+    def save(self, path: Any) -> None:
+        """Write the store as a safetensors file; see `annkern.load`."""
+        from .files import save
+
+        save(self, path)
+
+    def array_views(self) -> list[View]:
+        return [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()]
+
+    def backend_base(self, backend: ModuleType) -> Any:
+        """The store as the kernels see it."""
+        if self.kind == "array":
+            x = view("store", self.arrays["data"])
+            (n, d), stride = x.shape, x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
+            return backend.Matrix(x.address, n, d, stride, KERNEL_DTYPES[x.dtype])
+        names = ARRAYS[self.kind]
+        addresses = [view("store", self.arrays[name]).address if name in self.arrays else 0 for name in names]
+        return backend.Base(self.kind, *self.shape, addresses, list(self.numbers.values()))
+
+
+def _checked_ids(call: Call, ids: Any, n: int) -> View:
+    seen = shaped("ids", view("ids", ids, call.stream), "count", ("int64",))
+    call.beside("ids", seen, "the store")
+    if call.device.on_host and not seen.empty:
+        values = as_numpy(seen)
+        wrong = (values < 0) | (values >= n)
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise ValueError(f"ids: expected rows in [0, {n}), got {values[place]} at {place}")
+    return seen
+
+
+class Codec:
+    """What the estimators share. A subclass stores its parameters in __init__ and gives
+
+        kind, spec
+        fit(x)                      sets attributes that end in _, dims_ among them; returns self
+        _allocate(n, empty)         the arrays of n rows, by name; empty(shape, dtype) makes one
+        _numbers()                  as csrc/store/<kind>.h orders them
+        _store(n, arrays)           the finished store, where it is more than one level
+    """
+
+    kind = ""
+    spec = ""
+    metric = "sqeuclidean"
+    dims_: int
+
+    def fit(self, x: Any) -> Codec:
+        raise NotImplementedError
+
+    def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _numbers(self) -> dict[str, int]:
+        return {}
+
+    def _store(self, n: int, arrays: dict[str, Any]) -> Store:
+        return Store(self.kind, self.spec, (n, self.dims_), arrays, self._numbers(), self.metric)
+
+    def encode(self, x: Any, *, threads: int | None = None, stream: Any = None, progress: bool = False) -> Store:
+        """Compress `x` by what `fit` has learnt.
+
+        Parameters
+        ----------
+        x : array (n, d), or an iterator of arrays (rows, d)
+            Floats or 8-bit integers. A memory-mapped array is read block by block, and of an iterator one block is held
+            at a time, so that the floats never are in memory as a whole.
+        progress : bool
+            Show a bar on the terminal.
+
+        Returns
+        -------
+        Store
+            In the library and on the device of `x`; NumPy where `x` is an iterator. A row's code depends on the row and
+            on `fit` alone: never on threads or blocks.
+        """
+        if not hasattr(self, "dims_"):
+            raise ValueError(f"{type(self).__name__}: expected fit(x) before encode(x)")
+        if isinstance(x, Iterator):
+            return self._encode_blocks(x, threads, progress)
+        return self._encode_array(x, threads, stream, progress)
+
+    def _encode_array(self, x: Any, threads: int | None, stream: Any, progress: bool) -> Store:
+        lead = view("x", x)
+        call = Call.at(lead, threads, stream)
+        with call.scope():
+            rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
+            self._check_width(rows)
+            n = rows.shape[0]
+            arrays = self._allocate(n, lambda shape, dtype: call.space.empty(shape, dtype, call.device))
+            self._finish_fitted(arrays, call)
+            step = max(1, BLOCK_BYTES // max(1, 4 * self.dims_)) if call.device.on_host else max(n, 1)
+            bar = Bar(n, progress)
+            for first in range(0, n, step):
+                self._encode_rows(call, rows, first, min(step, n - first), self._store(n, arrays), first)
+                bar.at(min(n, first + step))
+            return self._store(n, {name: call.space.finish(array) for name, array in arrays.items()})
+
+    def _encode_blocks(self, blocks: Iterator[Any], threads: int | None, progress: bool) -> Store:
+        room, n = 0, 0
+        arrays: dict[str, Any] = {}
+        bar = Bar(0, progress)
+        for block in blocks:
+            lead = view("x", block)
+            call = Call.at(lead, threads, None)
+            if not call.device.on_host:
+                raise ValueError("x: expected blocks in host memory, got a device array; encode each by itself")
+            rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
+            self._check_width(rows)
+            here = rows.shape[0]
+            if n + here > room:
+                room = max(n + here, room + room // 4)
+                arrays = self._grown(arrays, room)
+            self._encode_rows(call, rows, 0, here, self._store(room, arrays), n)
+            n += here
+            bar.at(n)
+        return self._store(n, self._grown(arrays, n))
+
+    def _grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
+        """The arrays with room for so many rows; memory that was never written to is not resident."""
+        wanted = self._allocate(rows, lambda shape, dtype: np.empty(shape, dtype))
+        for name, old in arrays.items():
+            if name in ROWWISE[self.kind] and old.shape != wanted[name].shape:
+                old.resize(wanted[name].shape, refcheck=False)
+            wanted[name] = old
+        if not arrays:
+            self._finish_fitted(wanted, None)
+        return wanted
+
+    def _finish_fitted(self, arrays: dict[str, Any], call: Call | None) -> None:
+        """Arrays that fit() made are NumPy's: they go where the codes are."""
+        for name, value in self._fitted().items():
+            arrays[name] = value if call is None or call.space is NUMPY else call.space.from_numpy(value, call.device)
+
+    def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {}
+
+    def _check_width(self, x: View) -> None:
+        if x.shape[1] != self.dims_:
+            raise ValueError(f"x: expected {self.dims_} columns, as in fit, got shape {x.shape}")
+
+    def _encode_rows(self, call: Call, x: View, first: int, count: int, store: Store, to: int) -> None:
+        stride = x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
+        matrix = call.backend.Matrix(x.address + first * stride, count, x.shape[1], stride, KERNEL_DTYPES[x.dtype])
+        base = store.backend_base(call.backend)
+        if call.device.on_host:
+            bad = ctypes.c_int64(-1)
+            call.backend.encode(matrix, base, to, ctypes.addressof(bad), call.executor())
+            row = bad.value
+        else:
+            cell = call.space.empty((1,), "int64", call.device)
+            call.backend.encode(matrix, base, to, view("row", cell).address, call.executor())
+            row = call.space.integers(cell)[0]
+        if row >= 0:
+            raise ValueError(f"x: row {first + row} holds NaN, infinity, or a number beyond what the store can hold: {self.limits()}")
+
+    def limits(self) -> str:
+        """What numbers the store can hold, in words."""
+        return "any finite float32"
+
+
+class Bar:
+    """A progress bar on standard error, where one was asked for."""
+
+    def __init__(self, total: int, shown: bool) -> None:
+        self.total, self.shown = total, shown
+
+    def at(self, done: int) -> None:
+        if not self.shown:
+            return
+        import sys
+
+        share = f"{done / self.total:5.1%}" if self.total else ""
+        end = "\n" if done == self.total else ""
+        print(f"\rencode {done:,} rows {share}", end=end, file=sys.stderr, flush=True)
+
+
+def training_sample(x: Any, most: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """At most `most` rows of `x` as float32 on the host, chosen by `seed`, in ascending order; all where they are few."""
+    seen = view("x", x)
+    if len(seen.shape) != 2:
+        raise ValueError(f"x: expected 2 dimensions (rows, columns), got shape {seen.shape}")
+    refuse_dtype("x", seen, tuple(KERNEL_DTYPES))
+    n = seen.shape[0]
+    chosen = None
+    if n > most:
+        chosen = np.sort(np.random.Generator(np.random.Philox(seed)).permutation(n)[:most])
+    rows = host_rows(x, seen, chosen)
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(f"x: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}")
+    return rows
+
+
+def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Rows of an array of any library as float32 in host memory."""
+    if not seen.device.on_host:
+        return np.ascontiguousarray(seen.space.to_numpy(x if chosen is None else x[chosen]), np.float32)
+    rows = as_numpy(seen)
+    rows = rows if chosen is None else rows[chosen]
+    if seen.dtype == "bfloat16":
+        return (rows.astype(np.uint32) << 16).view(np.float32)
+    return np.ascontiguousarray(rows, np.float32)

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estimators: one file a store, parameters in __init__, `fit(x)`, `encode(x)`."""
+
+from .array import Cast
+from .lvq import LVQ, ScalarQuantizer
+
+__all__ = ["LVQ", "Cast", "ScalarQuantizer"]

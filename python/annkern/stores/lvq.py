@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locally-adaptive vector quantization, and the scalar quantizers that share its layout. Formulas: csrc/store/lvq.h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._store import Codec, Store, training_sample
+
+SAMPLE_ROWS = 1 << 20
+FLOAT16_MAX = 65504.0
+LARGEST_PLAIN, SMALLEST_PLAIN = 4096.0, 2.0**-4  # between them binary16 holds scales without an exponent beside it
+
+
+def turbo_bytes(d: int, bits: int) -> int:
+    """Bytes of a row of d codes, in whole blocks of 64."""
+    return -(-d * bits // 512) * 64
+
+
+def narrow(x: np.ndarray[Any, Any], up: bool) -> np.ndarray[Any, Any]:
+    """float32 to the nearest float16 that is not below (above) it."""
+    with np.errstate(over="ignore"):
+        near = x.astype(np.float16)
+    wrong = near.astype(np.float32) < x if up else near.astype(np.float32) > x
+    return np.where(wrong, np.nextafter(near, np.float16(np.inf if up else -np.inf)), near).astype(np.float16)
+
+
+class _Turbo(Codec):
+    """Codes in turbo blocks under a scale for each row, or one for all."""
+
+    kind = "lvq"
+    bits: int
+    residual_bits = 0
+    mean_: np.ndarray[Any, np.dtype[np.float32]]
+    exponent_: int
+    scale_: np.ndarray[Any, np.dtype[np.float16]] | None = None  # (1, 2): step, low
+
+    def _set_exponent(self, largest: float) -> None:
+        plain = largest == 0.0 or SMALLEST_PLAIN <= largest <= LARGEST_PLAIN
+        self.exponent_ = 0 if plain else int(np.clip(np.ceil(np.log2(largest)), -120, 120))
+
+    def _numbers(self) -> dict[str, int]:
+        shared = self.scale_ is not None
+        numbers = {"bits": self.bits, "residual_bits": self.residual_bits, "exponent": self.exponent_}
+        return {**numbers, "scales_stride": 0 if shared else 1}
+
+    def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
+        arrays = {"codes": empty((n, turbo_bytes(self.dims_, self.bits)), "uint8"), "norms": empty((n, 2), "float32")}
+        if self.scale_ is None:
+            arrays["scales"] = empty((n, 2), "float16")
+        if self.residual_bits:
+            arrays["residual"] = empty((n, turbo_bytes(self.dims_, self.residual_bits)), "uint8")
+        return arrays
+
+    def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {"mean": self.mean_, **({} if self.scale_ is None else {"scales": self.scale_})}
+
+    def _store(self, n: int, arrays: dict[str, Any]) -> Store:
+        numbers = self._numbers()
+        store = Store(self.kind, self.spec, (n, self.dims_), arrays, numbers, self.metric)
+        if self.residual_bits:
+            coarse = {name: array for name, array in arrays.items() if name != "residual"}
+            spec = f"lvq{self.bits}"
+            primary = Store(self.kind, spec, store.shape, coarse, {**numbers, "residual_bits": 0}, self.metric)
+            store._levels = primary, store
+        return store
+
+    def limits(self) -> str:
+        most = FLOAT16_MAX * 2.0**self.exponent_
+        return f"numbers up to {most:.3g} from the mean, as the rows that fit saw suggest"
+
+
+class LVQ(_Turbo):
+    """Locally-adaptive vector quantization: each row is scaled by its own range, in 4 or 8 bits a dimension.
+
+    Parameters
+    ----------
+    bits : {4, 8}
+        Of the primary level, which is searched.
+    residual_bits : {0, 4, 8}
+        Of the secondary level, which holds what the primary left over and is read by reranking alone.
+    metric : str
+        The default metric of the stores made.
+
+    Attributes
+    ----------
+    mean_ : ndarray (d,) float32
+        Of the rows that fit saw, subtracted from each row before its range is taken.
+    exponent_ : int
+        A power of two taken out of all scales: 0 unless binary16 could not hold them.
+
+    Notes
+    -----
+    A row takes d * bits / 8 bytes in whole blocks of 64, 4 for its scale, 8 for its norms, and the residual. The error of a
+    dimension is at most half a step of the row (a step is its range / (2^bits - 1)). Aguerrebere et al., "Similarity search
+    in the blink of an eye with compressed indices", arXiv 2304.04759.
+    """
+
+    def __init__(self, bits: int = 8, residual_bits: int = 0, *, metric: str = "sqeuclidean") -> None:
+        if bits not in (4, 8):
+            raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
+        if residual_bits not in (0, 4, 8):
+            raise ValueError(f"residual_bits: expected 0, 4 or 8, got {residual_bits!r}")
+        self.bits = bits
+        self.residual_bits = residual_bits
+        self.metric = metric
+
+    @property
+    def spec(self) -> str:  # type: ignore[override]
+        return f"lvq{self.bits}" + (f"x{self.residual_bits}" if self.residual_bits else "")
+
+    def fit(self, x: Any) -> LVQ:
+        """Learn the mean, of at most a million rows. x: array (n, d)."""
+        rows = training_sample(x, SAMPLE_ROWS)
+        self.dims_ = rows.shape[1]
+        self.mean_ = rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(self.dims_, np.float32)
+        self._set_exponent(float(max((np.abs(part - self.mean_).max(initial=0.0) for part in _blocks(rows)), default=0.0)))
+        return self
+
+
+class ScalarQuantizer(_Turbo):
+    """One range for all dimensions and rows, in 4 or 8 bits a dimension.
+
+    Parameters
+    ----------
+    bits : {4, 8}
+    metric : str
+        The default metric of the stores made.
+
+    Attributes
+    ----------
+    scale_ : ndarray (1, 2) float16
+        Step and lower end, over 2**exponent_. Values beyond the range that fit saw are clamped to it.
+    """
+
+    def __init__(self, bits: int = 8, *, metric: str = "sqeuclidean") -> None:
+        if bits not in (4, 8):
+            raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
+        self.bits = bits
+        self.metric = metric
+
+    @property
+    def spec(self) -> str:  # type: ignore[override]
+        return f"sq{self.bits}"
+
+    def fit(self, x: Any) -> ScalarQuantizer:
+        """Learn the range, of at most a million rows. x: array (n, d)."""
+        rows = training_sample(x, SAMPLE_ROWS)
+        self.dims_ = rows.shape[1]
+        self.mean_ = np.zeros(self.dims_, np.float32)
+        low, high = (float(rows.min()), float(rows.max())) if rows.size else (0.0, 0.0)
+        self._set_exponent(max(abs(low), abs(high)))
+        ends = np.ldexp(np.array([low, high], np.float32), -self.exponent_)
+        least = narrow(ends[:1], up=False)
+        step = narrow((ends[1:] - least.astype(np.float32)) / np.float32(2**self.bits - 1), up=True)
+        self.scale_ = np.stack([step, least], axis=1)
+        return self
+
+
+def _blocks(rows: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    return [rows[i : i + 16384] for i in range(0, len(rows), 16384)]
