@@ -11,7 +11,7 @@ import pytest
 from conftest import BACKENDS
 
 import annkern as ak
-from annkern import _backend, _call, reference
+from annkern import _backend, _call, _store, reference
 
 
 @pytest.mark.parametrize("name", [name for name in _backend.NAMES if name in ak.backends()])
@@ -31,6 +31,13 @@ def test_aliases():
 
 def test_dtypes():
     assert _backend.load("cpu").dtypes == [*_call.KERNEL_DTYPES.values(), "bits"]
+
+
+def test_stores():
+    assert _backend.load("cpu").stores == [kind for kind in _store.ARRAYS if kind != "array"]
+    assert _store.ROWWISE.keys() == _store.ARRAYS.keys()
+    for kind, names in _store.ROWWISE.items():
+        assert set(names) <= set(_store.ARRAYS[kind])
 
 
 @pytest.mark.parametrize("name", [name for name in _backend.NAMES if name in ak.backends()])

@@ -56,10 +56,10 @@ constexpr Level level_of(const char* name, Fill fill) {
 
 #define ANNK_OP(op, Args) to.op = from::op;
 constexpr Level kLevels[] = {
-#define ANNK_ROW(level)                      \
-  level_of(#level, [](Level& to) {           \
-    namespace from = annk::level;            \
-    ANNK_OPS(ANNK_OP)                        \
+#define ANNK_ROW(level)            \
+  level_of(#level, [](Level& to) { \
+    namespace from = annk::level;  \
+    ANNK_OPS(ANNK_OP)              \
   }),
     ANNK_ISA_LEVELS(ANNK_ROW)
 #undef ANNK_ROW

@@ -3,8 +3,8 @@
 
 #include <atomic>
 
-#include "core/threads.h"
 #include "core/buffer.h"
+#include "core/threads.h"
 #include "cpu/ops.h"
 #include "cpu/stores.h"
 #include "ops/decode.h"

@@ -23,7 +23,6 @@ void encode(const EncodeArgs&);
 void decode(const DecodeArgs&);
 void distances(const DistancesArgs&);
 
-
 // Distances are float32, or int32 where the metric counts. A key that is not a number counts as infinite.
 ANNK_HD void write_key(Metric metric, void* distances, int64_t at, float key) {
   if (is_int_metric(metric))

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <atomic>
 
-#include "core/threads.h"
 #include "core/buffer.h"
+#include "core/threads.h"
 #include "cpu/ops.h"
 #include "cpu/stores.h"
 #include "store/simd/vec.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/select_k.h"
 
+#include "core/buffer.h"
 #include "core/threads.h"
 #include "core/topk.h"
-#include "core/buffer.h"
 #include "cpu/ops.h"
 #include "store/simd/vec.h"
 

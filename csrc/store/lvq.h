@@ -14,8 +14,10 @@
 // [bits * (i / 16), ...) of the lane. So 8-bit blocks hold 64 dimensions, 4-bit blocks 128, and one load and a shift
 // unpack a register of them; rows end in whole blocks, filled with zeros.
 //
-// Arrays  0 codes (n, blocks * 64) u8        1 scales (n or 1, 2) f16: step, low        2 norms (n, 2) f32: sum of squares of
-//         2^e (low + step code), inverse norm of the decoded row        3 mean (d,) f32        4 residual (n, blocks * 64) u8
+// Arrays  0 codes (n, blocks * 64) u8        1 scales (n or 1, 2) f16: step, low        2 norms (n, 2) f32: sum of squares
+// of
+//         2^e (low + step code), inverse norm of the decoded row        3 mean (d,) f32        4 residual (n, blocks * 64)
+//         u8
 // Numbers 0 bits (4, 8)   1 residual bits (0, 4, 8)   2 exponent e   3 rows that share a scale: 1, or 0 for all
 #pragma once
 #include "core/numeric.h"

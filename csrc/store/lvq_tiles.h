@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of LVQ rows from integer products. With v the query (minus the mean, under L2; divided by its norm, under cosine),
+// Keys of LVQ rows from integer products. With v the query (minus the mean, under L2; times its inverse norm, under cosine),
 //   a_j = rint(v_j 127 / max |v|), scale = max |v| / 127
 //   <v, x'> ~ low sum(v) + step (scale <a, codes>)
 //   inner_product   <v, mean> + <v, x'>          cosine   1 - (<v, mean> + <v, x'>) inverse norm
@@ -93,8 +93,7 @@ class LvqTiles final : public Tiles {
     CodeQuery* const codes = reinterpret_cast<CodeQuery*>(bytes + panel_bytes);
     for (int q = 0; q < count; ++q) {
       const FewTerms own = pack_query(first + q, codes, reinterpret_cast<float*>(bytes + panel_bytes + few_scratch_));
-      for (int64_t p = 0; p < positions_; ++p)
-        out[(p / kDotGroup * 2 * kLanes + q) * kDotGroup + p % kDotGroup] = codes[p];
+      for (int64_t p = 0; p < positions_; ++p) out[(p / kDotGroup * 2 * kLanes + q) * kDotGroup + p % kDotGroup] = codes[p];
       terms.scale[q] = own.terms.scale;
       terms.sum[q] = own.terms.sum;
       terms.shift[q] = own.terms.shift;
@@ -188,7 +187,12 @@ class LvqTiles final : public Tiles {
   // Fills codes with the query's elements in the order of positions; v is scratch.
   FewTerms pack_query(int64_t q, CodeQuery* codes, float* v) const {
     const int64_t dims = view_.dims;
-    widen_query(queries_, q, M::kTerm, v);
+    widen_query(queries_, q, Term::none, v);
+    if constexpr (M::kMetric == Metric::cosine) {
+      const float inverse =
+          inverse_norm(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]) * static_cast<double>(v[j]); }));
+      for (int64_t j = 0; j < dims; ++j) v[j] = v[j] * inverse;
+    }
     FewTerms own{};
     constexpr bool kDot = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
     if constexpr (kDot) {

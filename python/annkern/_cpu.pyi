@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
 # caller has checked; strides of Matrix and Filter are in bytes, those of select_k in elements.
-from typing import TypedDict
+from typing import TypedDict, overload
 
 class _BackendInfo(TypedDict):
     name: str
@@ -19,6 +19,7 @@ class _MetricTraits(TypedDict):
 
 metrics: dict[str, _MetricTraits]
 dtypes: list[str]
+stores: list[str]
 
 class Exec:
     def __init__(self, threads: int = 0, stream: int = 0, workspace: int = 0, workspace_bytes: int = 0) -> None: ...
@@ -26,14 +27,22 @@ class Exec:
 class Matrix:
     def __init__(self, data: int, rows: int, dims: int, stride: int, dtype: str) -> None: ...
 
+class Base:
+    @overload
+    def __init__(self, matrix: Matrix) -> None: ...
+    @overload
+    def __init__(self, kind: str, rows: int, dims: int, arrays: list[int], numbers: list[int]) -> None: ...
+
 class Filter:
     def __init__(self, data: int = 0, query_stride: int = 0, packed: bool = False) -> None: ...
 
 def backend_info() -> _BackendInfo: ...
-def pairwise(queries: Matrix, base: Matrix, metric: str, distances: int, bad_row: int, exec: Exec) -> None: ...
-def pairwise_workspace(queries: Matrix, base: Matrix, metric: str, distances: int, bad_row: int, exec: Exec) -> int: ...
+def pairwise(queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec) -> None: ...
+def pairwise_workspace(
+    queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec
+) -> int: ...
 def knn(
-    base: Matrix,
+    base: Matrix | Base,
     queries: Matrix,
     metric: str,
     k: int,
@@ -44,7 +53,7 @@ def knn(
     exec: Exec,
 ) -> None: ...
 def knn_workspace(
-    base: Matrix,
+    base: Matrix | Base,
     queries: Matrix,
     metric: str,
     k: int,
@@ -55,7 +64,7 @@ def knn_workspace(
     exec: Exec,
 ) -> int: ...
 def radius_count(
-    base: Matrix,
+    base: Matrix | Base,
     queries: Matrix,
     metric: str,
     radius: float,
@@ -67,7 +76,7 @@ def radius_count(
     exec: Exec,
 ) -> None: ...
 def radius_fill(
-    base: Matrix,
+    base: Matrix | Base,
     queries: Matrix,
     metric: str,
     radius: float,
@@ -79,7 +88,7 @@ def radius_fill(
     exec: Exec,
 ) -> None: ...
 def radius_workspace(
-    base: Matrix,
+    base: Matrix | Base,
     queries: Matrix,
     metric: str,
     radius: float,
@@ -114,4 +123,26 @@ def select_k_workspace(
     out_ids: int,
     exec: Exec,
 ) -> int: ...
+def distances(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    ids: int,
+    width: int,
+    distances: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def distances_workspace(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    ids: int,
+    width: int,
+    distances: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def encode(x: Matrix, store: Base, first: int, bad_row: int, exec: Exec) -> None: ...
+def decode(store: Base, ids: int, count: int, out: int, exec: Exec) -> None: ...
 def first_nonfinite(x: Matrix, row: int, exec: Exec) -> None: ...

@@ -93,6 +93,15 @@ class NumpySpace(Space):
     def empty(self, shape: tuple[int, ...], dtype: str, device: Device) -> Any:
         return np.empty(shape, dtype)
 
+    def astype(self, array: Any, dtype: str) -> Any:
+        if dtype == "bfloat16":
+            try:
+                import ml_dtypes
+            except ImportError:
+                raise TypeError("bfloat16: NumPy has no such type by itself; pip install ml_dtypes") from None
+            return array.astype(ml_dtypes.bfloat16)
+        return array.astype(dtype)
+
     def from_numpy(self, array: Any, device: Device) -> Any:
         return array
 

@@ -154,7 +154,9 @@ class Store:
 
     def _rebuilt(self, move: Callable[[Any], Any]) -> Store:
         levels = None
-        own = Store(self.kind, self.spec, self.shape, {k: move(x) for k, x in self.arrays.items()}, self.numbers, self.metric)
+        own = Store(
+            self.kind, self.spec, self.shape, {k: move(x) for k, x in self.arrays.items()}, self.numbers, self.metric
+        )
         own.projection = None if self.projection is None else move(self.projection)
         if self._levels:
             first, second = self._levels
@@ -197,11 +199,11 @@ def _checked_ids(call: Call, ids: Any, n: int) -> View:
 class Codec:
     """What the estimators share. A subclass stores its parameters in __init__ and gives
 
-        kind, spec
-        fit(x)                      sets attributes that end in _, dims_ among them; returns self
-        _allocate(n, empty)         the arrays of n rows, by name; empty(shape, dtype) makes one
-        _numbers()                  as csrc/store/<kind>.h orders them
-        _store(n, arrays)           the finished store, where it is more than one level
+    kind, spec
+    fit(x)                      sets attributes that end in _, dims_ among them; returns self
+    _allocate(n, empty)         the arrays of n rows, by name; empty(shape, dtype) makes one
+    _numbers()                  as csrc/store/<kind>.h orders them
+    _store(n, arrays)           the finished store, where it is more than one level
     """
 
     kind = ""
@@ -238,11 +240,14 @@ class Codec:
             In the library and on the device of `x`; NumPy where `x` is an iterator. A row's code depends on the row and
             on `fit` alone: never on threads or blocks.
         """
-        if not hasattr(self, "dims_"):
-            raise ValueError(f"{type(self).__name__}: expected fit(x) before encode(x)")
+        self._require_fit()
         if isinstance(x, Iterator):
             return self._encode_blocks(x, threads, progress)
         return self._encode_array(x, threads, stream, progress)
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "dims_"):
+            raise ValueError(f"{type(self).__name__}: expected fit(x) before encode(x)")
 
     def _encode_array(self, x: Any, threads: int | None, stream: Any, progress: bool) -> Store:
         lead = view("x", x)
@@ -284,7 +289,7 @@ class Codec:
         """The arrays with room for so many rows; memory that was never written to is not resident."""
         wanted = self._allocate(rows, lambda shape, dtype: np.empty(shape, dtype))
         for name, old in arrays.items():
-            if name in ROWWISE[self.kind] and old.shape != wanted[name].shape:
+            if name in ROWWISE[self.kind] and name in wanted and old.shape != wanted[name].shape:
                 old.resize(wanted[name].shape, refcheck=False)
             wanted[name] = old
         if not arrays:
@@ -316,7 +321,9 @@ class Codec:
             call.backend.encode(matrix, base, to, view("row", cell).address, call.executor())
             row = call.space.integers(cell)[0]
         if row >= 0:
-            raise ValueError(f"x: row {first + row} holds NaN, infinity, or a number beyond what the store can hold: {self.limits()}")
+            raise ValueError(
+                f"x: row {to + row} holds NaN, infinity, or a number that this store cannot hold ({self.limits()})"
+            )
 
     def limits(self) -> str:
         """What numbers the store can hold, in words."""
@@ -353,7 +360,9 @@ def training_sample(x: Any, most: int, seed: int = 0) -> np.ndarray[Any, np.dtyp
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         at = int(np.argmax(bad))
-        raise ValueError(f"x: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}")
+        raise ValueError(
+            f"x: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}"
+        )
     return rows
 
 

@@ -4,6 +4,7 @@
 Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then one sort. Start at `knn`.
 """
 
+from .distances import distances
 from .knn import knn
 from .merge_topk import merge_topk
 from .metrics import ALIASES, METRICS, Metric
@@ -16,6 +17,7 @@ __all__ = [
     "METRICS",
     "Metric",
     "bound",
+    "distances",
     "exact",
     "knn",
     "merge_topk",

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Iterator
 from typing import Any
 
-from .._arrays import view
-from .._call import KERNEL_DTYPES, shaped
+import numpy as np
+
+from .._arrays import View, view
+from .._call import KERNEL_DTYPES, Call, shaped
 from .._store import Codec, Store
 
 DTYPES = {short: name for name, short in KERNEL_DTYPES.items()}
@@ -34,13 +38,43 @@ class Cast(Codec):
         return self
 
     def encode(self, x: Any, *, threads: int | None = None, stream: Any = None, progress: bool = False) -> Store:
-        """The array, cast once (the same array where it is of that type)."""
+        """The array, cast once (the same array where it is of that type); blocks of an iterator, one behind the other."""
+        self._require_fit()
+        if isinstance(x, Iterator):
+            first, parts = 0, []
+            for block in x:
+                parts.append(self._cast(block, first, threads, stream))
+                first += len(parts[-1])
+            data = np.concatenate(parts) if parts else np.empty((0, self.dims_), DTYPES[self.dtype])
+        else:
+            data = self._cast(x, 0, threads, stream)
+        return Store(self.kind, self.spec, (data.shape[0], self.dims_), {"data": data}, {}, self.metric)
+
+    def _cast(self, x: Any, first: int, threads: int | None, stream: Any) -> Any:
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
         self._check_width(seen)
+        call = Call.at(seen, threads, stream)
         wanted = DTYPES[self.dtype]
-        cast = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
-        if self.dtype in ("i8", "u8") and seen.dtype != wanted:
-            back = seen.space.astype(cast, seen.dtype)
-            if not bool((back == seen.owner).all()):
-                raise ValueError(f"x: expected whole numbers that {wanted} holds, got others; for a scaled store write 'sq8'")
-        return Store("array", self.spec, (seen.shape[0], seen.shape[1]), {"data": cast}, {}, self.metric)
+        with call.scope():
+            row = self._first_bad(call, seen)
+            if row >= 0:
+                raise ValueError(f"x: row {first + row} holds NaN or infinity")
+            data = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
+            if self.dtype in ("i8", "u8") and seen.dtype != wanted and not bool((data == seen.owner).all()):
+                raise ValueError(
+                    f"x: expected whole numbers that {wanted} holds, got others; for a scaled store write 'sq8'"
+                )
+        return data
+
+    @staticmethod
+    def _first_bad(call: Call, x: View) -> int:
+        rows, columns = x.shape
+        stride = x.strides[0] if rows > 1 else columns * x.itemsize
+        matrix = call.backend.Matrix(x.address, rows, columns, stride, KERNEL_DTYPES[x.dtype])
+        if call.device.on_host:
+            cell = ctypes.c_int64(-1)
+            call.backend.first_nonfinite(matrix, ctypes.addressof(cell), call.executor())
+            return cell.value
+        found = call.space.empty((1,), "int64", call.device)
+        call.backend.first_nonfinite(matrix, view("row", found).address, call.executor())
+        return call.space.integers(found)[0]

@@ -116,7 +116,9 @@ class LVQ(_Turbo):
         """Learn the mean, of at most a million rows. x: array (n, d)."""
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
-        self.mean_ = rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(self.dims_, np.float32)
+        self.mean_ = (
+            rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(self.dims_, np.float32)
+        )
         self._set_exponent(float(max((np.abs(part - self.mean_).max(initial=0.0) for part in _blocks(rows)), default=0.0)))
         return self
 

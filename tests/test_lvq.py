@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LVQ and scalar quantization: codes, decodes and keys are the reference's, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import annkern as ak
+from annkern.reference import lvq as reference
+
+LEVELS = [(8, 0), (4, 0), (4, 4), (4, 8), (8, 8)]
+METRICS = ["sqeuclidean", "euclidean", "inner_product", "cosine"]
+
+
+def data(rng, n, d, kind):
+    x = rng.standard_normal((n, d), dtype=np.float32)
+    if kind == "shifted":
+        x = x * np.float32(0.01) + np.float32(3)
+    elif kind == "huge":
+        x = x * np.float32(1e6)
+    elif kind == "tiny":
+        x = x * np.float32(1e-8)
+    elif kind == "constant":
+        x[:] = np.float32(0.3)
+    elif kind == "some zero":
+        x[::3] = 0
+    elif kind == "uneven":
+        x = x * np.geomspace(1e-3, 1e3, n, dtype=np.float32)[:, None]
+    return x
+
+
+def made(codec, x):
+    store = codec.fit(x).encode(x)
+    numbers = store.numbers
+    return store, {name: np.asarray(array) for name, array in store.arrays.items()}, numbers
+
+
+@pytest.mark.parametrize("kind", ["normal", "shifted", "huge", "tiny", "constant", "some zero", "uneven"])
+@pytest.mark.parametrize("bits, residual", LEVELS)
+def test_codes_are_the_references(rng, bits, residual, kind):
+    for n, d in [(1, 1), (5, 3), (40, 64), (17, 129), (9, 200)]:
+        x = data(rng, n, d, kind)
+        codec = ak.LVQ(bits, residual)
+        store, arrays, numbers = made(codec, x)
+        want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_)
+        assert arrays.keys() == want.keys()
+        for name in want:
+            np.testing.assert_array_equal(arrays[name], want[name], err_msg=f"{name} of {n} x {d}")
+        decoded = reference.decode(arrays, bits, residual, codec.exponent_)
+        assert store.decode().tobytes() == decoded.tobytes()
+        step = arrays["scales"][:, :1].astype(np.float64) * 2.0**codec.exponent_
+        rounding = 2.0**-22 * (np.abs(x).max(initial=0) + np.abs(codec.mean_).max(initial=0))
+        assert (np.abs(decoded - x) <= step / 2 / 2**residual * (1 if not residual else 2) + rounding).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_keys_are_the_references(rng, bits, metric):
+    for kind in ("normal", "shifted", "huge", "some zero"):
+        for n, d, m in [(7, 3, 1), (61, 64, 3), (130, 130, 40), (33, 1, 2)]:
+            x, q = data(rng, n, d, kind), data(rng, m, d, kind)
+            store, arrays, numbers = made(ak.LVQ(bits), x)
+            want = reference.pairwise(q, arrays, bits, numbers["exponent"], metric)
+            got = ak.pairwise(q, store, metric)
+            assert got.tobytes() == want.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_scalar_quantizer(rng, bits):
+    x = data(rng, 50, 70, "shifted")
+    codec = ak.ScalarQuantizer(bits)
+    store, arrays, numbers = made(codec, x)
+    want = reference.encode(x, np.zeros(70, np.float32), bits, 0, codec.exponent_, codec.scale_)
+    for name in want:
+        np.testing.assert_array_equal(arrays[name], want[name], err_msg=name)
+    step = float(codec.scale_[0, 0])
+    assert np.abs(store.decode() - x).max() <= step / 2 + 1e-6
+    beyond = codec.encode(np.full((1, 70), 1e4, np.float32)).decode()
+    assert (beyond >= x.max() - step).all()  # clamped, not wrapped
+    q = data(rng, 3, 70, "shifted")
+    assert ak.pairwise(q, store, "ip").tobytes() == reference.pairwise(q, arrays, bits, 0, "inner_product").tobytes()
+
+
+def test_the_rounding_of_the_query_is_bounded(rng):
+    """Each of its elements is off by half a level at most, against codes that are known."""
+    x, q = rng.standard_normal((300, 96), dtype=np.float32), rng.standard_normal((20, 96), dtype=np.float32)
+    store = ak.compress(x, "lvq8")
+    codes = reference.unpack(store.arrays["codes"], 96, 8).sum(axis=1) * store.arrays["scales"][:, 0].astype(np.float64)
+    for metric, factor in (("inner_product", 1), ("sqeuclidean", 2)):
+        exact, got = ak.pairwise(q, store.decode(), metric), ak.pairwise(q, store, metric)
+        centred = q - (store.arrays["mean"] if metric == "sqeuclidean" else 0)
+        bound = factor * np.abs(centred).max(axis=1)[:, None] / 254 * codes
+        assert (np.abs(exact - got) <= bound + 1e-3).all(), metric
+        assert np.abs(exact - got).max() > 1e-3  # the query is rounded, indeed
+
+
+def test_a_row_beyond_the_scales_is_refused(rng):
+    codec = ak.LVQ(8).fit(rng.standard_normal((10, 4), dtype=np.float32))
+    x = rng.standard_normal((9, 4), dtype=np.float32)
+    x[7, 2] = -1e9
+    with pytest.raises(ValueError, match=r"x: row 7 .*cannot hold.*numbers up to 6\.55e\+04"):
+        codec.encode(x)
+    assert codec.fit(x).encode(x).decode()[7, 2] == pytest.approx(-1e9, rel=1e-2)
+
+
+@pytest.mark.parametrize("bad", [{"bits": 5}, {"bits": 8, "residual_bits": 3}, {"bits": "8"}])
+def test_parameters(bad):
+    with pytest.raises(ValueError, match=r"bits: expected"):
+        ak.LVQ(**bad)
+
+
+def test_layout_by_hand():
+    """One block, written out: 8-bit element 17 is in lane 1, byte 1 of the lane; 4-bit element 33 in lane 1, bits 8 to 11."""
+    assert [int(x[17]) for x in reference.turbo_place(64, 8)] == [5, 0]
+    assert [int(x[33]) for x in reference.turbo_place(128, 4)] == [5, 0]
+    assert [int(x[16]) for x in reference.turbo_place(128, 4)] == [0, 4]
