@@ -42,7 +42,7 @@ def test_codes_are_the_references(rng, bits, residual, kind):
     for n, d in [(1, 1), (5, 3), (40, 64), (17, 129), (9, 200)]:
         x = data(rng, n, d, kind)
         codec = ak.LVQ(bits, residual)
-        store, arrays, numbers = made(codec, x)
+        store, arrays, _ = made(codec, x)
         want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_)
         assert arrays.keys() == want.keys()
         for name in want:
@@ -70,7 +70,7 @@ def test_keys_are_the_references(rng, bits, metric):
 def test_scalar_quantizer(rng, bits):
     x = data(rng, 50, 70, "shifted")
     codec = ak.ScalarQuantizer(bits)
-    store, arrays, numbers = made(codec, x)
+    store, arrays, _ = made(codec, x)
     want = reference.encode(x, np.zeros(70, np.float32), bits, 0, codec.exponent_, codec.scale_)
     for name in want:
         np.testing.assert_array_equal(arrays[name], want[name], err_msg=name)
@@ -111,7 +111,7 @@ def test_parameters(bad):
 
 
 def test_layout_by_hand():
-    """One block, written out: 8-bit element 17 is in lane 1, byte 1 of the lane; 4-bit element 33 in lane 1, bits 8 to 11."""
+    """One block, written out: 8-bit element 17 is in lane 1, byte 1; 4-bit element 33 in lane 1, bits 8 to 11."""
     assert [int(x[17]) for x in reference.turbo_place(64, 8)] == [5, 0]
     assert [int(x[33]) for x in reference.turbo_place(128, 4)] == [5, 0]
     assert [int(x[16]) for x in reference.turbo_place(128, 4)] == [0, 4]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every store must do, on every backend: the specs come from the registry, so that a new store is tested by being there."""
+"""What every store must do, on every backend. Specs come from the registry: a new store is tested by being there."""
 
 from __future__ import annotations
 

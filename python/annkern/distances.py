@@ -33,6 +33,8 @@ def distances(
         Rows of base; negative ones are missing. On a device they are not checked.
     metric : str
         As in `knn`.
+    threads, stream :
+        As in `knn`.
     out : array (m, c), optional
         Written instead of a new array.
     check_finite : bool

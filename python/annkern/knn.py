@@ -31,7 +31,8 @@ def knn(
     Parameters
     ----------
     base : array (n, d) of float32, float16, bfloat16, int8 or uint8, or a Store
-        A store of two levels is searched by its primary and reranked by its secondary. For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
+        A store of two levels is searched by its primary and reranked by its secondary.
+        For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
         Rows may lie any number of bytes apart; where the elements of a row are not adjacent, the array is copied once.
     queries : array (m, d)
         Of the dtype of `base`, or float32; any of these for a store. The results come back in its library, on its device.

@@ -9,6 +9,9 @@ Each row is scaled by itself. With x' = (x - mean) 2^-e,
 The residual level codes what is left over in steps of step / 2^residual_bits. sq8 and sq4 give all rows one (step, low).
 """
 
+# NumPy's stubs call many results Any.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import Any
@@ -88,7 +91,7 @@ def encode(
     safe = np.where(step > 0, step, np.float32(1))
     codes = np.where(step > 0, np.clip(np.rint((scaled - low) / safe), 0, 2**bits - 1), 0).astype(np.int64)
     value = low + step * codes.astype(np.float32)
-    arrays = {"codes": pack(codes, bits), "scales": scales, "mean": mean}
+    arrays: dict[str, NDArray[Any]] = {"codes": pack(codes, bits), "scales": scales, "mean": mean}
 
     step64, low64 = step[:, 0].astype(np.float64), low[:, 0].astype(np.float64)
     squared = d * (low64 * low64) + 2.0 * low64 * step64 * codes.sum(axis=1) + step64 * step64 * (codes**2).sum(axis=1)
