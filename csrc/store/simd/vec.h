@@ -8,8 +8,9 @@
 //   transpose      kLanes registers of kLanes lanes, in place; load_transposed, from kLanes rows in memory
 //   I32            kLanes int32 lanes; dot_step<T> adds kDotGroup products of T, int8_t or uint8_t, to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
-//   code_step      the same for unsigned codes (load_codes, or load_nibbles: half of the 4-bit codes of as many bytes) and
-//                  int8_t query elements, kept as CodeQuery; 8-bit codes are short of kCodeOffset
+//   Codes8, Codes4 products of unsigned codes and int8_t query elements, which are kept as Query, kGroup of them in a lane.
+//                  load: codes, or the low or high nibbles of as many bytes; step: as dot_step; after kRun steps (0: never)
+//                  the sums must be `widened` to int32; 8-bit codes are short of kOffset
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
 #pragma once

@@ -98,6 +98,13 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm256_castsi256_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm256_cvtepi32_ps(x.v)}; }
+ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+// The sums of four registers.
+ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
+  const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(x[0].v, x[1].v), _mm256_hadd_epi32(x[2].v, x[3].v));
+  const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
+}
 
 // vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
 using DotQuery = int16_t;
@@ -115,14 +122,30 @@ ANNK_HD I32 load_dot(const uint8_t* p) {
   return {_mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
 
-using CodeQuery = int16_t;
-inline constexpr int kCodeOffset = 0;
-ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
-ANNK_HD I32 load_codes(const uint8_t* p) { return load_dot(p); }
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
+// g++ 12 would make all products of a group before it adds them, and keep the sums in memory for want of registers.
+ANNK_HD I32 in_place(I32 sum) {
+  asm("" : "+x"(sum.v));
+  return sum;
 }
+struct Codes8 {
+  using Query = int16_t;
+  static constexpr int kGroup = 2, kRun = 0, kOffset = 0;
+  static ANNK_HD I32 load(const uint8_t* p) { return load_dot(p); }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return in_place(dot_step<int8_t>(acc, query, codes)); }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
+struct Codes4 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 8, kOffset = 0;
+  static ANNK_HD I32 load(const uint8_t* p, bool high) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm256_and_si256(high ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15))};
+  }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
+    return in_place({_mm256_add_epi16(acc.v, _mm256_maddubs_epi16(codes.v, query.v))});
+  }
+  static ANNK_HD I32 widened(I32 acc) { return {_mm256_madd_epi16(acc.v, _mm256_set1_epi16(1))}; }
+};
 
 inline constexpr int kWords = 4;
 struct Word {

@@ -103,6 +103,16 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm512_castsi512_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm512_cvtepi32_ps(x.v)}; }
+ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+// The sums of four registers: a quarter each of the shuffles that four sums would take.
+ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(x[0].v, x[1].v), _mm512_unpackhi_epi32(x[0].v, x[1].v));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(x[2].v, x[3].v), _mm512_unpackhi_epi32(x[2].v, x[3].v));
+  const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
+}
 
 #if defined(__AVX512VNNI__)
 // vpdpbusd multiplies unsigned by signed: queries are stored with 128 added where they are signed, rows with 128 taken
@@ -121,17 +131,22 @@ ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
 ANNK_HD I32 load_dot(const int8_t* p) { return I32::load(p); }
 ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))}; }
 
-using CodeQuery = int8_t;
-inline constexpr int kCodeOffset = 0;
-ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) {
-  asm("vpdpbusd %1, %2, %0" : "+v"(acc.v) : "v"(query.v), "v"(codes.v));
-  return acc;
-}
-ANNK_HD I32 load_codes(const uint8_t* p) { return I32::load(p); }
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const __m512i bytes = _mm512_loadu_si512(p);
-  return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
-}
+struct Codes8 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 0, kOffset = 0;
+  static ANNK_HD I32 load(const uint8_t* p) { return I32::load(p); }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
+    asm("vpdpbusd %1, %2, %0" : "+v"(acc.v) : "v"(query.v), "v"(codes.v));
+    return acc;
+  }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
+struct Codes4 : Codes8 {
+  static ANNK_HD I32 load(const uint8_t* p, bool high) {
+    const __m512i bytes = _mm512_loadu_si512(p);
+    return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
+  }
+};
 #else
 // vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
 using DotQuery = int16_t;
@@ -149,14 +164,30 @@ ANNK_HD I32 load_dot(const uint8_t* p) {
   return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 
-using CodeQuery = int16_t;
-inline constexpr int kCodeOffset = 0;
-ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
-ANNK_HD I32 load_codes(const uint8_t* p) { return load_dot(p); }
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return {_mm512_cvtepu8_epi16(_mm256_and_si256(high ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15)))};
+// g++ 12 would make all products of a group before it adds them, and keep the sums in memory for want of registers.
+ANNK_HD I32 in_place(I32 sum) {
+  asm("" : "+v"(sum.v));
+  return sum;
 }
+struct Codes8 {
+  using Query = int16_t;
+  static constexpr int kGroup = 2, kRun = 0, kOffset = 0;
+  static ANNK_HD I32 load(const uint8_t* p) { return load_dot(p); }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return in_place(dot_step<int8_t>(acc, query, codes)); }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
+struct Codes4 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 8, kOffset = 0;
+  static ANNK_HD I32 load(const uint8_t* p, bool high) {
+    const __m512i bytes = _mm512_loadu_si512(p);
+    return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
+  }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
+    return in_place({_mm512_add_epi16(acc.v, _mm512_maddubs_epi16(codes.v, query.v))});
+  }
+  static ANNK_HD I32 widened(I32 acc) { return {_mm512_madd_epi16(acc.v, _mm512_set1_epi16(1))}; }
+};
 #endif
 
 inline constexpr int kWords = 8;

@@ -76,6 +76,11 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {vreinterpretq_f32_s32(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {vcvtq_f32_s32(x.v)}; }
+ANNK_HD I32 operator+(I32 a, I32 b) { return {vaddq_s32(a.v, b.v)}; }
+// The sums of four registers.
+ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
+  vst1q_s32(out, vpaddq_s32(vpaddq_s32(x[0].v, x[1].v), vpaddq_s32(x[2].v, x[3].v)));
+}
 
 // Signed and unsigned elements have an instruction each, so that bytes are used as they are.
 using DotQuery = uint8_t;
@@ -96,14 +101,20 @@ ANNK_HD I32 load_dot(const T* p) {
 }
 
 // Both operands of sdot are signed: 8-bit codes lose 128, which the query's sum pays back.
-using CodeQuery = int8_t;
-inline constexpr int kCodeOffset = 128;
-ANNK_HD I32 code_step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
-ANNK_HD I32 load_codes(const uint8_t* p) { return {vreinterpretq_s32_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80)))}; }
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const uint8x16_t bytes = vld1q_u8(p);
-  return {vreinterpretq_s32_u8(high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)))};
-}
+struct Codes8 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 0, kOffset = 128;
+  static ANNK_HD I32 load(const uint8_t* p) { return {vreinterpretq_s32_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80)))}; }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
+struct Codes4 : Codes8 {
+  static constexpr int kOffset = 0;
+  static ANNK_HD I32 load(const uint8_t* p, bool high) {
+    const uint8x16_t bytes = vld1q_u8(p);
+    return {vreinterpretq_s32_u8(high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)))};
+  }
+};
 
 inline constexpr int kWords = 2;
 struct Word {
