@@ -164,16 +164,21 @@ ANNK_HD I32 load_dot(const uint8_t* p) {
   return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 
-// g++ 12 would make all products of a group before it adds them, and keep the sums in memory for want of registers.
-ANNK_HD I32 in_place(I32 sum) {
-  asm("" : "+v"(sum.v));
+// Sums are written by hand: g++ 12 would make all products of a group before it adds them, keep the sums in memory for
+// want of registers, and copy those that it keeps.
+ANNK_HD I32 add_in_place(I32 sum, I32 x) {
+  asm("vpaddd %1, %0, %0" : "+v"(sum.v) : "v"(x.v));
+  return sum;
+}
+ANNK_HD I32 add16_in_place(I32 sum, I32 x) {
+  asm("vpaddw %1, %0, %0" : "+v"(sum.v) : "v"(x.v));
   return sum;
 }
 struct Codes8 {
   using Query = int16_t;
   static constexpr int kGroup = 2, kRun = 0, kOffset = 0;
   static ANNK_HD I32 load(const uint8_t* p) { return load_dot(p); }
-  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return in_place(dot_step<int8_t>(acc, query, codes)); }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return add_in_place(acc, {_mm512_madd_epi16(query.v, codes.v)}); }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
 struct Codes4 {
@@ -184,7 +189,7 @@ struct Codes4 {
     return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
   }
   static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
-    return in_place({_mm512_add_epi16(acc.v, _mm512_maddubs_epi16(codes.v, query.v))});
+    return add16_in_place(acc, {_mm512_maddubs_epi16(codes.v, query.v)});
   }
   static ANNK_HD I32 widened(I32 acc) { return {_mm512_madd_epi16(acc.v, _mm512_set1_epi16(1))}; }
 };

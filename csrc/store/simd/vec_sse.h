@@ -91,16 +91,11 @@ ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
 ANNK_HD I32 load_dot(const int8_t* p) { return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
 ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
 
-// g++ 12 would make all products of a group before it adds them, and keep the sums in memory for want of registers.
-ANNK_HD I32 in_place(I32 sum) {
-  asm("" : "+x"(sum.v));
-  return sum;
-}
 struct Codes8 {
   using Query = int16_t;
   static constexpr int kGroup = 2, kRun = 0, kOffset = 0;
   static ANNK_HD I32 load(const uint8_t* p) { return load_dot(p); }
-  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return in_place(dot_step<int8_t>(acc, query, codes)); }
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
 struct Codes4 {
@@ -111,7 +106,7 @@ struct Codes4 {
     return {_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15))};
   }
   static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
-    return in_place({_mm_add_epi16(acc.v, _mm_maddubs_epi16(codes.v, query.v))});
+    return {_mm_add_epi16(acc.v, _mm_maddubs_epi16(codes.v, query.v))};
   }
   static ANNK_HD I32 widened(I32 acc) { return {_mm_madd_epi16(acc.v, _mm_set1_epi16(1))}; }
 };
