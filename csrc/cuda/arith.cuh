@@ -37,6 +37,31 @@ __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
   return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
 }
 
+// Four operands of a prepared query.
+__device__ __forceinline__ void read4(const unsigned char* from, float (&to)[4]) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+__device__ __forceinline__ void read4(const unsigned char* from, uint32_t (&to)[4]) {
+  const uint4 four = *reinterpret_cast<const uint4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+
+// What the caller sees for a key in order.
+template <class Arith>
+__device__ __forceinline__ uint32_t reported_bits(Metric metric, uint32_t order) {
+  const float key = key_of_ordered(order);
+  if constexpr (Arith::kBits == 1)
+    if (is_int_metric(metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
+  return bits_of_float(report(metric, key));
+}
+
 // Four elements, the part-th group of the 16 bytes, widened exactly.
 __device__ __forceinline__ void widen4(float, const uint4& raw, int, float (&to)[4]) {
   to[0] = float_of_bits(raw.x);

@@ -96,19 +96,46 @@ int64_t padded(const ScanPlan& plan, int64_t m) {
   return ceil_div(m, queries) * queries;
 }
 
-}  // namespace
+// The rows that the kernels read: those of an array, or float32 rows that a store's are decoded to.
+Base rows_read(const Base& base, void* decoded) {
+  Base rows = base;
+  if (base.kind == StoreKind::array) return rows;
+  rows.data = decoded;
+  rows.stride = ceil_div<int64_t>(base.dims, 4) * 16;
+  rows.dtype = DType::f32;
+  return rows;
+}
 
-ScanPlan plan_scan(const Matrix& queries, const Matrix& base, Metric metric, int64_t most_queries) {
+// `rows` are read in all.
+ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, bool pairs, int64_t rows) {
   ScanPlan plan;
-  plan.family = family_of(metric, base.dtype, queries.dtype);
+  const Base read = rows_read(base, nullptr);
+  plan.family = family_of(metric, read.dtype, queries.dtype);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
-  plan.wide = use_wide(plan.launch_queries);
-  const int bits = kDTypeBits[static_cast<int>(base.dtype)];
-  const int64_t chunk_dims = row_bytes_of_chunk(plan.family, base.dtype, plan.wide) * 8 / bits;
+  plan.wide = !pairs && use_wide(plan.launch_queries);
+  const int bits = kDTypeBits[static_cast<int>(read.dtype)];
+  const int64_t chunk_dims = row_bytes_of_chunk(plan.family, read.dtype, plan.wide) * 8 / bits;
   plan.chunks = static_cast<int32_t>(base.dims > 0 ? ceil_div(base.dims, chunk_dims) : 1);
   const bool copied = plan.family == Family::integer || plan.family == Family::hamming || plan.family == Family::jaccard;
   plan.pitch = plan.chunks * chunk_dims * (copied ? bits : 32) / 8;
+  if (base.kind != StoreKind::array) {
+    plan.decoded_bytes = read.stride;
+    plan.decoded_rows = decoded_rows(rows, read.stride);
+  }
   return plan;
+}
+
+}  // namespace
+
+ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries) {
+  return plan_of(queries, base, metric, most_queries, false, base.rows);
+}
+ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, int64_t pairs) {
+  return plan_of(queries, base, metric, most_queries, true, pairs);
+}
+
+Splits splits_of(const ScanPlan& plan, int64_t query_tiles, int64_t rows) {
+  return plan.decoded_rows == 0 ? splits_for(query_tiles, rows) : splits_for(query_tiles, rows, plan.decoded_rows);
 }
 
 Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
@@ -116,10 +143,11 @@ Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
   Prepared to;
   to.rows = workspace.take<unsigned char>(rows * plan.pitch);
   to.words = workspace.take<uint32_t>(rows);
+  to.decoded = workspace.take<unsigned char>(plan.decoded_rows * plan.decoded_bytes);
   return to;
 }
 
-ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Matrix& base, Metric metric,
+ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Base& base, Metric metric,
                  int64_t begin, int64_t m, void* stream) {
   const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, metric};
   const int64_t rows = padded(plan, m);
@@ -144,7 +172,7 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   }
 
   ScanArgs a;
-  a.base = base;
+  a.base = rows_read(base, to.decoded);
   a.metric = metric;
   a.queries = to.rows;
   a.query_words = bits || bytes ? to.words : nullptr;
@@ -154,27 +182,9 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   a.row_end = base.rows;
   a.chunks = plan.chunks;
   a.query_tiles = static_cast<int32_t>(rows / scan_shape(plan.wide).queries());
-  a.splits = splits_for(a.query_tiles, base.rows);
-  a.vector_loads = vector_loads(base);
+  a.splits = splits_of(plan, a.query_tiles, base.rows);
+  a.vector_loads = vector_loads(a.base);
   return a;
-}
-
-void scan(const ScanPlan& plan, const ScanArgs& args, void* stream) {
-  switch (plan.family) {
-    case Family::dot:
-      return scan_dot(args, plan.wide, stream);
-    case Family::l2:
-      return scan_l2(args, plan.wide, stream);
-    case Family::l1:
-      return scan_l1(args, plan.wide, stream);
-    case Family::linf:
-      return scan_linf(args, plan.wide, stream);
-    case Family::integer:
-      return scan_integer(args, plan.wide, stream);
-    case Family::hamming:
-    case Family::jaccard:
-      return scan_bits(args, plan.wide, stream);
-  }
 }
 
 }  // namespace annk::cuda

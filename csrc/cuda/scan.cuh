@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scan kernel: tiles of sums, turned into keys in registers, and there selected, counted or written.
 #pragma once
+#include "cuda/pairs.cuh"
 #include "cuda/tile.cuh"
 #include "cuda/warp_list.cuh"
 
@@ -138,17 +139,10 @@ class Consumer {
       if (q >= queries_) break;
 #pragma unroll
       for (int r = 0; r < kR; ++r) {
-        const uint32_t word = a_.job == Job::distances ? distance_bits(keys[q][r]) : keys[q][r];
+        const uint32_t word = a_.job == Job::distances ? reported_bits<Arith>(a_.metric, keys[q][r]) : keys[q][r];
         if (row + r * kWarp < rows_) to[r * kWarp] = word;
       }
     }
-  }
-
-  __device__ __forceinline__ uint32_t distance_bits(uint32_t order) const {
-    const float key = key_of_ordered(order);
-    if constexpr (Arith::kBits == 1)
-      if (is_int_metric(a_.metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
-    return bits_of_float(report(a_.metric, key));
   }
 
   const ScanArgs& a_;
@@ -241,12 +235,17 @@ void launch_scan(const ScanArgs& a, void* stream) {
   ANNK_LAUNCH((scan_kernel<Arith, kWide>), grid, kScanThreads, shared_bytes, stream, a);
 }
 
+// The kernel of a job.
+template <class Arith>
+void launch_job(const ScanArgs& a, bool wide, void* stream) {
+  if (a.job == Job::pairs) return launch_pairs<Arith>(a, stream);
+  wide ? launch_scan<Arith, true>(a, stream) : launch_scan<Arith, false>(a, stream);
+}
+
 // For the families whose rows widen to float32.
 template <template <class> class Arith>
 void scan_widened(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class T>(T) {
-    wide ? launch_scan<Arith<T>, true>(a, stream) : launch_scan<Arith<T>, false>(a, stream);
-  };
+  const auto run = [&]<class T>(T) { launch_job<Arith<T>>(a, wide, stream); };
   switch (a.base.dtype) {
     case DType::f32:
       return run(float{});
