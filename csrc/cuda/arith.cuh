@@ -6,7 +6,9 @@
 //   kBits, kQueryBits              of one dimension in a row and in the prepared query
 //   kParts                         query words of 16 bytes that one 16 bytes of a row meet
 //   step, own                      one operand of the pair; of the row alone, for its term
-//   row_word, orders               the row's term as a word; sums into keys in order
+//   row_word, order                the row's term as a word; sums into keys in order
+// An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
+// row's.
 #pragma once
 #include "cuda/entry.cuh"
 #include "cuda/ptx.cuh"
@@ -18,6 +20,22 @@ using namespace ANNK_ISA;
 
 template <class... Metrics>
 struct MetricList {};
+
+template <class Arith>
+struct Terms {
+  using Query = uint32_t;
+  using Row = uint32_t;
+  static constexpr bool kRead = false;
+  static constexpr bool needed(Metric metric) { return Arith::needs_row_word(metric); }
+};
+template <class Arith>
+  requires requires { typename Arith::RowTerm; }
+struct Terms<Arith> {
+  using Query = typename Arith::QueryTerm;
+  using Row = typename Arith::RowTerm;
+  static constexpr bool kRead = true;
+  static constexpr bool needed(Metric) { return true; }
+};
 
 // body(M{}) for the one of the list that `metric` names.
 template <class First, class... Rest, class Body>

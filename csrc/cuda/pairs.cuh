@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
   const int64_t number = a.gathered ? p : id, bytes = (a.base.dims * Arith::kBits + 7) / 8;
   const unsigned char* const row = a.base.row(number);
   const unsigned char* from = a.queries + query * a.query_pitch;
-  const bool needs_word = Arith::needs_row_word(a.metric);
+  const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
   PairSums<Arith> sums;
   // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
   for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
@@ -60,12 +60,18 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
 #pragma unroll
     for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
 #pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) sums.take(raw[i], from, needs_word);
+    for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) sums.take(raw[i], from, summed);
   }
-  const uint32_t row_word = needs_word ? Arith::row_word(a.metric, sums.own, row, a.base.dims) : 0;
-  const uint32_t query_word = a.query_words != nullptr ? a.query_words[query] : 0;
+  typename Terms<Arith>::Row row_term{};
+  if constexpr (Terms<Arith>::kRead) {
+    row_term = Arith::row_term(a.metric, a.base, id);
+  } else if (summed) {
+    row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
+  }
+  typename Terms<Arith>::Query query_term{};
+  if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
   visit_list(typename Arith::Metrics{}, a.metric, [&](auto metric) {
-    *out = reported_bits<Arith>(a.metric, Arith::order(metric, sums.sum, query_word, row_word));
+    *out = reported_bits<Arith>(a.metric, Arith::order(metric, sums.sum, query_term, row_term));
   });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Queries as a scan reads them: widened (or copied), zero-padded to whole chunks and whole tiles, with their terms.
 #pragma once
-#include "cuda/scan.h"
+#include "cuda/store_scan.h"
 #include "cuda/workspace.h"
 
 namespace annk::cuda {
@@ -12,9 +12,10 @@ struct ScanPlan {
   bool wide = false;
   int64_t launch_queries = 0;  // of the largest launch; the others have fewer
   int64_t pitch = 0;           // bytes of a prepared query
-  int32_t chunks = 1;
-  int64_t decoded_rows = 0;   // rows of a store that are decoded at a time; 0: the kernels read the base as it is
-  int64_t decoded_bytes = 0;  // of such a row
+  int32_t chunks = 1, query_words = 1;
+  int64_t decoded_rows = 0;        // rows of a store that are decoded at a time; 0: the kernels read the base as it is
+  const StoreScan* own = nullptr;  // of Family::store
+  int64_t decoded_bytes = 0;       // of such a row
 };
 ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries);
 // For Job::pairs, of so many pairs.

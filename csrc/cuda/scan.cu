@@ -23,6 +23,8 @@ void scan_as_read(const ScanPlan& plan, const ScanArgs& args, void* stream) {
     case Family::hamming:
     case Family::jaccard:
       return scan_bits(args, plan.wide, stream);
+    case Family::store:
+      return plan.own->scan(args, plan.wide, stream);
   }
 }
 
@@ -70,6 +72,15 @@ void scan_decoded(const ScanPlan& plan, const ScanArgs& args, void* stream) {
 }
 
 }  // namespace
+
+const StoreScan* store_scan(const Base& base, Metric metric) {
+  switch (base.kind) {
+    case StoreKind::lvq:
+      return lvq_scan(base, metric);
+    default:
+      return nullptr;
+  }
+}
 
 void scan(const ScanPlan& plan, const ScanArgs& args, void* stream) {
   if (plan.decoded_rows == 0) return scan_as_read(plan, args, stream);

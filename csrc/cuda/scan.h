@@ -47,7 +47,7 @@ struct ScanArgs {
 };
 
 // Which arithmetic a call uses.
-enum class Family : int32_t { dot, l2, l1, linf, integer, hamming, jaccard };
+enum class Family : int32_t { dot, l2, l1, linf, integer, hamming, jaccard, store };
 
 // One per family, each in a source of its own: kernels compile side by side.
 void scan_dot(const ScanArgs&, bool wide, void* stream);
