@@ -102,8 +102,19 @@ class EmuArray:
     def __int__(self) -> int:
         return int(self.host)
 
+    def __bool__(self) -> bool:
+        return bool(self.host)
+
     def __lt__(self, other: Any) -> EmuArray:
         return EmuArray(self.host < other, self.number)
+
+    def __eq__(self, other: Any) -> EmuArray:  # type: ignore[override]
+        return EmuArray(self.host == other.host, self.number)
+
+    __hash__ = object.__hash__
+
+    def all(self) -> EmuArray:
+        return EmuArray(self.host.all(), self.number)
 
 
 def to_device(x: np.ndarray, number: int = 0) -> EmuArray:
@@ -120,6 +131,10 @@ def empty(shape: tuple[int, ...], *, dtype: Any, device: Any = (CUDA, 0)) -> Emu
     memory = np.full(size + ALIGNMENT, 0xA5, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return EmuArray(memory[start : start + size].view(dtype).reshape(shape), device[1])
+
+
+def asarray(x: np.ndarray, *, device: Any) -> EmuArray:
+    return to_device(x, device[1])
 
 
 def where(condition: EmuArray, a: Any, b: Any) -> EmuArray:
@@ -139,8 +154,10 @@ def take(x: EmuArray, rows: EmuArray, *, axis: int) -> EmuArray:
 NAMESPACE = SimpleNamespace(
     __name__="emu_array",
     empty=empty,
+    asarray=asarray,
     where=where,
     astype=astype,
     take=take,
+    bfloat16=np.dtype(ml_dtypes.bfloat16),
     **{name: np.dtype(name) for name in ("float32", "float16", "int8", "uint8", "int32", "int64", "uint32", "bool")},
 )

@@ -6,7 +6,9 @@
 //   kBits, kQueryBits              of one dimension in a row and in the prepared query
 //   kParts                         query words of 16 bytes that one 16 bytes of a row meet
 //   step, own                      one operand of the pair; of the row alone, for its term
-//   row_word, orders               the row's term as a word; sums into keys in order
+//   row_word, order                the row's term as a word; sums into keys in order
+// An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
+// row's.
 #pragma once
 #include "cuda/entry.cuh"
 #include "cuda/ptx.cuh"
@@ -18,6 +20,22 @@ using namespace ANNK_ISA;
 
 template <class... Metrics>
 struct MetricList {};
+
+template <class Arith>
+struct Terms {
+  using Query = uint32_t;
+  using Row = uint32_t;
+  static constexpr bool kRead = false;
+  static constexpr bool needed(Metric metric) { return Arith::needs_row_word(metric); }
+};
+template <class Arith>
+  requires requires { typename Arith::RowTerm; }
+struct Terms<Arith> {
+  using Query = typename Arith::QueryTerm;
+  using Row = typename Arith::RowTerm;
+  static constexpr bool kRead = true;
+  static constexpr bool needed(Metric) { return true; }
+};
 
 // body(M{}) for the one of the list that `metric` names.
 template <class First, class... Rest, class Body>
@@ -35,6 +53,31 @@ __device__ __forceinline__ void visit_list(MetricList<First, Rest...>, Metric me
 
 __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
   return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
+}
+
+// Four operands of a prepared query.
+__device__ __forceinline__ void read4(const unsigned char* from, float (&to)[4]) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+__device__ __forceinline__ void read4(const unsigned char* from, uint32_t (&to)[4]) {
+  const uint4 four = *reinterpret_cast<const uint4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+
+// What the caller sees for a key in order.
+template <class Arith>
+__device__ __forceinline__ uint32_t reported_bits(Metric metric, uint32_t order) {
+  const float key = key_of_ordered(order);
+  if constexpr (Arith::kBits == 1)
+    if (is_int_metric(metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
+  return bits_of_float(report(metric, key));
 }
 
 // Four elements, the part-th group of the 16 bytes, widened exactly.

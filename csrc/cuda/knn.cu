@@ -45,10 +45,19 @@ struct Plan {
   Plan(const KnnArgs& args, Workspace& workspace)
       : scan(plan_scan(args.queries, args.base, args.metric, kQueriesPerLaunch)), prepared(take_prepared(workspace, scan)) {
     const int64_t tile = scan_shape(scan.wide).queries();
-    splits = splits_for(ceil_div(scan.launch_queries, tile), args.base.rows);
+    splits = splits_of(scan, ceil_div(scan.launch_queries, tile), args.base.rows);
     lists = workspace.take<Entry>(splits.count * scan.launch_queries * args.k);
   }
 };
+
+// A store that is decoded is cut into many splits: for many queries their lists would be larger than keys that wait.
+bool by_keys(const KnnArgs& args) {
+  if (args.k > kListMax) return true;
+  if (args.base.kind == StoreKind::array) return false;
+  Workspace workspace;
+  const Plan plan(args, workspace);
+  return plan.splits.count * plan.scan.launch_queries * args.k > kListBytes / static_cast<int64_t>(sizeof(Entry));
+}
 
 void knn_by_lists(const KnnArgs& args) {
   Workspace workspace(args.exec);
@@ -80,7 +89,7 @@ void knn_by_lists(const KnnArgs& args) {
 
 int64_t knn_workspace(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return 0;
-  if (args.k > kListMax) return knn_by_keys_workspace(args);
+  if (by_keys(args)) return knn_by_keys_workspace(args);
   Workspace workspace;
   Plan(args, workspace);
   return workspace.bytes();
@@ -88,7 +97,7 @@ int64_t knn_workspace(const KnnArgs& args) {
 
 void knn(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return;
-  args.k > kListMax ? knn_by_keys(args) : knn_by_lists(args);
+  by_keys(args) ? knn_by_keys(args) : knn_by_lists(args);
 }
 
 }  // namespace annk

@@ -94,7 +94,7 @@ Entry* best_of_part(const Plan& plan, const KnnArgs& args, ScanArgs scan_args, i
   for (int64_t row = part_row; row < part_end || row == part_row; row += plan.chunk.rows, turn ^= 1) {
     scan_args.row_begin = row;
     scan_args.row_end = part_end - row < plan.chunk.rows ? part_end : row + plan.chunk.rows;
-    scan_args.splits = splits_for(scan_args.query_tiles, scan_args.row_end - row);
+    scan_args.splits = splits_of(plan.scan, scan_args.query_tiles, scan_args.row_end - row);
     scan(plan.scan, scan_args, stream);
 
     source.first_row = row;

@@ -39,16 +39,25 @@ struct Splits {
   int64_t rows_each = kRowTile;
   int32_t count = 1;
 };
-constexpr Splits splits_for(int64_t query_tiles, int64_t rows) {
+constexpr Splits splits_for(int64_t query_tiles, int64_t rows, int64_t most_rows = int64_t{1} << 30) {
   const int64_t tiles = rows / kRowTile + (rows % kRowTile != 0);
   const int64_t wanted = kTargetBlocks / query_tiles < 1 ? 1 : kTargetBlocks / query_tiles;
   int64_t tiles_each = tiles / wanted + (tiles % wanted != 0);
-  constexpr int64_t kMost = (int64_t{1} << 30) / kRowTile;
-  tiles_each = tiles_each < 1 ? 1 : tiles_each > kMost ? kMost : tiles_each;
+  const int64_t most = most_rows / kRowTile;
+  tiles_each = tiles_each < 1 ? 1 : tiles_each > most ? most : tiles_each;
   const int64_t count = tiles / tiles_each + (tiles % tiles_each != 0);
   return {tiles_each * kRowTile, static_cast<int32_t>(count < 1 ? 1 : count)};
 }
 static_assert(splits_for(1, int64_t{1} << 42).count == 4096, "no split passes 2^30 rows");
+
+// Rows of a store that wait decoded for the kernels of float32 rows: 64 MiB, in whole tiles.
+constexpr int64_t decoded_rows(int64_t rows, int64_t row_bytes) {
+  const int64_t fit = (int64_t{64} << 20) / (row_bytes < 1 ? 1 : row_bytes) / kRowTile * kRowTile;
+  const int64_t most = fit < kRowTile ? kRowTile : fit, all = (rows + kRowTile - 1) / kRowTile * kRowTile;
+  return all < kRowTile ? kRowTile : all < most ? all : most;
+}
+// Lists of splits that are no larger than that may be many: beyond this, neighbours are selected from keys.
+inline constexpr int64_t kListBytes = int64_t{128} << 20;
 
 // Radix selection: rows are taken together while their counts, buffers and results stay under this.
 inline constexpr int64_t kSelectBytes = int64_t{128} << 20;

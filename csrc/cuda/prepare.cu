@@ -77,9 +77,8 @@ __global__ void __launch_bounds__(kThreads) prepare_bytes(const PrepareArgs a) {
 
 bool vector_loads(const Matrix& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % 16 == 0; }
 
-int32_t row_bytes_of_chunk(Family family, DType base, bool wide) {
-  const bool widens = family == Family::dot || family == Family::l2 || family == Family::l1 || family == Family::linf;
-  return row_chunk_bytes(wide, kDTypeBits[static_cast<int>(base)], widens);
+bool widens(Family family) {
+  return family == Family::dot || family == Family::l2 || family == Family::l1 || family == Family::linf;
 }
 
 Family family_of(Metric metric, DType base, DType queries) {
@@ -96,36 +95,68 @@ int64_t padded(const ScanPlan& plan, int64_t m) {
   return ceil_div(m, queries) * queries;
 }
 
+// The rows that the kernels read: those of an array, a store's own codes, or float32 rows that a store's are decoded to.
+Base rows_read(const Base& base, const StoreScan* own, const void* decoded) {
+  Base read = base;
+  if (base.kind == StoreKind::array) return read;
+  static_cast<Matrix&>(read) =
+      own != nullptr ? own->rows(base) : Matrix{decoded, base.rows, base.dims, ceil_div<int64_t>(base.dims, 4) * 16};
+  return read;
+}
+
+// `rows` are read in all.
+ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, bool pairs, int64_t rows) {
+  ScanPlan plan;
+  plan.own = store_scan(base, metric);
+  const Base read = rows_read(base, plan.own, nullptr);
+  plan.family = plan.own != nullptr ? Family::store : family_of(metric, read.dtype, queries.dtype);
+  plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
+  plan.wide = !pairs && use_wide(plan.launch_queries);
+  const int bits = plan.own != nullptr ? plan.own->row_bits : kDTypeBits[static_cast<int>(read.dtype)];
+  const int64_t chunk_dims = row_chunk_bytes(plan.wide, bits, widens(plan.family)) * 8 / bits;
+  plan.chunks = static_cast<int32_t>(read.dims > 0 ? ceil_div(read.dims, chunk_dims) : 1);
+  const int query_bits = plan.own != nullptr ? plan.own->query_bits : widens(plan.family) ? 32 : bits;
+  plan.pitch = plan.chunks * chunk_dims * query_bits / 8;
+  if (plan.own != nullptr) {
+    plan.query_words = plan.own->query_words;
+  } else if (base.kind != StoreKind::array) {
+    plan.decoded_bytes = read.stride;
+    plan.decoded_rows = decoded_rows(rows, read.stride);
+  }
+  return plan;
+}
+
 }  // namespace
 
-ScanPlan plan_scan(const Matrix& queries, const Matrix& base, Metric metric, int64_t most_queries) {
-  ScanPlan plan;
-  plan.family = family_of(metric, base.dtype, queries.dtype);
-  plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
-  plan.wide = use_wide(plan.launch_queries);
-  const int bits = kDTypeBits[static_cast<int>(base.dtype)];
-  const int64_t chunk_dims = row_bytes_of_chunk(plan.family, base.dtype, plan.wide) * 8 / bits;
-  plan.chunks = static_cast<int32_t>(base.dims > 0 ? ceil_div(base.dims, chunk_dims) : 1);
-  const bool copied = plan.family == Family::integer || plan.family == Family::hamming || plan.family == Family::jaccard;
-  plan.pitch = plan.chunks * chunk_dims * (copied ? bits : 32) / 8;
-  return plan;
+ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries) {
+  return plan_of(queries, base, metric, most_queries, false, base.rows);
+}
+ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, int64_t pairs) {
+  return plan_of(queries, base, metric, most_queries, true, pairs);
+}
+
+Splits splits_of(const ScanPlan& plan, int64_t query_tiles, int64_t rows) {
+  return plan.decoded_rows == 0 ? splits_for(query_tiles, rows) : splits_for(query_tiles, rows, plan.decoded_rows);
 }
 
 Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
   const int64_t rows = padded(plan, plan.launch_queries);
   Prepared to;
   to.rows = workspace.take<unsigned char>(rows * plan.pitch);
-  to.words = workspace.take<uint32_t>(rows);
+  to.words = workspace.take<uint32_t>(rows * plan.query_words);
+  to.decoded = workspace.take<unsigned char>(plan.decoded_rows * plan.decoded_bytes);
   return to;
 }
 
-ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Matrix& base, Metric metric,
+ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Base& base, Metric metric,
                  int64_t begin, int64_t m, void* stream) {
   const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, metric};
   const int64_t rows = padded(plan, m);
   const bool bits = plan.family == Family::hamming || plan.family == Family::jaccard;
   const bool bytes = plan.family == Family::integer;
-  if (bits) {
+  if (plan.own != nullptr) {
+    plan.own->prepare({queries, base, metric, begin, m, rows, plan.pitch, to.rows, to.words}, stream);
+  } else if (bits) {
     ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
   } else if (bytes && queries.dtype == DType::i8) {
     ANNK_LAUNCH((prepare_bytes<int8_t, false>), rows, kThreads, 0, stream, p);
@@ -144,37 +175,19 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   }
 
   ScanArgs a;
-  a.base = base;
+  a.base = rows_read(base, plan.own, to.decoded);
   a.metric = metric;
   a.queries = to.rows;
-  a.query_words = bits || bytes ? to.words : nullptr;
+  a.query_words = plan.family == Family::store || bits || bytes ? to.words : nullptr;
   a.query_pitch = plan.pitch;
   a.query_begin = begin;
   a.m = static_cast<int32_t>(m);
   a.row_end = base.rows;
   a.chunks = plan.chunks;
   a.query_tiles = static_cast<int32_t>(rows / scan_shape(plan.wide).queries());
-  a.splits = splits_for(a.query_tiles, base.rows);
-  a.vector_loads = vector_loads(base);
+  a.splits = splits_of(plan, a.query_tiles, base.rows);
+  a.vector_loads = vector_loads(a.base);
   return a;
-}
-
-void scan(const ScanPlan& plan, const ScanArgs& args, void* stream) {
-  switch (plan.family) {
-    case Family::dot:
-      return scan_dot(args, plan.wide, stream);
-    case Family::l2:
-      return scan_l2(args, plan.wide, stream);
-    case Family::l1:
-      return scan_l1(args, plan.wide, stream);
-    case Family::linf:
-      return scan_linf(args, plan.wide, stream);
-    case Family::integer:
-      return scan_integer(args, plan.wide, stream);
-    case Family::hamming:
-    case Family::jaccard:
-      return scan_bits(args, plan.wide, stream);
-  }
 }
 
 }  // namespace annk::cuda

@@ -47,4 +47,17 @@ __device__ __forceinline__ float widen_half(uint32_t low_bits) {
 #endif
 }
 
+// sum + the products of four unsigned bytes with four signed ones.
+__device__ __forceinline__ int32_t dot4_mixed(uint32_t bytes, uint32_t signed_bytes, int32_t sum) {
+#if defined(ANNK_EMULATED)
+  for (int i = 0; i < 4; ++i)
+    sum += static_cast<int32_t>(bytes >> (8 * i) & 255u) * static_cast<int8_t>(signed_bytes >> (8 * i));
+  return sum;
+#else
+  int32_t result;
+  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(result) : "r"(bytes), "r"(signed_bytes), "r"(sum));
+  return result;
+#endif
+}
+
 }  // namespace annk::cuda::ptx

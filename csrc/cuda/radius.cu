@@ -212,7 +212,7 @@ void radius_fill(const RadiusArgs& args) {
     for (int64_t row = 0; row < n; row += plan.chunk.rows) {
       scan_args.row_begin = row;
       scan_args.row_end = std::min(n, row + plan.chunk.rows);
-      scan_args.splits = splits_for(scan_args.query_tiles, scan_args.row_end - row);
+      scan_args.splits = splits_of(plan.scan, scan_args.query_tiles, scan_args.row_end - row);
       scan(plan.scan, scan_args, stream);
       fill.first_row = row;
       fill.chunk = scan_args.row_end - row;

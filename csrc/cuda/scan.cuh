@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scan kernel: tiles of sums, turned into keys in registers, and there selected, counted or written.
 #pragma once
+#include "cuda/pairs.cuh"
 #include "cuda/tile.cuh"
 #include "cuda/warp_list.cuh"
 
@@ -12,6 +13,8 @@ class Consumer {
   using Shared = Tile<Arith, kWide>;
   static constexpr int kQ = Shared::kQ, kR = Shared::kR;
   using Keys = uint32_t[kQ][kR];
+  using QueryTerm = typename Terms<Arith>::Query;
+  using RowTerm = typename Terms<Arith>::Row;
 
  public:
   static constexpr ScanShape kShape = Shared::kShape;
@@ -26,16 +29,16 @@ class Consumer {
     queries_ = a_.m - query0_ < kQ ? a_.m - query0_ : kQ;
     const bool mine = lane_id() < queries_;
     limit_ = mine ? a_.limit : 0;
-    query_word_ = mine && a_.query_words != nullptr ? a_.query_words[query0_ + lane_id()] : 0;
+    if (!Terms<Arith>::kRead) query_word_ = mine && a_.query_words != nullptr ? a_.query_words[query0_ + lane_id()] : 0;
     if (a_.job == Job::select)
       for (int i = 0; i < kQ; ++i)
         for (int e = lane_id(); e < a_.k; e += kWarp) lists_[i * a_.k + e] = kNoEntry;
   }
 
-  __device__ __forceinline__ void take(const Shared& tile, const uint32_t* row_words, int tile_row) {
+  __device__ __forceinline__ void take(const Shared& tile, const RowTerm* row_terms, int tile_row) {
     Keys keys;
     const int in_tile = warp_id() / kShape.query_warps * kWarp * kR + lane_id(), row = tile_row + in_tile;
-    make_keys(tile, row_words + in_tile, row, keys);
+    make_keys(tile, row_terms + in_tile, row, keys);
     if (a_.job == Job::distances || a_.job == Job::keys) {
       write(keys, row);
     } else {
@@ -49,20 +52,28 @@ class Consumer {
   }
 
  private:
-  __device__ __forceinline__ void make_keys(const Shared& tile, const uint32_t* row_words, int row, Keys& keys) const {
-    uint32_t words[kR];
+  __device__ __forceinline__ void make_keys(const Shared& tile, const RowTerm* row_terms, int row, Keys& keys) const {
+    RowTerm terms[kR];
 #pragma unroll
-    for (int r = 0; r < kR; ++r) words[r] = Arith::needs_row_word(a_.metric) ? row_words[r * kWarp] : 0;
+    for (int r = 0; r < kR; ++r) terms[r] = Terms<Arith>::needed(a_.metric) ? row_terms[r * kWarp] : RowTerm{};
     // Query by query: a branch around all keys at once would cost a second register for each.
 #pragma unroll
     for (int q = 0; q < kQ; ++q) {
-      const uint32_t query_word = __shfl_sync(kAllLanes, query_word_, q);
+      const QueryTerm query_term = term_of(q);
       visit_list(typename Arith::Metrics{}, a_.metric, [&](auto metric) {
 #pragma unroll
-        for (int r = 0; r < kR; ++r) keys[q][r] = Arith::order(metric, tile.sums[q][r], query_word, words[r]);
+        for (int r = 0; r < kR; ++r) keys[q][r] = Arith::order(metric, tile.sums[q][r], query_term, terms[r]);
       });
 #pragma unroll
       for (int r = 0; r < kR; ++r) keys[q][r] = row + r * kWarp < rows_ ? keys[q][r] : kNoOrder;
+    }
+  }
+
+  __device__ __forceinline__ QueryTerm term_of(int q) const {
+    if constexpr (Terms<Arith>::kRead) {
+      return reinterpret_cast<const QueryTerm*>(a_.query_words)[query0_ + q];
+    } else {
+      return __shfl_sync(kAllLanes, query_word_, q);
     }
   }
 
@@ -138,24 +149,17 @@ class Consumer {
       if (q >= queries_) break;
 #pragma unroll
       for (int r = 0; r < kR; ++r) {
-        const uint32_t word = a_.job == Job::distances ? distance_bits(keys[q][r]) : keys[q][r];
+        const uint32_t word = a_.job == Job::distances ? reported_bits<Arith>(a_.metric, keys[q][r]) : keys[q][r];
         if (row + r * kWarp < rows_) to[r * kWarp] = word;
       }
     }
-  }
-
-  __device__ __forceinline__ uint32_t distance_bits(uint32_t order) const {
-    const float key = key_of_ordered(order);
-    if constexpr (Arith::kBits == 1)
-      if (is_int_metric(a_.metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
-    return bits_of_float(report(a_.metric, key));
   }
 
   const ScanArgs& a_;
   Entry* lists_;
   int64_t begin_;
   int rows_, query0_, queries_;
-  uint32_t limit_, query_word_, hits_ = 0;
+  uint32_t limit_, query_word_ = 0, hits_ = 0;
 };
 
 // Lists of the same query held by different warps become one, in memory.
@@ -179,15 +183,16 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
   using Shared = Tile<Arith, kWide>;
   constexpr ScanShape kShape = Shared::kShape;
   ANNK_DYN_SHARED(unsigned char, shared);
-  uint32_t* row_words = reinterpret_cast<uint32_t*>(shared + Shared::kRingBytes);
-  Entry* lists = reinterpret_cast<Entry*>(row_words + kRowTile);
+  using RowTerm = typename Terms<Arith>::Row;
+  RowTerm* row_terms = reinterpret_cast<RowTerm*>(shared + Shared::kRingBytes);
+  Entry* lists = reinterpret_cast<Entry*>(row_terms + kRowTile);
 
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
   const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kShape.queries();
   const int64_t begin = a.row_begin + split * a.splits.rows_each, left = a.row_end - begin;
   const int rows = static_cast<int>(left < a.splits.rows_each ? left : a.splits.rows_each);
-  const bool needs_word = Arith::needs_row_word(a.metric);
+  const bool needs_term = Terms<Arith>::needed(a.metric), summed = !Terms<Arith>::kRead && needs_term;
   Consumer<Arith, kWide> consumer(a, lists, query0, begin, rows);
 
   int fetch_row = 0, fetch_chunk = 0, fetch_stage = 0, stage = 0;
@@ -207,21 +212,25 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
   for (int row = 0; row < rows; row += kRowTile) {
     Shared tile;
     tile.clear();
+    const int own = row + static_cast<int>(threadIdx.x);
+    RowTerm term{};  // asked for before the tile's dimensions, so that it is there behind them
+    if constexpr (Terms<Arith>::kRead)
+      if (own < rows) term = Arith::row_term(a.metric, a.base, begin + own);
     for (int chunk = 0; chunk < a.chunks; ++chunk) {
       // The barrier says both that the chunk has arrived for all, and that all are done with the stage fetched next.
       ptx::cp_async_wait<kShape.stages - 2>();
       __syncthreads();
       fetch_next();
-      tile.accumulate(shared + stage * Shared::kStageBytes, needs_word);
+      tile.accumulate(shared + stage * Shared::kStageBytes, summed);
       stage = stage + 1 == kShape.stages ? 0 : stage + 1;
     }
-    if (needs_word) {
-      const int own = row + static_cast<int>(threadIdx.x);
-      row_words[threadIdx.x] =
-          Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
+    if (needs_term) {
+      if constexpr (!Terms<Arith>::kRead)
+        term = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
+      row_terms[threadIdx.x] = term;
       __syncthreads();
     }
-    consumer.take(tile, row_words, row);
+    consumer.take(tile, row_terms, row);
   }
 
   if (a.job == Job::count) consumer.finish_count();
@@ -236,17 +245,23 @@ template <class Arith, bool kWide>
 void launch_scan(const ScanArgs& a, void* stream) {
   constexpr ScanShape kShape = scan_shape(kWide);
   const size_t lists = a.job == Job::select ? static_cast<size_t>(kShape.row_warps * kShape.queries()) * a.k : 0;
-  const size_t shared_bytes = Tile<Arith, kWide>::kRingBytes + kRowTile * sizeof(uint32_t) + lists * sizeof(Entry);
+  const size_t shared_bytes =
+      Tile<Arith, kWide>::kRingBytes + kRowTile * sizeof(typename Terms<Arith>::Row) + lists * sizeof(Entry);
   const int64_t grid = static_cast<int64_t>(a.query_tiles) * a.splits.count;
   ANNK_LAUNCH((scan_kernel<Arith, kWide>), grid, kScanThreads, shared_bytes, stream, a);
+}
+
+// The kernel of a job.
+template <class Arith>
+void launch_job(const ScanArgs& a, bool wide, void* stream) {
+  if (a.job == Job::pairs) return launch_pairs<Arith>(a, stream);
+  wide ? launch_scan<Arith, true>(a, stream) : launch_scan<Arith, false>(a, stream);
 }
 
 // For the families whose rows widen to float32.
 template <template <class> class Arith>
 void scan_widened(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class T>(T) {
-    wide ? launch_scan<Arith<T>, true>(a, stream) : launch_scan<Arith<T>, false>(a, stream);
-  };
+  const auto run = [&]<class T>(T) { launch_job<Arith<T>>(a, wide, stream); };
   switch (a.base.dtype) {
     case DType::f32:
       return run(float{});

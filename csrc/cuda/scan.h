@@ -11,10 +11,11 @@ enum class Job : int32_t {
   keys,       // out[q, row - row_begin] = ordered(key) (core/numeric.h), uint32; no filter
   select,     // lists[split, q, 0..k) = the best entries of the split, ascending; positions count from the split's first row
   count,      // counts[q] += rows that pass the filter and whose ordered(key) < limit
+  pairs,  // out[p] = the reported distance of query (first_pair + p) / width and row ids[p], missing where that is negative
 };
 
 struct ScanArgs {
-  Matrix base;
+  Base base;  // the rows as they are read; of a store that is scanned in its own form, its arrays and numbers, too
   Filter filter;
   Metric metric = Metric::sqeuclidean;
   Job job = Job::distances;
@@ -36,13 +37,17 @@ struct ScanArgs {
   unsigned long long* counts = nullptr;
   uint32_t limit = 0xffffffffu;  // select: all may enter
 
+  const int64_t* ids = nullptr;
+  int64_t pairs = 0, first_pair = 0, width = 1;
+  bool gathered = false;  // row ids[p] lies in row p
+
   int32_t chunks = 1;
   int32_t query_tiles = 0;
   bool vector_loads = false;
 };
 
 // Which arithmetic a call uses.
-enum class Family : int32_t { dot, l2, l1, linf, integer, hamming, jaccard };
+enum class Family : int32_t { dot, l2, l1, linf, integer, hamming, jaccard, store };
 
 // One per family, each in a source of its own: kernels compile side by side.
 void scan_dot(const ScanArgs&, bool wide, void* stream);

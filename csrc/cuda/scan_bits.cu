@@ -4,9 +4,7 @@
 namespace annk::cuda {
 
 void scan_bits(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class M>(M) {
-    wide ? launch_scan<BitArith<M>, true>(a, stream) : launch_scan<BitArith<M>, false>(a, stream);
-  };
+  const auto run = [&]<class M>(M) { launch_job<BitArith<M>>(a, wide, stream); };
   a.metric == Metric::hamming ? run(Hamming{}) : run(Jaccard{});
 }
 

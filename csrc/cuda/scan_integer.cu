@@ -4,9 +4,7 @@
 namespace annk::cuda {
 
 void scan_integer(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class T>(T) {
-    wide ? launch_scan<IntArith<T>, true>(a, stream) : launch_scan<IntArith<T>, false>(a, stream);
-  };
+  const auto run = [&]<class T>(T) { launch_job<IntArith<T>>(a, wide, stream); };
   a.base.dtype == DType::i8 ? run(int8_t{}) : run(uint8_t{});
 }
 

@@ -135,21 +135,6 @@ struct Tile {
   }
 
  private:
-  __device__ static __forceinline__ void read4(const unsigned char* from, float (&to)[4]) {
-    const float4 four = *reinterpret_cast<const float4*>(from);
-    to[0] = four.x;
-    to[1] = four.y;
-    to[2] = four.z;
-    to[3] = four.w;
-  }
-  __device__ static __forceinline__ void read4(const unsigned char* from, uint32_t (&to)[4]) {
-    const uint4 four = *reinterpret_cast<const uint4*>(from);
-    to[0] = four.x;
-    to[1] = four.y;
-    to[2] = four.z;
-    to[3] = four.w;
-  }
-
   __device__ __forceinline__ void add_own(const uint4& raw) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {

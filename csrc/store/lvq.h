@@ -43,6 +43,15 @@ ANNK_HD int turbo_get(const uint8_t* row, int64_t j, int bits) {
   return row[at.byte] >> at.shift & ((1 << bits) - 1);
 }
 
+// The codes of a row are met in the order in which they lie in memory, low nibbles of a block before high ones. Position p
+// of that order is this dimension.
+template <int kBits>
+ANNK_HD int64_t turbo_dim(int64_t p) {
+  constexpr int64_t kInBlock = 512 / kBits;
+  const int64_t block = p / kInBlock, in_block = p % kInBlock, byte = in_block % kTurboBytes, high = in_block / kTurboBytes;
+  return block * kInBlock + byte / 4 + 16 * (byte % 4 * (8 / kBits) + high);
+}
+
 struct LvqScales {
   Half step, low;
 };
@@ -51,6 +60,48 @@ struct LvqNorms {
   float squared, inverse;
 };
 static_assert(sizeof(LvqNorms) == 8);
+
+// One row's scale, or what is left of a step to its residual (low = 0).
+struct LvqScale {
+  float step, low;
+  int bits;
+  // A step of zero belongs to a row of zeros.
+  ANNK_HD int code(float x) const {
+    const float steps = step > 0.0f ? rintf((x - low) / step) : 0.0f;
+    const float top = static_cast<float>((1 << bits) - 1);
+    return static_cast<int>(steps < 0.0f ? 0.0f : steps > top ? top : steps);
+  }
+  ANNK_HD float value(int code) const { return low + step * static_cast<float>(code); }
+
+  // Of a row whose numbers end at low and high. The sum with zero leaves zeros one sign, whichever was met first.
+  ANNK_HD static LvqScales of(float low, float high, int bits) {
+    const Half least = narrow_down(low + 0.0f);
+    return {narrow_up(((high + 0.0f) - widen(least)) / static_cast<float>((1 << bits) - 1)), least};
+  }
+};
+
+// sum of (2^e (low + step c))^2 over the codes, from the sums of c and c^2, which are exact.
+ANNK_HD float lvq_squared(const LvqScale& scale, int64_t dims, double unit, int64_t sum, int64_t squares) {
+  const double low = scale.low, step = scale.step;
+  const double squared = static_cast<double>(dims) * (low * low) + 2.0 * low * step * static_cast<double>(sum) +
+                         step * step * static_cast<double>(squares);
+  return static_cast<float>(squared * (unit * unit));
+}
+
+// The residual of what the code left over.
+struct LvqResidual {
+  float step;
+  int bits;
+  ANNK_HD LvqResidual(const LvqScale& scale, int residual_bits)
+      : step(scale.step / static_cast<float>(1 << residual_bits)), bits(residual_bits) {}
+  ANNK_HD int half() const { return 1 << (bits - 1); }
+  ANNK_HD int code(float left) const {
+    const float least = static_cast<float>(-half()), top = static_cast<float>(half() - 1);
+    const float steps = step > 0.0f ? rintf(left / step) : 0.0f;
+    return static_cast<int>(steps < least ? least : steps > top ? top : steps) + half();
+  }
+  ANNK_HD float value(int code) const { return step * static_cast<float>(code - half()); }
+};
 
 struct LvqView {
   uint8_t* codes;

@@ -22,14 +22,10 @@ class LvqCodec final : public Codec {
       high = scratch[j] > high ? scratch[j] : high;
     }
     for (int64_t j = dims; j < scratch_floats; ++j) scratch[j] = low;  // code 0
-    const int top = (1 << view_.bits) - 1;
     if (view_.scales_stride != 0) {
-      LvqScales own{{0}, {0}};
-      if (dims > 0) own.low = narrow_down(low);
-      if (dims > 0) own.step = narrow_up((high - widen(own.low)) / static_cast<float>(top));
-      view_.scales[row] = own;
+      view_.scales[row] = dims > 0 ? LvqScale::of(low, high, view_.bits) : LvqScales{{0}, {0}};
     }
-    const Scale scale{view_.step(row), view_.low(row), view_.bits};
+    const LvqScale scale{view_.step(row), view_.low(row), view_.bits};
     if (!(scale.low > -INFINITY && scale.step < INFINITY)) return false;
     Codes sums{0, 0};
     uint8_t* const codes = view_.codes + row * view_.code_bytes;
@@ -47,23 +43,12 @@ class LvqCodec final : public Codec {
   }
 
  private:
-  struct Scale {
-    float step, low;
-    int bits;
-    // A step of zero belongs to a row of zeros.
-    ANNK_HD int code(float x) const {
-      const float steps = step > 0.0f ? __builtin_rintf((x - low) / step) : 0.0f;
-      const float top = static_cast<float>((1 << bits) - 1);
-      return static_cast<int>(steps < 0.0f ? 0.0f : steps > top ? top : steps);
-    }
-    ANNK_HD float value(int code) const { return low + step * static_cast<float>(code); }
-  };
   struct Codes {
     int64_t sum, squares;
   };
 
   // One block of 512 / bits dimensions, of which `there` exist; x becomes what is left to the residual.
-  static void encode_block(float* x, int64_t there, const Scale& scale, uint8_t* out, Codes& sums) {
+  static void encode_block(float* x, int64_t there, const LvqScale& scale, uint8_t* out, Codes& sums) {
     uint32_t lanes[16] = {};
     for (int slot = 0; slot < 32 / scale.bits; ++slot) {
       float* const at = x + 16 * slot;
@@ -80,47 +65,37 @@ class LvqCodec final : public Codec {
     __builtin_memcpy(out, lanes, kTurboBytes);
   }
 
-  void encode_residual(const float* left, const Scale& scale, uint8_t* out) const {
-    const int bits = view_.residual_bits, half = 1 << (bits - 1);
-    const float step = scale.step / static_cast<float>(1 << bits);
-    const Scale fine{step, 0.0f, bits};
+  void encode_residual(const float* left, const LvqScale& scale, uint8_t* out) const {
+    const LvqResidual residual(scale, view_.residual_bits);
+    const int bits = residual.bits;
     for (int64_t b = 0; b * kTurboBytes < view_.residual_bytes; ++b) {
       uint32_t lanes[16] = {};
       for (int slot = 0; slot < 32 / bits; ++slot) {
         const float* const at = left + b * (512 / bits) + 16 * slot;
         const int64_t here = view_.dims - b * (512 / bits) - 16 * slot;
-        for (int i = 0; i < 16; ++i) {
-          const float steps = step > 0.0f ? __builtin_rintf(at[i] / step) : 0.0f;
-          const float clamped = steps < -half ? -half : steps > half - 1 ? half - 1 : steps;
-          lanes[i] |= static_cast<uint32_t>(i < here ? static_cast<int>(clamped) + half : 0) << (bits * slot);
-        }
+        for (int i = 0; i < 16; ++i) lanes[i] |= static_cast<uint32_t>(i < here ? residual.code(at[i]) : 0) << (bits * slot);
       }
       __builtin_memcpy(out + b * kTurboBytes, lanes, kTurboBytes);
     }
   }
 
-  // sum (low + step c)^2 from the sums of c and c^2, which are exact.
-  LvqNorms norms_of(int64_t row, const Scale& scale, const Codes& sums, float* scratch) const {
-    const double low = scale.low, step = scale.step, unit = view_.unit;
-    const double squared = static_cast<double>(view_.dims) * (low * low) + 2.0 * low * step * static_cast<double>(sums.sum) +
-                           step * step * static_cast<double>(sums.squares);
+  LvqNorms norms_of(int64_t row, const LvqScale& scale, const Codes& sums, float* scratch) const {
     decode_primary(row, scratch);
     const double whole = sum16(view_.dims, [&](int64_t j) {
       const float y = view_.mean[j] + view_.unit * scratch[j];
       return static_cast<double>(y) * static_cast<double>(y);
     });
-    return {static_cast<float>(squared * (unit * unit)), inverse_norm(whole)};
+    return {lvq_squared(scale, view_.dims, view_.unit, sums.sum, sums.squares), inverse_norm(whole)};
   }
 
   void decode_primary(int64_t row, float* out) const {
-    const Scale scale{view_.step(row), view_.low(row), view_.bits};
+    const LvqScale scale{view_.step(row), view_.low(row), view_.bits};
     unpack(view_.code_row(row), view_.code_bytes, view_.bits, [&](int64_t j, int code) { out[j] = scale.value(code); });
   }
   void add_residual(int64_t row, float* out) const {
-    const int bits = view_.residual_bits, half = 1 << (bits - 1);
-    const float step = view_.step(row) / static_cast<float>(1 << bits);
-    unpack(view_.residual_row(row), view_.residual_bytes, bits,
-           [&](int64_t j, int code) { out[j] += step * static_cast<float>(code - half); });
+    const LvqResidual residual({view_.step(row), view_.low(row), view_.bits}, view_.residual_bits);
+    unpack(view_.residual_row(row), view_.residual_bytes, residual.bits,
+           [&](int64_t j, int code) { out[j] += residual.value(code); });
   }
 
   // take(j, code) for whole blocks, in ascending order of j.

@@ -12,15 +12,6 @@
 
 namespace annk::ANNK_ISA {
 
-// The codes of a row are met in the order in which they lie in memory, low nibbles of a block before high ones. Position p
-// of that order is this dimension.
-template <int kBits>
-ANNK_HD int64_t turbo_dim(int64_t p) {
-  constexpr int64_t kInBlock = 512 / kBits;
-  const int64_t block = p / kInBlock, in_block = p % kInBlock, byte = in_block % kTurboBytes, high = in_block / kTurboBytes;
-  return block * kInBlock + byte / 4 + 16 * (byte % 4 * (8 / kBits) + high);
-}
-
 template <int kBits>
 class LvqRows {
  public:

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // One call of an operation of the device backend, compared with plain loops; a difference is thrown as a Failure.
 #pragma once
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "ops/distances.h"
 #include "ops/first_nonfinite.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
-#include "plain.h"
+#include "stores.h"
 
 namespace check {
 
@@ -38,6 +40,7 @@ struct Shape {
   Layout layout = {};
   bool few = false;
   float magnitude = 1;
+  Lvq store = {};
 };
 
 inline std::string text_of(const Shape& s) {
@@ -47,15 +50,39 @@ inline std::string text_of(const Shape& s) {
          " gap=" + std::to_string(s.layout.gap) + (s.layout.backwards ? " backwards" : "") + (s.few ? " few" : "") +
          (s.magnitude == 1  ? ""
           : s.magnitude < 1 ? " tiny"
-                            : " huge");
+                            : " huge") +
+         text_of(s.store);
 }
 
 struct Inputs {
   Rows base, queries;
+  std::optional<Store> store;
+  Base searched;
   explicit Inputs(const Shape& s)
       : base(s.n, s.d, s.base, 17, s.layout, s.few, s.magnitude),
         queries(s.m, s.d, s.queries, 23, s.layout, s.few, s.magnitude) {
     if (s.m > 1 && s.n > 1 && s.d > 0) clear(queries, s.m / 2), clear(base, s.n / 2);  // a zero vector each
+    searched = base.view;
+    if (s.store.bits == 0) return;
+    store.emplace(s.store, base.view);
+    searched = store->base;
+    check_codes(s);
+  }
+  // The errors that csrc/store/lvq.h promises; then the decoded rows count as the base.
+  void check_codes(const Shape& s) {
+    const generic::LvqView view(store->base);
+    if (store->bad_row != -1) wrong("encode refuses row " + std::to_string(store->bad_row));
+    for (int64_t i = 0; i < s.n; ++i) {
+      for (int64_t j = 0; j < s.d; ++j) {
+        double& value = base.values[static_cast<size_t>(i * s.d + j)];
+        const double y = store->decoded.data<float>()[i * s.d + j], step = view.unit * view.step(i * view.scales_stride);
+        const double half = step / 2 / (s.store.residual == 0 ? 1 : 1 << (s.store.residual - 1));
+        if (!(std::abs(y - value) <= half + 0x1p-20 * (std::abs(value) + 256 * step)))
+          wrong("code (" + std::to_string(i) + "," + std::to_string(j) + ") is " + std::to_string(y) + ", not " +
+                std::to_string(value));
+        value = y;
+      }
+    }
   }
   static void clear(Rows& rows, int64_t i) {
     std::memset(rows.mutable_row(i), 0, static_cast<size_t>(Rows::row_bytes(rows.view.dims, rows.view.dtype)));
@@ -66,11 +93,35 @@ struct Inputs {
 // As the device computes them: what knn and radius must agree with, bit for bit.
 inline std::vector<double> distances(const Inputs& in, const Shape& s) {
   const Bytes out(s.m * s.n * 4);
-  run(PairwiseArgs{in.queries.view, in.base.view, s.metric, out.data(), nullptr, {}}, pairwise, pairwise_workspace);
+  run(PairwiseArgs{in.queries.view, in.searched, s.metric, out.data(), nullptr, {}}, pairwise, pairwise_workspace);
   std::vector<double> values(static_cast<size_t>(s.m * s.n));
   for (size_t i = 0; i < values.size(); ++i)
     values[i] = is_int_metric(s.metric) ? out.data<int32_t>()[i] : static_cast<double>(out.data<float>()[i]);
   return values;
+}
+
+// What the rounding of a query to 8 bits may add to the error: half a step a dimension, against the row's codes.
+inline double rounded_query(const Inputs& in, const Shape& s, int64_t q, int64_t i) {
+  if (s.store.bits == 0 || s.store.residual != 0) return 0;
+  const double *x = in.base.row(i), *v = in.queries.row(q);
+  const bool dot = s.metric == Metric::inner_product || s.metric == Metric::cosine;
+  const generic::LvqView view(in.store->base);
+  const double low = static_cast<double>(view.unit) * view.low(i);
+  double most = 0, sum = 0, x2 = 0, v2 = 0;
+  for (int64_t j = 0; j < s.d; ++j) {
+    const double mean = in.store->mean.data<float>()[j];
+    most = std::max(most, std::abs(v[j] - (dot ? 0 : mean)));
+    sum += std::abs(x[j] - mean - low);
+    x2 += x[j] * x[j];
+    v2 += v[j] * v[j];
+  }
+  const double error = (1 + 0x1p-12) * most / 254 * sum;
+  if (s.metric == Metric::cosine) return x2 * v2 > 0 ? error / std::sqrt(x2 * v2) + 0x1p-18 : 0;
+  const double slack = 0x1p-18 * (x2 + v2 + static_cast<double>(s.d) * most * most);
+  if (s.metric == Metric::inner_product) return error + slack;
+  return s.metric == Metric::sqeuclidean ? 2 * error + slack
+         : s.metric == Metric::euclidean ? std::sqrt(2 * error + slack)
+                                         : 0;
 }
 
 inline void check_pairwise(const Shape& s) {
@@ -78,7 +129,8 @@ inline void check_pairwise(const Shape& s) {
   const auto got = distances(in, s);
   for (int64_t q = 0; q < s.m; ++q) {
     for (int64_t i = 0; i < s.n; ++i) {
-      const auto expected = plain::distance(s.metric, in.queries.row(q), in.base.row(i), s.d);
+      auto expected = plain::distance(s.metric, in.queries.row(q), in.base.row(i), s.d);
+      expected.bound += rounded_query(in, s, q, i);
       const double value = got[static_cast<size_t>(q * s.n + i)];
       if (!(std::abs(value - expected.value) <= expected.bound)) {
         wrong("(" + std::to_string(q) + "," + std::to_string(i) + ") is " + std::to_string(value) + ", not " +
@@ -118,7 +170,7 @@ inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared)
   const Inputs in(s);
   const FilterCase f(kind, shared, s.m, s.n);
   const Bytes out(s.m * k * 4), indices(s.m * k * 8);
-  run(KnnArgs{in.base.view, in.queries.view, s.metric, k, f.filter, out.data(), indices.data<int64_t>(), nullptr, {}}, knn,
+  run(KnnArgs{in.searched, in.queries.view, s.metric, k, f.filter, out.data(), indices.data<int64_t>(), nullptr, {}}, knn,
       knn_workspace);
   const auto all = distances(in, s);
   std::vector<int64_t> ids(static_cast<size_t>(s.n));
@@ -139,6 +191,24 @@ inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared)
   }
 }
 
+// Rows that queries name: what pairwise gives, bit for bit.
+inline void check_distances(const Shape& s, int64_t width) {
+  const Inputs in(s);
+  const Bytes ids(s.m * width * 8), out(s.m * width * 4);
+  std::mt19937 random(11);
+  for (int64_t i = 0; i < s.m * width; ++i)
+    ids.data<int64_t>()[i] = s.n == 0 || random() % 6 == 0 ? -1 : static_cast<int64_t>(random()) % s.n;
+  run(DistancesArgs{in.searched, in.queries.view, s.metric, ids.data<int64_t>(), width, out.data(), nullptr, {}},
+      annk::distances, distances_workspace);
+  const auto all = distances(in, s);
+  for (int64_t i = 0; i < s.m * width; ++i) {
+    const int64_t id = ids.data<int64_t>()[i];
+    const double got = is_int_metric(s.metric) ? out.data<int32_t>()[i] : static_cast<double>(out.data<float>()[i]);
+    check_row("distances", i / width, i % width, got, id,
+              id < 0 ? missing(s.metric) : all[static_cast<size_t>(i / width * s.n + id)], id);
+  }
+}
+
 inline void check_radius(const Shape& s, Filter::Kind kind, bool shared) {
   const Inputs in(s);
   const FilterCase f(kind, shared, s.m, s.n);
@@ -148,8 +218,8 @@ inline void check_radius(const Shape& s, Filter::Kind kind, bool shared) {
   const double radius = sorted.empty() ? 1 : sorted[sorted.size() / 3];  // equal to a distance, so that equality counts
   const Bytes lims((s.m + 1) * 8);
   RadiusArgs args{
-      in.base.view, in.queries.view, s.metric, static_cast<float>(radius), f.filter, lims.data<int64_t>(), nullptr,
-      nullptr,      nullptr,         {}};
+      in.searched, in.queries.view, s.metric, static_cast<float>(radius), f.filter, lims.data<int64_t>(), nullptr,
+      nullptr,     nullptr,         {}};
   run(args, radius_count, radius_workspace);
   const int64_t hits = lims.data<int64_t>()[s.m];
   if (hits < 0 || hits > s.m * s.n) wrong("radius counts " + std::to_string(hits) + " hits");

@@ -104,6 +104,48 @@ std::vector<Case> radius_cases() {
   return cases;
 }
 
+std::vector<Case> distances_cases() {
+  std::vector<Case> cases;
+  const auto shapes = all_shapes();
+  const auto add = [&](const Shape& s, int64_t width) {
+    cases.push_back({"distances " + text_of(s) + " width=" + std::to_string(width), [=] { check_distances(s, width); }});
+  };
+  for (size_t i = 2; i < shapes.size(); i += 3) add(shapes[i], i % 2 == 0 ? 7 : 33);
+  add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, 4);
+  add({5, 0, 3, DType::f32, DType::f32, Metric::cosine}, 4);
+  add({5, 4, 0, DType::f32, DType::f32, Metric::inner_product}, 4);
+  add({4100, 3, 2, DType::f32, DType::f32, Metric::inner_product}, 2);
+  return cases;
+}
+
+// Stores by their own kernels and by decoding, in every operation.
+std::vector<Case> store_cases() {
+  constexpr Lvq kStores[] = {{8, 0}, {4, 0}, {8, 0, true}, {4, 8}, {4, 4}, {8, 8}, {4, 0, true}, {8, 0, false, 5}};
+  constexpr int64_t kNeighbours[] = {10, 70, 33};
+  std::vector<Case> cases;
+  const auto add = [&](const Shape& s, size_t i) {
+    const int64_t k = kNeighbours[i % std::size(kNeighbours)];
+    const auto kind = static_cast<Filter::Kind>(i % 3);
+    cases.push_back({"store pairwise " + text_of(s), [=] { check_pairwise(s); }});
+    cases.push_back({"store knn " + text_of(s) + " k=" + std::to_string(k), [=] { check_knn(s, k, kind, i % 2 == 0); }});
+    if (i % 2 == 0) cases.push_back({"store radius " + text_of(s), [=] { check_radius(s, kind, i % 4 == 0); }});
+    cases.push_back({"store distances " + text_of(s), [=] { check_distances(s, 5); }});
+  };
+  size_t i = 0;
+  for (const Lvq& store : kStores) {
+    for (const Metric metric : kNumberMetrics) {
+      if (i % 2 == 0 && metric == Metric::cityblock) continue;
+      Shape s = shape(i++, metric, {DType::f32, i % 3 == 0 ? DType::f16 : DType::f32});
+      s.store = store;
+      s.few = false;
+      add(s, i);
+    }
+  }
+  add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {8, 0}}, 0);
+  add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
+  return cases;
+}
+
 std::vector<Case> select_cases() {
   constexpr Selection kSelections[] = {
       {1, 3, 1, 1, false},
@@ -195,7 +237,7 @@ int run_all(const std::vector<Case>& cases, long seed) {
 
 int main(int count, char** words) {
   std::vector<Case> cases;
-  for (auto* list : {pairwise_cases, knn_cases, radius_cases, select_cases, nonfinite_cases})
+  for (auto* list : {pairwise_cases, knn_cases, radius_cases, distances_cases, store_cases, select_cases, nonfinite_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;

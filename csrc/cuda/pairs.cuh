@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chosen pairs of queries and rows, a thread each: the same arithmetic over the same chain as a tile's.
+#pragma once
+#include "cuda/arith.cuh"
+#include "cuda/scan.h"
+
+namespace annk::cuda {
+
+inline constexpr int kPairThreads = 128;
+inline constexpr int kPiecesAhead = 4;  // 16-byte pieces of a row in flight
+
+// Bytes [at, at + 16) of a row of `bytes`, zero beyond its end.
+__device__ __forceinline__ uint4 load_piece(const unsigned char* row, int64_t at, int64_t bytes, bool vector_loads) {
+  if (vector_loads && at + 16 <= bytes) return *reinterpret_cast<const uint4*>(row + at);
+  uint32_t words[4] = {};
+#pragma unroll
+  for (int i = 0; i < 16; ++i)
+    if (at + i < bytes) words[i / 4] |= static_cast<uint32_t>(row[at + i]) << (8 * (i % 4));
+  return {words[0], words[1], words[2], words[3]};
+}
+
+template <class Arith>
+struct PairSums {
+  using Operand = typename Arith::Operand;
+  typename Arith::Sum sum = 0, own = 0;
+
+  __device__ __forceinline__ void take(const uint4& raw, const unsigned char* query, bool with_own) {
+#pragma unroll
+    for (int part = 0; part < Arith::kParts; ++part) {
+      Operand x[4], y[4];
+      Arith::expand(raw, part, x);
+      read4(query + 16 * part, y);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum = Arith::step(sum, y[i], x[i]);
+      if (with_own)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) own = Arith::own(own, x[i]);
+    }
+  }
+};
+
+template <class Arith>
+__global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
+  const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
+  if (p >= a.pairs) return;
+  const int64_t id = a.ids[p], query = (a.first_pair + p) / a.width;
+  uint32_t* const out = static_cast<uint32_t*>(a.out) + p;
+  if (id < 0) {
+    *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
+    return;
+  }
+  const int64_t number = a.gathered ? p : id, bytes = (a.base.dims * Arith::kBits + 7) / 8;
+  const unsigned char* const row = a.base.row(number);
+  const unsigned char* from = a.queries + query * a.query_pitch;
+  const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
+  PairSums<Arith> sums;
+  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
+  for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
+    uint4 raw[kPiecesAhead];
+#pragma unroll
+    for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
+#pragma unroll
+    for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) sums.take(raw[i], from, summed);
+  }
+  typename Terms<Arith>::Row row_term{};
+  if constexpr (Terms<Arith>::kRead) {
+    row_term = Arith::row_term(a.metric, a.base, id);
+  } else if (summed) {
+    row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
+  }
+  typename Terms<Arith>::Query query_term{};
+  if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
+  visit_list(typename Arith::Metrics{}, a.metric, [&](auto metric) {
+    *out = reported_bits<Arith>(a.metric, Arith::order(metric, sums.sum, query_term, row_term));
+  });
+}
+
+template <class Arith>
+void launch_pairs(const ScanArgs& a, void* stream) {
+  static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
+  ANNK_LAUNCH(pairs_kernel<Arith>, ceil_div<int64_t>(a.pairs, kPairThreads), kPairThreads, 0, stream, a);
+}
+
+}  // namespace annk::cuda

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a compressed store is scanned in its own form. One that has none of these, or not for a metric, is decoded in parts.
+#pragma once
+#include "cuda/scan.h"
+
+namespace annk::cuda {
+
+// Queries [begin, begin + m), to be written as rows of `pitch` bytes and query_words words each; those from m up to `padded`
+// are zero.
+struct StoreQueries {
+  Matrix queries;
+  Base base;
+  Metric metric = Metric::sqeuclidean;
+  int64_t begin = 0, m = 0, padded = 0, pitch = 0;
+  unsigned char* rows = nullptr;
+  uint32_t* words = nullptr;
+};
+
+struct StoreScan {
+  int row_bits, query_bits;           // of a position: kBits and kQueryBits of the arithmetic
+  int query_words;                    // in its QueryTerm
+  Matrix (*rows)(const Base& store);  // where the positions lie, as many as `dims` says; dtype is ignored
+  void (*prepare)(const StoreQueries&, void* stream);
+  void (*scan)(const ScanArgs&, bool wide, void* stream);
+};
+
+// Null: rows are to be decoded.
+const StoreScan* lvq_scan(const Base& store, Metric metric);
+
+// The list of them, a line a store (scan.cu).
+const StoreScan* store_scan(const Base& base, Metric metric);
+
+}  // namespace annk::cuda
