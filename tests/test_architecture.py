@@ -99,7 +99,7 @@ def test_product_never_imports_reference():
 
 def test_importing_annkern_imports_numpy_alone():
     """Array libraries are met through their arrays: importing them would cost seconds."""
-    heavy = "{'torch', 'cupy', 'jax', 'scipy', 'matplotlib', 'faiss'}"
+    heavy = "{'torch', 'cupy', 'jax', 'scipy', 'matplotlib', 'faiss', 'safetensors'}"
     program = f"import sys, annkern; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
 

@@ -19,6 +19,7 @@ from ._backend import backends, show_config
 from ._store import Store
 from .compress import compress
 from .distances import distances
+from .files import load
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
@@ -36,6 +37,7 @@ __all__ = [
     "compress",
     "distances",
     "knn",
+    "load",
     "merge_topk",
     "pairwise",
     "radius",

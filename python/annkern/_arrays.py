@@ -138,6 +138,19 @@ def as_numpy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
     return np.empty(x.shape, dtype) if x.empty else np.asarray(_Memory(x, dtype.str))
 
 
+def host_copy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array in host memory: itself where it is there; a device array is waited for and copied, as it is."""
+    if x.device.on_host:
+        return as_numpy(x)
+    if not x.row_major:
+        x = view("copy", x.space.packed(x.owner))
+    here = np.empty(x.shape, np.uint16 if x.dtype == "bfloat16" else x.dtype)
+    if not x.empty:
+        with x.space.scope(x.device, x.space.current_stream(x.device)):
+            _driver.copy_to_host(here.ctypes.data, x.address, here.nbytes)
+    return here
+
+
 class _Memory:
     """A View, in the form that NumPy imports."""
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one call into the CUDA driver that Python makes: waiting, for libraries that do not tell their streams."""
+"""The calls into the CUDA driver that Python makes: waiting, for libraries that do not tell their streams, and copying to
+the host, whatever the library."""
 
 from __future__ import annotations
 
@@ -14,3 +15,14 @@ def synchronize() -> None:
     code = ctypes.CDLL("libcuda.so.1").cuCtxSynchronize()
     if code != 0:
         raise RuntimeError(f"stream: cuCtxSynchronize failed with CUDA error {code}")
+
+
+def copy_to_host(to: int, address: int, size: int) -> None:
+    """Device memory into host memory, behind all that is enqueued on the current device."""
+    synchronize()
+    if os.environ.get("ANNKERN_DEVICE") == "emu":
+        ctypes.memmove(to, address, size)
+        return
+    code = ctypes.CDLL("libcuda.so.1").cuMemcpyDtoH_v2(ctypes.c_void_p(to), ctypes.c_uint64(address), ctypes.c_size_t(size))
+    if code != 0:
+        raise RuntimeError(f"array: cuMemcpyDtoH failed with CUDA error {code}")

@@ -202,6 +202,7 @@ class Codec:
     kind, spec
     fit(x)                      sets attributes that end in _, dims_ among them; returns self
     _allocate(n, empty)         the arrays of n rows, by name; empty(shape, dtype) makes one
+    layout(store)               shape and dtype of all its arrays, which a file is checked against
     _numbers()                  as csrc/store/<kind>.h orders them
     _store(n, arrays)           the finished store, where it is more than one level
     """
@@ -219,6 +220,12 @@ class Codec:
 
     def _numbers(self) -> dict[str, int]:
         return {}
+
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and dtype of each array that a store of this kind, shape and numbers has: what kernels rely on. ValueError
+        where the numbers are not such as this kind has."""
+        raise NotImplementedError
 
     def _store(self, n: int, arrays: dict[str, Any]) -> Store:
         return Store(self.kind, self.spec, (n, self.dims_), arrays, self._numbers(), self.metric)

@@ -78,3 +78,9 @@ class Cast(Codec):
         found = call.space.empty((1,), "int64", call.device)
         call.backend.first_nonfinite(matrix, view("row", found).address, call.executor())
         return call.space.integers(found)[0]
+
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        if store.spec not in DTYPES or store.numbers:
+            raise ValueError(f"expected {', '.join(DTYPES)}, without numbers, got {store.spec!r} with {store.numbers}")
+        return {"data": (store.shape, DTYPES[store.spec])}

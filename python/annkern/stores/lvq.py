@@ -68,6 +68,22 @@ class _Turbo(Codec):
             store._levels = primary, store
         return store
 
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        (n, d), numbers = store.shape, store.numbers
+        allowed = {"bits": (4, 8), "residual_bits": (0, 4, 8), "exponent": range(-120, 121), "scales_stride": (0, 1)}
+        if list(numbers) != list(allowed) or any(numbers[name] not in those for name, those in allowed.items()):
+            raise ValueError(f"expected numbers {allowed}, got {numbers}")
+        shapes = {
+            "codes": ((n, turbo_bytes(d, numbers["bits"])), "uint8"),
+            "norms": ((n, 2), "float32"),
+            "scales": ((n if numbers["scales_stride"] else 1, 2), "float16"),
+            "mean": ((d,), "float32"),
+        }
+        if numbers["residual_bits"]:
+            shapes["residual"] = ((n, turbo_bytes(d, numbers["residual_bits"])), "uint8")
+        return shapes
+
     def limits(self) -> str:
         most = FLOAT16_MAX * 2.0**self.exponent_
         return f"numbers up to {most:.3g} from the mean, as the rows that fit saw suggest"
