@@ -25,8 +25,8 @@ Made array_tiles(const Matrix& base, const Matrix& queries) {
 template <class M>
 Made lvq_tiles(const Base& base, const Matrix& queries) {
   if constexpr (M::kFromDot) {
-    if (base.numbers[1] == 0 && base.numbers[0] == 8) return std::make_unique<LvqTiles<M, 8>>(base, queries);
-    if (base.numbers[1] == 0 && base.numbers[0] == 4) return std::make_unique<LvqTiles<M, 4>>(base, queries);
+    if (base.numbers[1] == 0 && base.numbers[0] == 8) return std::make_unique<CodeTiles<M, LvqRows<8>>>(base, queries);
+    if (base.numbers[1] == 0 && base.numbers[0] == 4) return std::make_unique<CodeTiles<M, LvqRows<4>>>(base, queries);
   }
   return nullptr;
 }

@@ -83,4 +83,23 @@ struct LvqView {
   ANNK_HD float low(int64_t row) const { return widen(scales[row * scales_stride].low); }
 };
 
+// A query's terms, and a row's.
+template <class V>
+struct LvqQueryTerms {
+  V scale, sum, shift;  // shift: <v, mean> or |v|^2
+};
+template <class V>
+struct LvqRowTerms {
+  V low, step, norm;  // norm: |x'|^2 or the inverse norm
+};
+
+// V is float or F32. The root of `euclidean` is left to the caller.
+template <class M, class V>
+ANNK_HD V lvq_key(V dot, const LvqQueryTerms<V>& query, const LvqRowTerms<V>& row, V zero, V one, V two) {
+  const V product = row.low * query.sum + row.step * (query.scale * dot);
+  if constexpr (M::kMetric == Metric::inner_product) return zero - (query.shift + product);
+  if constexpr (M::kMetric == Metric::cosine) return one - (query.shift + product) * row.norm;
+  return larger(zero, (query.shift + row.norm) - two * product);
+}
+
 }  // namespace annk::ANNK_ISA

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys of rows of small unsigned codes from integer products with a query of int8_t: what the stores of codes share.
+// <query, codes> is exact, so that the order of its terms does not show; the rest is float32 in the order written, never
+// fused: the same bits on every level and backend.
+//
+// Rows, one class a store, says how its codes lie and what its terms are:
+//   kParts                     1, or 2 where a query is 128 times its first part plus its second, for 15 bits of it
+//   kRowTerms, kQueryTerms     floats beside the codes of a row, and of a query
+//   Rows(base)
+//   positions()                codes of a row in the order in which they are met, padding included
+//   codes(row)                 their address; code_bytes() from there on are read
+//   load(codes, p)             positions [p, p + kCodeStep) as code_step wants them; p is a multiple of kCodeStep
+//   row_terms<M>(row, terms)
+//   query_floats()             of scratch
+//   pack_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
+//   key<M, V>(dot, query, row) V is float or F32; terms are arrays of V. The root of `euclidean` is left to the caller.
+#pragma once
+#include "metric/all.h"
+#include "store/float_tiles.h"
+#include "store/simd/pack.h"
+#include "store/simd/vec.h"
+#include "store/tiles.h"
+
+namespace annk::ANNK_ISA {
+
+inline constexpr int kCodeStep = kLanes * kDotGroup;  // positions in one register
+
+// surplus: where the sums of products start.
+template <class Rows>
+struct CodeQueryTerms {
+  float terms[Rows::kQueryTerms];
+  int32_t surplus[Rows::kParts];
+};
+
+template <class V>
+ANNK_HD V constant(float x) {
+  if constexpr (std::is_same_v<V, float>)
+    return x;
+  else
+    return V::broadcast(x);
+}
+
+// One query as float32, times its inverse norm where the metric asks for it.
+template <class M>
+void code_query(const Matrix& queries, int64_t q, float* v) {
+  widen_query(queries, q, Term::none, v);
+  if constexpr (M::kMetric == Metric::cosine) {
+    const float inverse = inverse_norm(product16(v, v, queries.dims));
+    for (int64_t j = 0; j < queries.dims; ++j) v[j] = v[j] * inverse;
+  }
+}
+
+template <class M, class Rows>
+class CodeTiles final : public Tiles {
+  static constexpr int kParts = Rows::kParts, kPanel = 2 * kLanes, kQueries = kPanel / kParts;
+  struct PanelTerms {
+    float terms[Rows::kQueryTerms][kQueries];
+    int32_t surplus[kPanel];
+  };
+  struct TileTerms {
+    float terms[Rows::kRowTerms][kTileRows];
+  };
+  using FewTerms = CodeQueryTerms<Rows>;
+
+ public:
+  CodeTiles(const Base& base, const Matrix& queries) : rows_(base), queries_(queries) {
+    row_bytes = rows_.code_bytes();
+    tile_rows = kTileRows;
+    lanes = kQueries;
+    few_queries = 2;
+    positions_ = rows_.positions();
+    const size_t positions = static_cast<size_t>(positions_), codes = positions * sizeof(CodeQuery);
+    panel_terms_ = round_up(codes * kPanel, 64);
+    tile_terms_ = round_up(codes * kTileRows + kPackSlack, 64);
+    few_terms_ = round_up(codes * kParts, 64);
+    panel_bytes = round_up(panel_terms_ + sizeof(PanelTerms), 64);
+    tile_bytes = round_up(tile_terms_ + sizeof(TileTerms), 64);
+    // Behind the terms: the float query, while it is packed. Panels borrow it from the few_bytes behind them.
+    few_scratch_ = round_up(few_terms_ + sizeof(FewTerms), 64);
+    few_bytes = few_scratch_ + round_up(static_cast<size_t>(rows_.query_floats()) * sizeof(float), 64);
+  }
+
+  void pack_panel(int64_t first, int count, void* panel) const override {
+    __builtin_memset(panel, 0, panel_bytes);
+    char* const bytes = static_cast<char*>(panel);
+    CodeQuery* const out = static_cast<CodeQuery*>(panel);
+    PanelTerms& terms = *reinterpret_cast<PanelTerms*>(bytes + panel_terms_);
+    CodeQuery* const codes = reinterpret_cast<CodeQuery*>(bytes + panel_bytes);
+    for (int q = 0; q < count; ++q) {
+      const FewTerms own = pack_query(first + q, bytes + panel_bytes);
+      for (int part = 0; part < kParts; ++part) {
+        const int lane = part * kQueries + q;
+        for (int64_t p = 0; p < positions_; ++p)
+          out[(p / kDotGroup * kPanel + lane) * kDotGroup + p % kDotGroup] = codes[part * positions_ + p];
+        terms.surplus[lane] = own.surplus[part];
+      }
+      for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = own.terms[t];
+    }
+  }
+
+  bool pack_tile(const RowList& rows, void* tile) const override {
+    const uint8_t* row[kTileRows];
+    TileTerms& terms = *reinterpret_cast<TileTerms*>(static_cast<char*>(tile) + tile_terms_);
+    for (int r = 0; r < kTileRows; ++r) {
+      const int64_t at = rows[r < rows.count ? r : rows.count - 1];
+      row[r] = rows_.codes(at);
+      float own[Rows::kRowTerms];
+      rows_.template row_terms<M>(at, own);
+      for (int t = 0; t < Rows::kRowTerms; ++t) terms.terms[t][r] = own[t];
+    }
+    if (rows.ids == nullptr) {
+      const uint8_t* const next = rows_.codes(rows.first + kTileRows);
+      for (int64_t at = 0; at < rows_.codes(rows.first + 2 * kTileRows) - next; at += 64) fetch(next + at);
+    }
+    auto load = [&](int r, int64_t u) { return as_f32(rows_.load(row[r], u * kDotGroup)); };
+    pack_transposed(positions_ / kDotGroup, static_cast<float*>(tile), load, load);
+    return true;
+  }
+
+  void keys(const void* tile, const void* panel, float* out) const override {
+    const PanelTerms& query = *reinterpret_cast<const PanelTerms*>(static_cast<const char*>(panel) + panel_terms_);
+    const TileTerms& row = *reinterpret_cast<const TileTerms*>(static_cast<const char*>(tile) + tile_terms_);
+    alignas(64) int32_t dots[kTileRows * kPanel];
+    code_tile(static_cast<const float*>(tile), static_cast<const CodeQuery*>(panel), query.surplus, dots);
+    for (int from = 0; from < kQueries; from += kLanes) {
+      F32 own[Rows::kQueryTerms];
+      for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::load(query.terms[t] + from);
+      for (int r = 0; r < kTileRows; ++r) {
+        F32 terms[Rows::kRowTerms];
+        for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::broadcast(row.terms[t][r]);
+        Rows::template key<M>(whole(dots + r * kPanel + from, kQueries), own, terms).store(out + r * kQueries + from);
+      }
+    }
+    if constexpr (M::kMetric == Metric::euclidean)
+      for (int i = 0; i < kTileRows * kQueries; ++i) out[i] = sqrtf(out[i]);
+  }
+
+  void pack_few(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, few_bytes * count);
+    for (int q = 0; q < count; ++q) {
+      char* const own = static_cast<char*>(packed) + q * few_bytes;
+      *reinterpret_cast<FewTerms*>(own + few_terms_) = pack_query(first + q, own);
+    }
+  }
+
+  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+    constexpr int kAhead = 8;  // rows named by ids are fetched so far ahead
+    if (rows.ids != nullptr)
+      for (int i = 0; i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
+    for (int i = 0; i < rows.count; i += kLanes) {
+      const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
+      const uint8_t* row[kLanes];
+      alignas(64) float terms[Rows::kRowTerms][kLanes] = {};
+      for (int r = 0; r < kLanes; ++r) row[r] = rows_.codes(rows[i + (r < here ? r : here - 1)]);
+      for (int q = 0; q < count; ++q) {
+        const char* const own = static_cast<const char*>(packed) + q * few_bytes;
+        const FewTerms& query = *reinterpret_cast<const FewTerms*>(own + few_terms_);
+        alignas(64) int32_t dots[kParts * kLanes];
+        for (int r = 0; r < here; r += 4) {
+          if (q == 0 && rows.ids != nullptr)
+            for (int a = i + r + kAhead; a < rows.count && a < i + r + kAhead + 4; ++a) fetch_row(rows[a]);
+          for (int part = 0; part < kParts; ++part)
+            four_dots(row + r, reinterpret_cast<const CodeQuery*>(own) + part * positions_, query.surplus[part],
+                      dots + part * kLanes + r);
+        }
+        if (q == 0)
+          for (int r = 0; r < here; ++r) {
+            float of_row[Rows::kRowTerms];
+            rows_.template row_terms<M>(rows[i + r], of_row);
+            for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = of_row[t];
+          }
+        few_lane_keys(dots, query, terms, here, out + q * stride + i);
+      }
+    }
+    return true;
+  }
+
+ private:
+  ANNK_HD void fetch_row(int64_t row) const {
+    const uint8_t* const codes = rows_.codes(row);
+    for (int64_t at = 0; at < rows_.code_bytes(); at += 64) __builtin_prefetch(codes + at);
+  }
+
+  FewTerms pack_query(int64_t q, char* packed) const {
+    return rows_.template pack_query<M>(queries_, q, reinterpret_cast<CodeQuery*>(packed),
+                                        reinterpret_cast<float*>(packed + few_scratch_));
+  }
+
+  // The sums of kLanes pairs; the parts of a query are `apart`.
+  static ANNK_HD F32 whole(const int32_t* dots, int apart) {
+    const F32 first = to_f32(I32::load(dots));
+    if constexpr (kParts == 1) return first;
+    return first * F32::broadcast(128.0f) + to_f32(I32::load(dots + apart));
+  }
+
+  ANNK_HD void few_lane_keys(const int32_t* dots, const FewTerms& query, const float (&row)[Rows::kRowTerms][kLanes],
+                             int here, float* out) const {
+    F32 own[Rows::kQueryTerms], terms[Rows::kRowTerms];
+    for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::broadcast(query.terms[t]);
+    for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::load(row[t]);
+    alignas(64) float keys[kLanes];
+    Rows::template key<M>(whole(dots, kLanes), own, terms).store(keys);
+    if constexpr (M::kMetric == Metric::euclidean)
+      for (int r = 0; r < here; ++r) keys[r] = sqrtf(keys[r]);
+    __builtin_memcpy(out, keys, static_cast<size_t>(here) * sizeof(float));
+  }
+
+  // tile: [groups][kTileRows] words; panel: [groups][kPanel][kDotGroup].
+  ANNK_HD void code_tile(const float* tile, const CodeQuery* panel, const int32_t* surplus, int32_t* out) const {
+    I32 acc[kTileRows][2];
+#pragma GCC unroll 14
+    for (int r = 0; r < kTileRows; ++r) {
+      acc[r][0] = I32::load(surplus);
+      acc[r][1] = I32::load(surplus + kLanes);
+    }
+    for (int64_t g = 0; g < positions_ / kDotGroup; ++g, tile += kTileRows, panel += 2 * kCodeStep) {
+      const I32 query0 = I32::load(panel), query1 = I32::load(panel + kCodeStep);
+#pragma GCC unroll 14
+      for (int r = 0; r < kTileRows; ++r) {
+        const I32 row = I32::broadcast(tile + r);
+        acc[r][0] = code_step(acc[r][0], query0, row);
+        acc[r][1] = code_step(acc[r][1], query1, row);
+      }
+    }
+#pragma GCC unroll 14
+    for (int r = 0; r < kTileRows; ++r) {
+      acc[r][0].store(out + r * kPanel);
+      acc[r][1].store(out + r * kPanel + kLanes);
+    }
+  }
+
+  ANNK_HD void four_dots(const uint8_t* const* row, const CodeQuery* query, int32_t surplus, int32_t* dots) const {
+    I32 acc[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) acc[r] = I32::zero();
+    for (int64_t p = 0; p < positions_; p += kCodeStep) {
+      const I32 part = I32::load(query + p);
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; ++r) acc[r] = code_step(acc[r], part, rows_.load(row[r], p));
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) dots[r] = acc[r].sum() + surplus;
+  }
+
+  Rows rows_;
+  Matrix queries_;
+  int64_t positions_ = 0;
+  size_t panel_terms_ = 0, tile_terms_ = 0, few_terms_ = 0, few_scratch_ = 0;
+};
+
+}  // namespace annk::ANNK_ISA
