@@ -10,6 +10,7 @@
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
 //   code_step      the same for unsigned codes (load_codes, or load_nibbles: half of the 4-bit codes of as many bytes) and
 //                  int8_t query elements, kept as CodeQuery; 8-bit codes are short of kCodeOffset
+//   load_group4    kLanes * kDotGroup codes of 4 bits, from element i of a group of 64 on; also 2 and 1 (store/rabitq.h)
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
 #pragma once
