@@ -100,6 +100,10 @@ ANNK_HD double sum16(int64_t count, Term&& term) {
   return sum.total();
 }
 
+ANNK_HD double product16(const float* a, const float* b, int64_t count) {
+  return sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
+}
+
 // A monotone map of floats onto unsigned integers: a < b exactly when ordered(a) < ordered(b). -0 maps as +0 does, NaN
 // as +infinity does, so that a key is always comparable.
 ANNK_HD uint32_t ordered(float key) {

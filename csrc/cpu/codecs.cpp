@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/stores.h"
 #include "store/lvq_codec.h"
+#include "store/rabitq_codec.h"
 
 namespace annk::ANNK_ISA {
 
@@ -10,6 +11,8 @@ std::unique_ptr<const Codec> make_codec(const Base& store) {
       break;
     case StoreKind::lvq:
       return std::make_unique<LvqCodec>(store);
+    case StoreKind::rabitq:
+      return std::make_unique<RabitqCodec>(store);
   }
   return nullptr;
 }

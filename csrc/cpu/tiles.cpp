@@ -5,6 +5,7 @@
 #include "store/dot_tiles.h"
 #include "store/float_tiles.h"
 #include "store/lvq_tiles.h"
+#include "store/rabitq_tiles.h"
 
 namespace annk::ANNK_ISA {
 namespace {
@@ -31,10 +32,20 @@ Made lvq_tiles(const Base& base, const Matrix& queries) {
   return nullptr;
 }
 
+template <class M, int kBits>
+Made rabitq_tiles(const Base& base, const Matrix& queries) {
+  if constexpr (M::kFromDot && kBits <= 8) {
+    if (base.numbers[0] == kBits) return std::make_unique<CodeTiles<M, RabitqRows<kBits>>>(base, queries);
+    return rabitq_tiles<M, kBits + 1>(base, queries);
+  }
+  return nullptr;
+}
+
 template <class M>
 Made store_tiles(const Base& base, const Matrix& queries) {
   Made own;
   if (base.kind == StoreKind::lvq) own = lvq_tiles<M>(base, queries);
+  if (base.kind == StoreKind::rabitq) own = rabitq_tiles<M, 1>(base, queries);
   if constexpr (!M::kBits)
     if (own == nullptr) own = std::make_unique<DecodedTiles<M>>(base, make_codec(base), queries);
   return own;

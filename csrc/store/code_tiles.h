@@ -39,6 +39,16 @@ ANNK_HD V constant(float x) {
     return V::broadcast(x);
 }
 
+// One query as float32, times its inverse norm where the metric asks for it.
+template <class M>
+void code_query(const Matrix& queries, int64_t q, float* v) {
+  widen_query(queries, q, Term::none, v);
+  if constexpr (M::kMetric == Metric::cosine) {
+    const float inverse = inverse_norm(product16(v, v, queries.dims));
+    for (int64_t j = 0; j < queries.dims; ++j) v[j] = v[j] * inverse;
+  }
+}
+
 template <class M, class Rows>
 class CodeTiles final : public Tiles {
   using Code = typename Rows::Code;

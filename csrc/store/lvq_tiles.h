@@ -41,19 +41,14 @@ class LvqRows {
   template <class M>
   CodeQueryTerms<LvqRows> pack_query(const Matrix& queries, int64_t q, typename Code::Query* codes, float* v) const {
     const int64_t dims = view_.dims;
-    widen_query(queries, q, Term::none, v);
-    if constexpr (M::kMetric == Metric::cosine) {
-      const float inverse = inverse_norm(squares(v));
-      for (int64_t j = 0; j < dims; ++j) v[j] = v[j] * inverse;
-    }
+    code_query<M>(queries, q, v);
     LvqQueryTerms<float> own{};
     constexpr bool kDot = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
     if constexpr (kDot) {
-      own.shift = static_cast<float>(
-          sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]) * static_cast<double>(view_.mean[j]); }));
+      own.shift = static_cast<float>(product16(v, view_.mean, dims));
     } else {
       for (int64_t j = 0; j < dims; ++j) v[j] = v[j] - view_.mean[j];
-      own.shift = static_cast<float>(squares(v));
+      own.shift = static_cast<float>(product16(v, v, dims));
     }
     own.sum = static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]); }));
     float most = 0.0f;
@@ -79,10 +74,6 @@ class LvqRows {
   }
 
  private:
-  double squares(const float* v) const {
-    return sum16(view_.dims, [&](int64_t j) { return static_cast<double>(v[j]) * static_cast<double>(v[j]); });
-  }
-
   LvqView view_;
 };
 

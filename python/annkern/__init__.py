@@ -25,12 +25,14 @@ from .merge_topk import merge_topk
 from .pairwise import pairwise
 from .radius import radius
 from .select_k import select_k
-from .stores import LVQ, Cast, ScalarQuantizer
+from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
 
 __version__ = "0.1.0"
 __all__ = [
     "LVQ",
+    "BinaryQuantizer",
     "Cast",
+    "RaBitQ",
     "ScalarQuantizer",
     "Store",
     "backends",

@@ -19,10 +19,12 @@ BLOCK_BYTES = 32 << 20  # of float32, read at once while encoding
 ARRAYS = {
     "array": ("data",),
     "lvq": ("codes", "scales", "norms", "mean", "residual"),
+    "rabitq": ("rows", "terms", "mean", "axis", "signs"),
 }
 ROWWISE = {
     "array": ("data",),
     "lvq": ("codes", "scales", "norms", "residual"),
+    "rabitq": ("rows",),
 }
 
 
@@ -142,6 +144,27 @@ class Store:
         from .distances import distances
 
         return distances(self, queries, ids, metric or self.metric, threads=threads, stream=stream)
+
+    def error_bounds(self, queries: Any, ids: Any, metric: str | None = None, *, e0: float = 1.9) -> Any:
+        """How far the distances to the rows that each query names may be off: of RaBitQ stores in host memory.
+
+        Parameters
+        ----------
+        queries, ids, metric
+            As in `distances`, which gives the estimates.
+        e0 : float
+            Standard deviations. 1.9 leaves about 5% of the true distances outside ``distances +- error_bounds``.
+
+        Returns
+        -------
+        ndarray (m, c) of float32
+            +inf where the id is negative. Of "euclidean" the larger side of an interval that is not symmetric.
+        """
+        if self.kind != "rabitq" or self.numbers["binary"]:
+            raise ValueError(f"store: expected one of rabitq1 .. rabitq8, whose estimates have error bounds, got {self.spec!r}")
+        from .stores.rabitq import error_bounds
+
+        return error_bounds(self, queries, ids, metric or self.metric, e0)
 
     def convert(self, to: Callable[[Any], Any]) -> Store:
         """The same store with every array passed through `to`: ``store.convert(cupy.asarray)`` moves it to the GPU."""

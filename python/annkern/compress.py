@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._store import Codec, Store
-from .stores import LVQ, Cast, ScalarQuantizer
+from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
 
 # (pattern, how it is written, examples for the nearest valid spec, the estimator of a match)
 Rule = tuple[str, str, tuple[str, ...], Callable[[re.Match[str]], Codec]]
@@ -22,6 +22,8 @@ RULES: list[Rule] = [
         ("lvq8", "lvq4", "lvq4x4", "lvq4x8", "lvq8x8"),
         lambda m: LVQ(int(m[1]), int(m[2] or 0)),
     ),
+    (r"rabitq([1-8])", "rabitq<1-8>", tuple(f"rabitq{bits}" for bits in range(1, 9)), lambda m: RaBitQ(int(m[1]))),
+    (r"bin", "bin", ("bin",), lambda m: BinaryQuantizer()),
 ]
 
 

@@ -99,6 +99,11 @@ struct I32 {
 ANNK_HD F32 as_f32(I32 x) { return {_mm256_castsi256_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm256_cvtepi32_ps(x.v)}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm256_or_si256(a.v, b.v)}; }
+template <int kBits>
+ANNK_HD I32 shift_codes(I32 x) {
+  return {_mm256_slli_epi16(x.v, kBits)};
+}
 // The sums of four registers.
 ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
   const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(x[0].v, x[1].v), _mm256_hadd_epi32(x[2].v, x[3].v));
@@ -151,6 +156,23 @@ struct Codes4 {
   }
   static ANNK_HD I32 widened(I32 acc) { return {_mm256_madd_epi16(acc.v, _mm256_set1_epi16(1))}; }
 };
+
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
+}
+ANNK_HD I32 load_group4(const uint8_t* group, int i) { return load_nibbles(group + i % 32, i >= 32); }
+ANNK_HD I32 load_group2(const uint8_t* group, int i) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group));
+  return {_mm256_cvtepu8_epi16(_mm_and_si128(_mm_srl_epi16(bytes, _mm_cvtsi32_si128(i / 8)), _mm_set1_epi8(3)))};
+}
+ANNK_HD I32 load_group1(const uint8_t* group, int i) {
+  uint16_t bits;
+  __builtin_memcpy(&bits, group + i / 8, 2);
+  const __m256i places = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
+  const __m256i set = _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(bits)), places), places);
+  return {_mm256_srli_epi16(set, 15)};
+}
 
 inline constexpr int kWords = 4;
 struct Word {

@@ -104,6 +104,11 @@ struct I32 {
 ANNK_HD F32 as_f32(I32 x) { return {_mm512_castsi512_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm512_cvtepi32_ps(x.v)}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }
+template <int kBits>
+ANNK_HD I32 shift_codes(I32 x) {
+  return {_mm512_slli_epi16(x.v, kBits)};
+}
 // The sums of four registers: a quarter each of the shuffles that four sums would take.
 ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
   const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(x[0].v, x[1].v), _mm512_unpackhi_epi32(x[0].v, x[1].v));
@@ -147,6 +152,22 @@ struct Codes4 : Codes8 {
     return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
   }
 };
+ANNK_HD I32 load_group4(const uint8_t* group, int) {
+  const __m512i twice = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group)));
+  const __m512i places = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
+  return {_mm512_and_si512(_mm512_srlv_epi16(twice, places), _mm512_set1_epi8(15))};
+}
+ANNK_HD I32 load_group2(const uint8_t* group, int) {
+  const __m512i often = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+  const __m512i places = _mm512_set_epi64(0x0006000600060006, 0x0006000600060006, 0x0004000400040004, 0x0004000400040004,
+                                          0x0002000200020002, 0x0002000200020002, 0, 0);
+  return {_mm512_and_si512(_mm512_srlv_epi16(often, places), _mm512_set1_epi8(3))};
+}
+ANNK_HD I32 load_group1(const uint8_t* group, int) {
+  uint64_t bits;
+  __builtin_memcpy(&bits, group, 8);
+  return {_mm512_maskz_set1_epi8(bits, 1)};
+}
 #else
 // vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
 using DotQuery = int16_t;
@@ -193,6 +214,22 @@ struct Codes4 {
   }
   static ANNK_HD I32 widened(I32 acc) { return {_mm512_madd_epi16(acc.v, _mm512_set1_epi16(1))}; }
 };
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_cvtepu8_epi16(_mm256_and_si256(high ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15)))};
+}
+ANNK_HD I32 load_group4(const uint8_t* group, int i) { return load_nibbles(group, i >= 32); }
+ANNK_HD I32 load_group2(const uint8_t* group, int i) {
+  const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+  const __m256i places = _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(2), 1);
+  const __m256i codes = _mm256_srlv_epi16(_mm256_srl_epi16(twice, _mm_cvtsi32_si128(i / 8)), places);
+  return {_mm512_cvtepu8_epi16(_mm256_and_si256(codes, _mm256_set1_epi8(3)))};
+}
+ANNK_HD I32 load_group1(const uint8_t* group, int i) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, group + i / 8, 4);
+  return {_mm512_maskz_set1_epi16(bits, 1)};
+}
 #endif
 
 inline constexpr int kWords = 8;

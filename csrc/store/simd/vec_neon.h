@@ -77,6 +77,11 @@ struct I32 {
 ANNK_HD F32 as_f32(I32 x) { return {vreinterpretq_f32_s32(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {vcvtq_f32_s32(x.v)}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {vaddq_s32(a.v, b.v)}; }
+ANNK_HD I32 operator|(I32 a, I32 b) { return {vorrq_s32(a.v, b.v)}; }
+template <int kBits>
+ANNK_HD I32 shift_codes(I32 x) {
+  return {vreinterpretq_s32_u8(vshlq_n_u8(vreinterpretq_u8_s32(x.v), kBits))};
+}
 // The sums of four registers.
 ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
   vst1q_s32(out, vpaddq_s32(vpaddq_s32(x[0].v, x[1].v), vpaddq_s32(x[2].v, x[3].v)));
@@ -115,6 +120,17 @@ struct Codes4 : Codes8 {
     return {vreinterpretq_s32_u8(high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)))};
   }
 };
+
+ANNK_HD I32 load_group4(const uint8_t* group, int i) { return Codes4::load(group + i % 32, i >= 32); }
+ANNK_HD I32 load_group2(const uint8_t* group, int i) {
+  const uint8x16_t codes = vshlq_u8(vld1q_u8(group), vdupq_n_s8(static_cast<int8_t>(-(i / 8))));
+  return {vreinterpretq_s32_u8(vandq_u8(codes, vdupq_n_u8(3)))};
+}
+ANNK_HD I32 load_group1(const uint8_t* group, int i) {
+  constexpr uint8_t kPlaces[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint8x16_t bits = vcombine_u8(vdup_n_u8(group[i / 8]), vdup_n_u8(group[i / 8 + 1]));
+  return {vreinterpretq_s32_u8(vshrq_n_u8(vtstq_u8(bits, vld1q_u8(kPlaces)), 7))};
+}
 
 inline constexpr int kWords = 2;
 struct Word {

@@ -74,6 +74,11 @@ struct I32 {
 ANNK_HD F32 as_f32(I32 x) { return {_mm_castsi128_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm_cvtepi32_ps(x.v)}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm_add_epi32(a.v, b.v)}; }
+ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm_or_si128(a.v, b.v)}; }
+template <int kBits>
+ANNK_HD I32 shift_codes(I32 x) {
+  return {_mm_slli_epi16(x.v, kBits)};
+}
 // The sums of four registers.
 ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
   const __m128i sums = _mm_hadd_epi32(_mm_hadd_epi32(x[0].v, x[1].v), _mm_hadd_epi32(x[2].v, x[3].v));
@@ -110,6 +115,20 @@ struct Codes4 {
   }
   static ANNK_HD I32 widened(I32 acc) { return {_mm_madd_epi16(acc.v, _mm_set1_epi16(1))}; }
 };
+
+ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return {_mm_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
+}
+ANNK_HD I32 load_group4(const uint8_t* group, int i) { return load_nibbles(group + i % 32, i >= 32); }
+ANNK_HD I32 load_group2(const uint8_t* group, int i) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(group + i % 16));
+  return {_mm_cvtepu8_epi16(_mm_and_si128(_mm_srl_epi16(bytes, _mm_cvtsi32_si128(i / 16 * 2)), _mm_set1_epi8(3)))};
+}
+ANNK_HD I32 load_group1(const uint8_t* group, int i) {
+  const __m128i places = _mm_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128), bits = _mm_set1_epi16(group[i / 8]);
+  return {_mm_srli_epi16(_mm_cmpeq_epi16(_mm_and_si128(bits, places), places), 15)};
+}
 
 inline constexpr int kWords = 2;
 struct Word {

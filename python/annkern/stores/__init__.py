@@ -3,5 +3,6 @@
 
 from .array import Cast
 from .lvq import LVQ, ScalarQuantizer
+from .rabitq import BinaryQuantizer, RaBitQ
 
-__all__ = ["LVQ", "Cast", "ScalarQuantizer"]
+__all__ = ["LVQ", "BinaryQuantizer", "Cast", "RaBitQ", "ScalarQuantizer"]

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys of RaBitQ rows from integer products (store/rabitq.h says which).
+#pragma once
+#include "store/code_tiles.h"
+#include "store/rabitq.h"
+
+namespace annk::ANNK_ISA {
+
+template <int kBits>
+class RabitqRows {
+  static constexpr int kGroupBytes = 8 * kBits;
+
+ public:
+  using Code = Codes8;
+  using CodeQuery = Code::Query;
+  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 4, kRowTerms = 3;
+
+  explicit RabitqRows(const Base& base) : view_(base) {}
+  int64_t positions() const { return view_.padded; }
+  int64_t query_floats() const { return 2 * view_.padded; }
+  ANNK_HD int64_t code_bytes() const { return view_.row_bytes; }
+  ANNK_HD const uint8_t* codes(int64_t row) const { return view_.row(row); }
+
+  // Positions are dimensions. A register holds a group, or a part of one.
+  static ANNK_HD I32 load(const uint8_t* row, int64_t p) {
+    static_assert(kRabitqGroup % (kLanes * Code::kGroup) == 0);
+    const uint8_t* const group = row + p / kRabitqGroup * kGroupBytes;
+    const int i = static_cast<int>(p % kRabitqGroup);
+    if constexpr (kBits == 8) return Code::load(group + i);
+    I32 codes = I32::zero();
+    if constexpr ((kBits & 4) != 0) codes = shift_codes<kBits & 3>(load_group4(group, i));
+    if constexpr ((kBits & 2) != 0) codes = codes | shift_codes<kBits & 1>(load_group2(group + (kBits & 4) * 8, i));
+    if constexpr ((kBits & 1) != 0) codes = codes | load_group1(group + (kBits & 6) * 8, i);
+    return codes;
+  }
+
+  template <class M>
+  ANNK_HD void row_terms(int64_t row, float* terms) const {
+    const RabitqTerms own = view_.terms(row);
+    terms[0] = own.step;
+    terms[1] = own.along;
+    terms[2] = M::kMetric == Metric::cosine ? own.inverse : own.squared;
+  }
+
+  template <class M>
+  CodeQueryTerms<RabitqRows> pack_query(const Matrix& queries, int64_t q, CodeQuery* codes, float* w) const {
+    const int64_t dims = view_.dims, padded = view_.padded;
+    widen_query(queries, q, M::kTerm, w);
+    RabitqQueryTerms<float> own{};
+    constexpr bool kDot = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
+    if constexpr (kDot)
+      own.shift = static_cast<float>(product(w, view_.mean, dims));
+    else
+      for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - view_.mean[j];
+    own.along = static_cast<float>(product(w, view_.axis, dims));
+    for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - own.along * view_.axis[j];
+    if constexpr (!kDot) own.shift = static_cast<float>(product(w, w, dims));
+
+    const PowerOfTwo unit(largest(w, dims));
+    for (int64_t j = 0; j < dims; ++j) w[j] = w[j] * unit.inverse;
+    for (int64_t j = dims; j < padded; ++j) w[j] = 0.0f;
+    view_.rotation.apply(w, w + padded);
+    constexpr float kTop = rabitq_query_top(kBits);
+    const float most = largest(w, padded), steps = most > 0.0f ? kTop / most : 0.0f;
+    own.scale = most / kTop * unit.power;
+    int64_t sums[kParts] = {};
+    for (int64_t j = 0; j < padded; ++j) {
+      const float a = __builtin_rintf(w[j] * steps);
+      int code = static_cast<int>(a > kTop ? kTop : a < -kTop ? -kTop : a);
+      if constexpr (kParts == 2) {
+        const int high = (code + 64) >> 7;
+        codes[padded + j] = static_cast<CodeQuery>(code - high * 128);
+        sums[1] += code - high * 128;
+        code = high;
+      }
+      codes[j] = static_cast<CodeQuery>(code);
+      sums[0] += code;
+    }
+    CodeQueryTerms<RabitqRows> packed{};
+    for (int part = 0; part < kParts; ++part) {
+      const int64_t twice = ((1 << kBits) - 1) * sums[part];
+      packed.surplus[part] = static_cast<int32_t>(-((twice + 1) >> 1) + (kBits == 8 ? Code::kOffset * sums[part] : 0));
+      own.half += static_cast<float>(twice & 1) * (part == 0 && kParts == 2 ? 64.0f : 0.5f);
+    }
+    packed.terms[0] = own.scale, packed.terms[1] = own.half, packed.terms[2] = own.along, packed.terms[3] = own.shift;
+    return packed;
+  }
+
+  template <class M, class V>
+  static ANNK_HD V key(V dot, const V* query, const V* row) {
+    return rabitq_key<M>(dot, RabitqQueryTerms<V>{query[0], query[1], query[2], query[3]},
+                         RabitqRowTerms<V>{row[0], row[1], row[2]}, constant<V>(0.0f), constant<V>(1.0f), constant<V>(2.0f));
+  }
+
+ private:
+  static double product(const float* a, const float* b, int64_t count) {
+    return sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
+  }
+  static float largest(const float* x, int64_t count) {
+    float most = 0.0f;
+    for (int64_t j = 0; j < count; ++j) most = larger(absolute(x[j]), most);
+    return most;
+  }
+
+  RabitqView view_;
+};
+
+}  // namespace annk::ANNK_ISA
