@@ -17,8 +17,10 @@
 
 from ._backend import backends, show_config
 from ._store import Store
+from .assign import assign
 from .compress import compress
 from .distances import distances
+from .kmeans import KMeans
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
@@ -30,8 +32,10 @@ __version__ = "0.1.0"
 __all__ = [
     "LVQ",
     "Cast",
+    "KMeans",
     "ScalarQuantizer",
     "Store",
+    "assign",
     "backends",
     "compress",
     "distances",
