@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "ops/backend.h"
+#include "ops/cluster_sums.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"
@@ -116,6 +117,19 @@ DecodeArgs decode_args(Base store, uintptr_t ids, int64_t count, uintptr_t out, 
   return {store, pointer<const int64_t>(ids), count, pointer<float>(out), where};
 }
 
+// labels: int64 where parts = 1, else codes of a byte.
+ClusterSumsArgs cluster_sums_args(Matrix x, uintptr_t labels, int64_t parts, bool bytes, int64_t clusters, uintptr_t sums,
+                                  uintptr_t counts, Exec where) {
+  return {x,
+          bytes ? nullptr : pointer<const int64_t>(labels),
+          bytes ? pointer<const uint8_t>(labels) : nullptr,
+          parts,
+          clusters,
+          pointer<double>(sums),
+          pointer<int64_t>(counts),
+          where};
+}
+
 // parts, m, n as in ops/select_k.h; strides in elements.
 SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t> shape, std::pair<int64_t, int64_t> strides,
                           uintptr_t ids, std::pair<int64_t, int64_t> ids_strides, int64_t k, bool largest,
@@ -217,6 +231,8 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
                 "width"_a, "distances"_a, "bad_row"_a, "exec"_a);
   def_op(m, "encode", encode_args, encode, "x"_a, "store"_a, "first"_a, "bad_row"_a, "exec"_a);
   def_op(m, "decode", decode_args, decode, "store"_a, "ids"_a, "count"_a, "out"_a, "exec"_a);
+  def_op(m, "cluster_sums", cluster_sums_args, cluster_sums, "x"_a, "labels"_a, "parts"_a, "bytes"_a, "clusters"_a, "sums"_a,
+         "counts"_a, "exec"_a);
   def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a,
          "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,

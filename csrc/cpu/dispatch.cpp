@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/threads.h"
 #include "ops/backend.h"
+#include "ops/cluster_sums.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"
@@ -25,7 +26,8 @@
   X(select_k, SelectKArgs)               \
   X(first_nonfinite, FirstNonfiniteArgs) \
   X(encode, EncodeArgs)                  \
-  X(decode, DecodeArgs)
+  X(decode, DecodeArgs)                  \
+  X(cluster_sums, ClusterSumsArgs)
 
 // ANNK_ISA_LEVELS(X): X(level) for each level in this build, the plainest first; given by the build.
 #define ANNK_OP(op, Args) void op(const Args&);

@@ -2,6 +2,7 @@
 // The operations of one instruction set, which dispatch.cpp chooses from, and what they share at their ends.
 #pragma once
 #include "metric/all.h"
+#include "ops/cluster_sums.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"
@@ -22,6 +23,7 @@ void first_nonfinite(const FirstNonfiniteArgs&);
 void encode(const EncodeArgs&);
 void decode(const DecodeArgs&);
 void distances(const DistancesArgs&);
+void cluster_sums(const ClusterSumsArgs&);
 
 // Distances are float32, or int32 where the metric counts. A key that is not a number counts as infinite.
 ANNK_HD void write_key(Metric metric, void* distances, int64_t at, float key) {

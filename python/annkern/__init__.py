@@ -17,9 +17,11 @@
 
 from ._backend import backends, show_config
 from ._store import Store
+from .assign import assign
 from .compress import compress
 from .distances import distances
 from .files import load
+from .kmeans import KMeans
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
@@ -32,9 +34,11 @@ __all__ = [
     "LVQ",
     "BinaryQuantizer",
     "Cast",
+    "KMeans",
     "RaBitQ",
     "ScalarQuantizer",
     "Store",
+    "assign",
     "backends",
     "compress",
     "distances",

@@ -99,6 +99,9 @@ def radius_workspace(
     bad_row: int,
     exec: Exec,
 ) -> int: ...
+def cluster_sums(
+    x: Matrix, labels: int, parts: int, bytes: bool, clusters: int, sums: int, counts: int, exec: Exec
+) -> None: ...
 def select_k(
     values: int,
     shape: tuple[int, int, int],

@@ -5,6 +5,7 @@ Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then o
 """
 
 from .distances import distances
+from .kmeans import assign, cluster_sums, kmeans
 from .knn import knn
 from .merge_topk import merge_topk
 from .metrics import ALIASES, METRICS, Metric
@@ -16,9 +17,12 @@ __all__ = [
     "ALIASES",
     "METRICS",
     "Metric",
+    "assign",
     "bound",
+    "cluster_sums",
     "distances",
     "exact",
+    "kmeans",
     "knn",
     "merge_topk",
     "pairwise",

@@ -146,7 +146,7 @@ class BinaryQuantizer(Codec):
 
     def _threshold(self, rows: Floats) -> Floats:
         d = rows.shape[1]
-        if self.threshold is None or not len(rows) and isinstance(self.threshold, str):
+        if self.threshold is None or (not len(rows) and isinstance(self.threshold, str)):
             return np.zeros(d, np.float32)
         if isinstance(self.threshold, str):
             return mean_of(rows) if self.threshold == "mean" else np.median(rows, axis=0).astype(np.float32)
