@@ -2,6 +2,7 @@
 // The operations of one instruction set, which dispatch.cpp chooses from, and what they share at their ends.
 #pragma once
 #include "metric/all.h"
+#include "ops/build_graph.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"
@@ -9,6 +10,7 @@
 #include "ops/knn.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
+#include "ops/search_graph.h"
 #include "ops/select_k.h"
 
 namespace annk::ANNK_ISA {
@@ -22,6 +24,9 @@ void first_nonfinite(const FirstNonfiniteArgs&);
 void encode(const EncodeArgs&);
 void decode(const DecodeArgs&);
 void distances(const DistancesArgs&);
+void search_graph(const SearchGraphArgs&);
+void build_graph(const BuildGraphArgs&);
+void finish_graph(const BuildGraphArgs&);
 
 // Distances are float32, or int32 where the metric counts. A key that is not a number counts as infinite.
 ANNK_HD void write_key(Metric metric, void* distances, int64_t at, float key) {

@@ -17,12 +17,15 @@
 
 from ._backend import backends, show_config
 from ._store import Store
+from .build_graph import build_graph
 from .compress import compress
 from .distances import distances
+from .graph import Graph
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
 from .radius import radius
+from .search_graph import search_graph
 from .select_k import select_k
 from .stores import LVQ, Cast, ScalarQuantizer
 
@@ -30,15 +33,18 @@ __version__ = "0.1.0"
 __all__ = [
     "LVQ",
     "Cast",
+    "Graph",
     "ScalarQuantizer",
     "Store",
     "backends",
+    "build_graph",
     "compress",
     "distances",
     "knn",
     "merge_topk",
     "pairwise",
     "radius",
+    "search_graph",
     "select_k",
     "show_config",
 ]
