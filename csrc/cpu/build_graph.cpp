@@ -49,7 +49,7 @@ class Builder {
     expanded_.clear();
     rows_.pack(row, walk_.query());
     walk_.begin(growth_.args.window, nullptr, 0, &expanded_);
-    while (walk_.hop()) {
+    while (walk_.half_hop()) {
     }
     finite_ = finite_ && walk_.finite();
     return walk_.pool();

@@ -71,12 +71,6 @@ class Pool {
     slots_[next_++].value |= 1u;
     return true;
   }
-  // The one that take() would give if nothing better came; -1: none.
-  ANNK_HD int64_t peek() const {
-    for (int64_t i = next_; i < size_; ++i)
-      if (!slots_[i].expanded()) return slots_[i].id();
-    return -1;
-  }
 
  private:
   Buffer<Candidate> slots_;
@@ -89,15 +83,15 @@ class Visited {
   explicit Visited(int64_t rows) : words_(static_cast<size_t>((rows + 63) / 64)) {
     if (words_.size() > 0) __builtin_memset(words_.get(), 0, words_.size() * sizeof(uint64_t));
   }
+  uint64_t* words() const { return words_.get(); }
   // True the first time.
-  ANNK_HD bool meet(int64_t row) {
-    uint64_t& word = words_[row >> 6];
+  static ANNK_HD bool meet(uint64_t* words, int64_t row) {
+    uint64_t& word = words[row >> 6];
     const uint64_t bit = uint64_t{1} << (row & 63);
     const bool first = (word & bit) == 0;
     word |= bit;
     return first;
   }
-  ANNK_HD bool met(int64_t row) const { return words_[row >> 6] >> (row & 63) & 1u; }
   ANNK_HD void forget(int64_t row) { words_[row >> 6] = 0; }
 
  private:
@@ -132,35 +126,41 @@ class GraphWalk {
     expanded_ = expanded;
     finite_ = true;
     count_ = 0;
-    for (int64_t e = 0; e < graph_.entry_count; ++e) meet(graph_.entries[e]);
-    fetch();
+    chosen_ = false;
+    gather(graph_.entries, graph_.entry_count);
+    tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)});
   }
 
-  // The rows found last get their keys; then the next row is expanded. False: the walk is over.
-  bool hop() {
-    score();
-    Candidate at;
-    if (!pool_.take(&at)) return false;
-    if (expanded_ != nullptr) expanded_->push(at);
-    count_ = 0;
-    if (filter_ == nullptr)
-      gather(at.id());
-    else
-      gather_passing(at.id());
-    const int64_t next = pool_.peek();
-    if (next >= 0) fetch_edges(next);
-    fetch();
+  // Half a hop: the rows found last get their keys and the next row to expand is chosen; or the neighbours of that row are
+  // gathered. What the next half reads is asked for at the end of each. False: the walk is over.
+  bool half_hop() {
+    if (!chosen_) {
+      score();
+      if (!pool_.take(&at_)) return false;
+      fetch_edges(at_.id());
+    } else {
+      if (expanded_ != nullptr) expanded_->push(at_);
+      if (filter_ == nullptr)
+        gather(graph_.row(at_.id()), graph_.degree);
+      else
+        gather_passing(at_.id());
+      tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)});
+    }
+    chosen_ = !chosen_;
     return true;
   }
 
  private:
-  ANNK_HD void meet(int64_t row) {
-    found_[count_] = row;
-    count_ += visited_.meet(row);
-  }
-  void gather(int64_t row) {
-    const int32_t* const edges = graph_.row(row);
-    for (int64_t e = 0; e < graph_.degree && edges[e] >= 0; ++e) meet(edges[e]);
+  // The members are copied: the compiler must think that a write to the list could change them.
+  void gather(const int32_t* ids, int64_t most) {
+    int64_t* const found = found_.get();
+    uint64_t* const words = visited_.words();
+    int64_t count = count_;
+    for (int64_t e = 0; e < most && ids[e] >= 0; ++e) {
+      found[count] = ids[e];
+      count += Visited::meet(words, ids[e]);
+    }
+    count_ = count;
   }
   // Rows that pass, and what lies behind those that fail.
   void gather_passing(int64_t row) {
@@ -168,7 +168,7 @@ class GraphWalk {
     const int32_t* edges = graph_.row(row);
     for (int64_t e = 0; e < graph_.degree && edges[e] >= 0; ++e) {
       const int64_t id = edges[e];
-      if (!visited_.meet(id)) continue;
+      if (!Visited::meet(visited_.words(), id)) continue;
       if (filter_->pass(of_query_, id)) {
         found_[count_++] = id;
       } else {
@@ -180,7 +180,7 @@ class GraphWalk {
     for (int64_t f = 0; f < failing && count_ < graph_.degree; ++f) {
       edges = graph_.row(failing_[f]);
       for (int64_t e = 0; e < graph_.degree && edges[e] >= 0; ++e)
-        if (filter_->pass(of_query_, edges[e])) meet(edges[e]);
+        if (filter_->pass(of_query_, edges[e]) && Visited::meet(visited_.words(), edges[e])) found_[count_++] = edges[e];
     }
   }
 
@@ -188,7 +188,6 @@ class GraphWalk {
     const char* const edges = reinterpret_cast<const char*>(graph_.row(row));
     for (int64_t at = 0; at < graph_.degree * static_cast<int64_t>(sizeof(int32_t)); at += 64) __builtin_prefetch(edges + at);
   }
-  void fetch() const { tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)}); }
 
   void score() {
     if (count_ == 0) return;
@@ -210,6 +209,8 @@ class GraphWalk {
   int64_t count_ = 0, of_query_ = 0;
   const Filter* filter_ = nullptr;
   Growing<Candidate>* expanded_ = nullptr;
+  Candidate at_{};       // being expanded
+  bool chosen_ = false;  // at_ waits for its neighbours
   bool finite_ = true;
 };
 

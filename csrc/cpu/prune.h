@@ -64,16 +64,29 @@ class Pruner {
       keys_.reset(static_cast<size_t>(count + kLanes));
     }
     for (int64_t i = 0; i < count; ++i) left_[i] = static_cast<int32_t>(i);
-    int64_t kept = 0;
+    // Equal rows do not occlude each other, and would take every place.
+    int64_t kept = 0, tied = 0;
+    while (tied < count && near[tied].at.key() == near[0].at.key()) ++tied;
     for (int64_t left = count; left > 0 && kept < degree_;) {
       const Near nearest = near[left_[0]];
       out[kept++] = static_cast<int32_t>(nearest.at.id());
       left = without_occluded(near, nearest, left);
+      if (kept == (degree_ + 1) / 2 && left > 0 && left_[0] < tied) left = from(tied, left);
     }
     return kept;
   }
 
  private:
+  // left_ without what comes before `first`.
+  int64_t from(int64_t first, int64_t left) {
+    int64_t to = 0;
+    for (int64_t i = 0; i < left; ++i) {
+      left_[to] = left_[i];
+      to += left_[i] >= first;
+    }
+    return to;
+  }
+
   // left_[1, left) without those that `nearest` is too near to; returns how many there are.
   int64_t without_occluded(const Near* near, const Near& nearest, int64_t left) {
     int asked = 0;

@@ -9,25 +9,23 @@
 #pragma once
 #include "metric/all.h"
 #include "store/float_tiles.h"
-#include "store/lvq.h"
+#include "store/lvq_query.h"
 #include "store/simd/pack.h"
+#include "store/simd/sums.h"
 #include "store/simd/vec.h"
 #include "store/tiles.h"
 
 namespace annk::ANNK_ISA {
 
-// The codes of a row are met in the order in which they lie in memory, low nibbles of a block before high ones. Position p
-// of that order is this dimension.
-template <int kBits>
-ANNK_HD int64_t turbo_dim(int64_t p) {
-  constexpr int64_t kInBlock = 512 / kBits;
-  const int64_t block = p / kInBlock, in_block = p % kInBlock, byte = in_block % kTurboBytes, high = in_block / kTurboBytes;
-  return block * kInBlock + byte / 4 + 16 * (byte % 4 * (8 / kBits) + high);
-}
-
 inline constexpr int kCodeStep = kLanes * kDotGroup;  // positions in one register
 static_assert(kTurboBytes % kCodeStep == 0, "a register never crosses a block");
 
+// The codes of kCodeStep bytes, or of their low or high halves.
+template <int kBits, bool kHigh>
+ANNK_HD I32 load_half(const uint8_t* p) {
+  if constexpr (kBits == 8) return load_codes(p);
+  return load_nibbles(p, kHigh);
+}
 template <int kBits>
 ANNK_HD I32 load_positions(const uint8_t* row, int64_t p) {
   if constexpr (kBits == 8) return load_codes(row + p);
@@ -55,6 +53,8 @@ ANNK_HD V lvq_key(V dot, const LvqQueryTerms<V>& query, const LvqRowTerms<V>& ro
 
 template <class M, int kBits>
 class LvqTiles final : public Tiles {
+  static constexpr int64_t kInBlock = kTurboBlock<kBits>;
+
   struct PanelTerms {
     float scale[2 * kLanes], sum[2 * kLanes], shift[2 * kLanes];
     int32_t surplus[2 * kLanes];
@@ -74,7 +74,7 @@ class LvqTiles final : public Tiles {
     lanes = 2 * kLanes;
     few_queries = 2;
     positions_ = view_.code_bytes * 8 / kBits;
-    const size_t dims = static_cast<size_t>(base.dims), positions = static_cast<size_t>(positions_);
+    const size_t positions = static_cast<size_t>(positions_);
     panel_terms_ = round_up(positions * 2 * kLanes * sizeof(CodeQuery), 64);
     tile_terms_ = round_up(positions * kTileRows * sizeof(CodeQuery) + kPackSlack, 64);
     few_terms_ = round_up(positions * sizeof(CodeQuery), 64);
@@ -82,7 +82,7 @@ class LvqTiles final : public Tiles {
     tile_bytes = round_up(tile_terms_ + sizeof(TileTerms), 64);
     // Behind the terms: the float query, while it is packed. Panels borrow it from the few_bytes behind them.
     few_scratch_ = round_up(few_terms_ + sizeof(FewTerms), 64);
-    few_bytes = few_scratch_ + round_up(dims * sizeof(float), 64);
+    few_bytes = few_scratch_ + round_up(positions * sizeof(float), 64);
   }
 
   void pack_panel(int64_t first, int count, void* panel) const override {
@@ -148,34 +148,87 @@ class LvqTiles final : public Tiles {
     }
   }
 
+  // kLanes rows at a time: their integer products by fours, then their keys as one register.
   bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    constexpr int kAhead = 8;  // rows named by ids are fetched so far ahead
-    if (rows.ids != nullptr)
-      for (int i = 0; i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
-    for (int i = 0; i < rows.count; i += 4) {
-      const int here = rows.count - i < 4 ? rows.count - i : 4;
-      if (rows.ids != nullptr)
-        for (int r = i + kAhead; r < rows.count && r < i + kAhead + 4; ++r) fetch_row(rows[r]);
-      const uint8_t* row[4];
-      for (int r = 0; r < 4; ++r) row[r] = view_.code_row(rows[i + (r < here ? r : here - 1)]);
+    const bool chosen = rows.ids != nullptr;
+    for (int i = 0; chosen && i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
+    const F32 zero = F32::zero(), one = F32::broadcast(1.0f), two = F32::broadcast(2.0f);
+    alignas(64) FewRows group{};
+    for (int i = 0; i < rows.count; i += kLanes) {
+      const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
+      take_rows(rows.part(i, here), group);
+      const F32 unit = F32::broadcast(view_.unit);
+      const LvqRowTerms<F32> terms{load_widened(group.low) * unit, load_widened(group.step) * unit, F32::load(group.norm)};
       for (int q = 0; q < count; ++q) {
         const char* const own = static_cast<const char*>(packed) + q * few_bytes;
         const FewTerms& query = *reinterpret_cast<const FewTerms*>(own + few_terms_);
-        int32_t dots[4];
-        four_dots(row, reinterpret_cast<const CodeQuery*>(own), dots);
-        for (int r = 0; r < here; ++r) {
-          const float dot = static_cast<float>(dots[r] + query.surplus);
-          const float key = lvq_key<M>(dot, query.terms, row_terms(rows[i + r]), 0.0f, 1.0f, 2.0f);
-          out[q * stride + i + r] = M::kMetric == Metric::euclidean ? sqrtf(key) : key;
+        for (int r = 0; r < here; r += 4) {
+          for (int ahead = i + r + kAhead; chosen && q == 0 && ahead < rows.count && ahead < i + r + kAhead + 4; ++ahead)
+            fetch_row(rows[ahead]);
+          four_dots(group.row + r, reinterpret_cast<const CodeQuery*>(own), query.surplus, group.dots + r);
         }
+        const LvqQueryTerms<F32> wide{F32::broadcast(query.terms.scale), F32::broadcast(query.terms.sum),
+                                      F32::broadcast(query.terms.shift)};
+        const F32 keys = lvq_key<M>(to_f32(I32::load(group.dots)), wide, terms, zero, one, two);
+        float* const to = out + q * stride + i;
+        float last[kLanes];
+        keys.store(here == kLanes ? to : last);
+        if (here < kLanes) __builtin_memcpy(to, last, static_cast<size_t>(here) * sizeof(float));
+        if constexpr (M::kMetric == Metric::euclidean)
+          for (int r = 0; r < here; ++r) to[r] = sqrtf(to[r]);
       }
     }
     return true;
   }
 
+  // Under L2 a row is its codes: there is no mean to take off again, and its norm is known.
+  bool pack_row(int64_t row, void* packed) const override {
+    if constexpr (M::kMetric != Metric::sqeuclidean) return false;
+    char* const own = static_cast<char*>(packed);
+    FewTerms& query = *reinterpret_cast<FewTerms*>(own + few_terms_);
+    const float low = view_.low(row) * view_.unit, step = view_.step(row) * view_.unit;
+    const float most = larger(absolute(low), absolute(low + step * static_cast<float>((1 << kBits) - 1)));
+    const float steps = most > 0.0f ? 127.0f / most : 0.0f;
+    const CodeSums sums = row_codes<kBits>(view_.code_row(row), view_.code_bytes, low * steps, step * steps,
+                                           reinterpret_cast<CodeQuery*>(own));
+    query.terms.scale = most / 127.0f;
+    query.terms.sum = low * static_cast<float>(view_.dims) + step * static_cast<float>(sums.row);
+    query.terms.shift = view_.norms[row].squared;
+    query.surplus = kCodeOffset * (kBits == 8 ? sums.query : 0);
+    return true;
+  }
+
+  void prefetch(const RowList& rows) const override {
+    for (int i = 0; i < rows.count; ++i) fetch_row(rows[i]);
+  }
+
  private:
+  static constexpr int kAhead = 12;  // rows named by ids are fetched so far ahead
+
+  // Rows whose keys are made together. Lanes behind the last row keep what they had.
+  struct FewRows {
+    float norm[kLanes];
+    Half low[kLanes], step[kLanes];
+    int32_t dots[kLanes];
+    const uint8_t* row[kLanes + 4];
+  };
+  ANNK_HD void take_rows(const RowList& rows, FewRows& group) const {
+    for (int r = 0; r < rows.count; ++r) {
+      const int64_t row = rows[r];
+      const LvqScales scales = view_.scales[row * view_.scales_stride];
+      group.row[r] = view_.code_row(row);
+      group.low[r] = scales.low;
+      group.step[r] = scales.step;
+      if constexpr (M::kMetric != Metric::inner_product)
+        group.norm[r] = M::kMetric == Metric::cosine ? view_.norms[row].inverse : view_.norms[row].squared;
+    }
+    for (int r = rows.count; r < rows.count + 3; ++r) group.row[r] = group.row[rows.count - 1];
+  }
+
   ANNK_HD void fetch_row(int64_t row) const {
     for (int64_t at = 0; at < view_.code_bytes; at += 64) __builtin_prefetch(view_.code_row(row) + at);
+    __builtin_prefetch(view_.scales + row * view_.scales_stride);
+    if constexpr (M::kMetric != Metric::inner_product) __builtin_prefetch(view_.norms + row);
   }
 
   ANNK_HD LvqRowTerms<float> row_terms(int64_t row) const {
@@ -204,19 +257,11 @@ class LvqTiles final : public Tiles {
           static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]) * static_cast<double>(v[j]); }));
     }
     own.terms.sum = static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]); }));
-    float most = 0.0f;
-    for (int64_t j = 0; j < dims; ++j) most = larger(absolute(v[j]), most);
+    const float most = largest(v, dims);
     own.terms.scale = most / 127.0f;
-    const float steps = most > 0.0f ? 127.0f / most : 0.0f;
-    int32_t sum = 0;
-    for (int64_t p = 0; p < positions_; ++p) {
-      const int64_t j = turbo_dim<kBits>(p);
-      const float a = j < dims ? __builtin_rintf(v[j] * steps) : 0.0f;
-      const int code = static_cast<int>(a > 127.0f ? 127.0f : a < -127.0f ? -127.0f : a);
-      codes[p] = static_cast<CodeQuery>(code);
-      sum += code;
-    }
-    own.surplus = kBits == 8 ? kCodeOffset * sum : 0;
+    for (int64_t j = dims; j < positions_; ++j) v[j] = 0.0f;
+    const int32_t sum = query_codes<kBits>(v, positions_, most > 0.0f ? 127.0f / most : 0.0f, codes);
+    own.surplus = kCodeOffset * (kBits == 8 ? sum : 0);
     return own;
   }
 
@@ -244,17 +289,24 @@ class LvqTiles final : public Tiles {
     }
   }
 
-  ANNK_HD void four_dots(const uint8_t* const* row, const CodeQuery* query, int32_t* dots) const {
+  ANNK_HD void four_dots(const uint8_t* const* row, const CodeQuery* query, int32_t surplus, int32_t* dots) const {
     I32 acc[4];
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) acc[r] = I32::zero();
-    for (int64_t p = 0; p < positions_; p += kCodeStep) {
-      const I32 part = I32::load(query + p);
+    for (int64_t block = 0; block < view_.code_bytes; block += kTurboBytes, query += kInBlock)
 #pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) acc[r] = code_step(acc[r], part, load_positions<kBits>(row[r], p));
-    }
+      for (int64_t at = 0; at < kTurboBytes; at += kCodeStep) {
+        const I32 part = I32::load(query + at);
 #pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) dots[r] = acc[r].sum();
+        for (int r = 0; r < 4; ++r) acc[r] = code_step(acc[r], part, load_half<kBits, false>(row[r] + block + at));
+        if constexpr (kBits == 4) {
+          const I32 high = I32::load(query + kTurboBytes + at);
+#pragma GCC unroll 4
+          for (int r = 0; r < 4; ++r) acc[r] = code_step(acc[r], high, load_half<kBits, true>(row[r] + block + at));
+        }
+      }
+    store_sums(acc, dots);
+    for (int r = 0; r < 4; ++r) dots[r] += surplus;
   }
 
   LvqView view_;

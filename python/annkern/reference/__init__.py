@@ -5,11 +5,13 @@ Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then o
 """
 
 from .distances import distances
+from .build_graph import build_graph
 from .knn import knn
 from .merge_topk import merge_topk
 from .metrics import ALIASES, METRICS, Metric
 from .pairwise import bound, exact, pairwise
 from .radius import radius
+from .search_graph import search_graph
 from .select_k import select_k
 
 __all__ = [
@@ -17,11 +19,13 @@ __all__ = [
     "METRICS",
     "Metric",
     "bound",
+    "build_graph",
     "distances",
     "exact",
     "knn",
     "merge_topk",
     "pairwise",
     "radius",
+    "search_graph",
     "select_k",
 ]
