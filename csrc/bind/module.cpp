@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "ops/backend.h"
+#include "ops/build_graph.h"
 #include "ops/cluster_sums.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
@@ -14,6 +15,7 @@
 #include "ops/knn.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
+#include "ops/search_graph.h"
 #include "ops/select_k.h"
 
 namespace py = pybind11;
@@ -130,6 +132,51 @@ ClusterSumsArgs cluster_sums_args(Matrix x, uintptr_t labels, int64_t parts, boo
           where};
 }
 
+GraphView graph(uintptr_t neighbors, int64_t rows, int64_t degree, int64_t stride, uintptr_t entries, int64_t entry_count) {
+  return {pointer<const int32_t>(neighbors), pointer<const int32_t>(entries), rows, degree, stride, entry_count};
+}
+
+SearchGraphArgs search_graph_args(GraphView graph, Base base, Matrix queries, const std::string& metric, int64_t k,
+                                  int64_t window, Base rerank, Matrix rerank_queries, int64_t rerank_k, Filter filter,
+                                  uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
+  return {graph,
+          base,
+          queries,
+          metric_from_name(metric),
+          k,
+          window,
+          rerank,
+          rerank_queries,
+          rerank_k,
+          filter,
+          pointer<void>(distances),
+          pointer<int64_t>(indices),
+          pointer<int64_t>(bad_row),
+          where};
+}
+
+// order: address, rows that are entries, first row and count of the batch. lists: degree, room, addresses of both arrays.
+BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple<uintptr_t, int64_t, int64_t, int64_t> order,
+                                int64_t window, float alpha, std::tuple<int64_t, int64_t, uintptr_t, uintptr_t> lists,
+                                uintptr_t bad_row, Exec where) {
+  const auto [rows, entry_count, first, count] = order;
+  const auto [degree, room, neighbors, state] = lists;
+  return {base,
+          metric_from_name(metric),
+          pointer<const int32_t>(rows),
+          entry_count,
+          first,
+          count,
+          degree,
+          room,
+          window,
+          alpha,
+          pointer<int32_t>(neighbors),
+          pointer<int32_t>(state),
+          pointer<int64_t>(bad_row),
+          where};
+}
+
 // parts, m, n as in ops/select_k.h; strides in elements.
 SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t> shape, std::pair<int64_t, int64_t> strides,
                           uintptr_t ids, std::pair<int64_t, int64_t> ids_strides, int64_t k, bool largest,
@@ -197,6 +244,9 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
       .def(py::init<>())
       .def(py::init(&filter), "data"_a, "query_stride"_a, "packed"_a);
 
+  py::class_<GraphView>(m, "Graph", py::module_local())
+      .def(py::init(&graph), "neighbors"_a, "rows"_a, "degree"_a, "stride"_a, "entries"_a, "entry_count"_a);
+
   m.def("backend_info", [] {
     const BackendInfo info = backend_info();
     return py::dict("name"_a = info.name, "isa"_a = info.isa, "built"_a = info.built, "runnable"_a = info.runnable,
@@ -233,6 +283,12 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
   def_op(m, "decode", decode_args, decode, "store"_a, "ids"_a, "count"_a, "out"_a, "exec"_a);
   def_op(m, "cluster_sums", cluster_sums_args, cluster_sums, "x"_a, "labels"_a, "parts"_a, "bytes"_a, "clusters"_a, "sums"_a,
          "counts"_a, "exec"_a);
+  def_op(m, "search_graph", search_graph_args, search_graph, "graph"_a, "base"_a, "queries"_a, "metric"_a, "k"_a, "window"_a,
+         "rerank"_a, "rerank_queries"_a, "rerank_k"_a, "filter"_a, "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "build_graph", build_graph_args, build_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a, "lists"_a,
+         "bad_row"_a, "exec"_a);
+  def_op(m, "finish_graph", build_graph_args, finish_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a,
+         "lists"_a, "bad_row"_a, "exec"_a);
   def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a,
          "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,

@@ -53,6 +53,7 @@ class Growing {
       grow();
     room_[size_++] = value;
   }
+  void clear() { size_ = 0; }
   T* get() const { return room_.get(); }
   size_t size() const { return size_; }
   T& operator[](size_t i) const { return room_[i]; }

@@ -7,6 +7,7 @@
 #include "core/threads.h"
 #include "ops/backend.h"
 #include "ops/cluster_sums.h"
+#include "ops/build_graph.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"
@@ -14,6 +15,7 @@
 #include "ops/knn.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
+#include "ops/search_graph.h"
 #include "ops/select_k.h"
 
 // X(operation, its arguments)
@@ -27,7 +29,10 @@
   X(first_nonfinite, FirstNonfiniteArgs) \
   X(encode, EncodeArgs)                  \
   X(decode, DecodeArgs)                  \
-  X(cluster_sums, ClusterSumsArgs)
+  X(cluster_sums, ClusterSumsArgs)       \
+  X(search_graph, SearchGraphArgs)       \
+  X(build_graph, BuildGraphArgs)         \
+  X(finish_graph, BuildGraphArgs)
 
 // ANNK_ISA_LEVELS(X): X(level) for each level in this build, the plainest first; given by the build.
 #define ANNK_OP(op, Args) void op(const Args&);

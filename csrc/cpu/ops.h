@@ -3,6 +3,7 @@
 #pragma once
 #include "metric/all.h"
 #include "ops/cluster_sums.h"
+#include "ops/build_graph.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"
@@ -10,6 +11,7 @@
 #include "ops/knn.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
+#include "ops/search_graph.h"
 #include "ops/select_k.h"
 
 namespace annk::ANNK_ISA {
@@ -24,6 +26,9 @@ void encode(const EncodeArgs&);
 void decode(const DecodeArgs&);
 void distances(const DistancesArgs&);
 void cluster_sums(const ClusterSumsArgs&);
+void search_graph(const SearchGraphArgs&);
+void build_graph(const BuildGraphArgs&);
+void finish_graph(const BuildGraphArgs&);
 
 // Distances are float32, or int32 where the metric counts. A key that is not a number counts as infinite.
 ANNK_HD void write_key(Metric metric, void* distances, int64_t at, float key) {

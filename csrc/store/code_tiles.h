@@ -14,7 +14,9 @@
 //   row_terms<M>(row, terms)
 //   query_floats()             of scratch
 //   pack_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
-//   key<M, V>(dot, query, row) V is float or F32; terms are arrays of V. The root of `euclidean` is left to the caller.
+//   pack_row<M>(row, terms, codes)  optional: a row as a query, where there is a shorter way than decoding; false: there is
+//   not fetch_terms(row)           optional: asks for what row_terms reads key<M, V>(dot, query, row) V is float or F32;
+//   terms are arrays of V. The root of `euclidean` is left to the caller.
 #pragma once
 #include "metric/all.h"
 #include "store/float_tiles.h"
@@ -175,12 +177,25 @@ class CodeTiles final : public Tiles {
     return true;
   }
 
+  bool pack_row(int64_t row, void* packed) const override {
+    char* const own = static_cast<char*>(packed);
+    FewTerms& query = *reinterpret_cast<FewTerms*>(own + few_terms_);
+    if constexpr (requires(CodeQuery* codes) { rows_.template pack_row<M>(row, query, codes); })
+      return rows_.template pack_row<M>(row, query, reinterpret_cast<CodeQuery*>(own));
+    return false;
+  }
+
+  void prefetch(const RowList& rows) const override {
+    for (int i = 0; i < rows.count; ++i) fetch_row(rows[i]);
+  }
+
  private:
-  static constexpr int kAhead = 8;  // rows are fetched so far ahead of their use
+  static constexpr int kAhead = 12;  // rows are fetched so far ahead of their use
 
   ANNK_HD void fetch_row(int64_t row) const {
     const uint8_t* const codes = rows_.codes(row);
     for (int64_t at = 0; at < rows_.code_bytes(); at += 64) __builtin_prefetch(codes + at);
+    if constexpr (requires { rows_.fetch_terms(row); }) rows_.fetch_terms(row);
   }
 
   FewTerms pack_query(int64_t q, char* packed) const {

@@ -95,11 +95,12 @@ void float_tile(const float* tile, const float* panel, int64_t dims, float* out)
 
 // Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries. The kLanes rows
 // at `next` are fetched in the order of their addresses: hardware does not follow kLanes streams at once, and fetching
-// along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without).
-// look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
+// along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without). Rows
+// that do not lie together are named by `ahead` instead, if any are to come, and have no such order. look: NaN or not 0
+// where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
 template <class Step, bool kNorms, int Q, class T>
-void few_rows(const T* const* rows, const T* next, int64_t dims, const float* const* queries, float* acc_out, float* norms,
-              F32& look) {
+void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
+              float* acc_out, float* norms, F32& look) {
   F32 acc[Q], norm = F32::zero();
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
@@ -117,7 +118,7 @@ void few_rows(const T* const* rows, const T* next, int64_t dims, const float* co
     F32 block[kLanes];
     load_transposed(rows, j, block);
 #pragma GCC unroll 16
-    for (int r = 0; r < kLanes; ++r) fetch(next + (j + r) * kLanes);
+    for (int r = 0; r < kLanes; ++r) fetch(ahead != nullptr ? ahead[r] + j : next + (j + r) * kLanes);
     take(block, j);
   }
   if (j < dims) {
@@ -186,17 +187,31 @@ class FloatTiles final : public Tiles {
         for (int r = 0; r < kLanes; ++r) row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
         float* to = out + i;
         F32 look = F32::zero();
+        const T* after[kLanes];
+        const T* const* ahead = nullptr;
+        if (rows.ids != nullptr && i + kLanes < rows.count) {
+          for (int r = 0; r < kLanes; ++r)
+            after[r] =
+                reinterpret_cast<const T*>(base_.row(rows[i + kLanes + r < rows.count ? i + kLanes + r : rows.count - 1]));
+          ahead = after;
+        }
         if (count == 1)
-          few_group<1>(packed, row, rows.part(i, here), to, stride, 1, look);
+          few_group<1>(packed, row, ahead, rows.part(i, here), to, stride, 1, look);
         else
           for (int q = 0; q < count; q += kFewStep)
-            few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, rows.part(i, here), to + q * stride,
-                                stride, count - q, look);
+            few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, ahead, rows.part(i, here),
+                                to + q * stride, stride, count - q, look);
         if (!finite(look)) [[unlikely]]
           for (int r = 0; r < here; ++r) fit = fit && row_is_finite(row[r], base_.dims);
       }
     });
     return fit;
+  }
+
+  // The first rows, which few_keys meets together; it asks for the others itself.
+  void prefetch(const RowList& rows) const override {
+    for (int i = 0; i < rows.count && i < kLanes; ++i)
+      for (int64_t at = 0; at < row_bytes; at += 64) fetch(base_.row(rows[i]) + at);
   }
 
  private:
@@ -207,15 +222,15 @@ class FloatTiles final : public Tiles {
 
   // Keys of min(Q, count) queries against at most kLanes rows.
   template <int Q, class T>
-  ANNK_HD void few_group(const void* packed, const T* const* row, const RowList& rows, float* out, int64_t stride, int count,
-                         F32& look) const {
+  ANNK_HD void few_group(const void* packed, const T* const* row, const T* const* ahead, const RowList& rows, float* out,
+                         int64_t stride, int count, F32& look) const {
     const float* queries[Q];
     for (int q = 0; q < Q; ++q)
       queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
     constexpr bool kNorms = M::kTerm == Term::inverse_norm;
     float acc[Q * kLanes], terms[kLanes] = {};
     const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + (adjacent(rows) ? kLanes : 0)));
-    few_rows<typename M::Step, kNorms, Q>(row, next, base_.dims, queries, acc, terms, look);
+    few_rows<typename M::Step, kNorms, Q>(row, next, ahead, base_.dims, queries, acc, terms, look);
     if constexpr (kNorms)
       for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
     for (int q = 0; q < Q && q < count; ++q)

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "store/code_tiles.h"
-#include "store/lvq.h"
+#include "store/lvq_query.h"
 
 namespace annk::ANNK_ISA {
 
@@ -21,7 +21,7 @@ class LvqRows {
 
   explicit LvqRows(const Base& base) : view_(base) {}
   int64_t positions() const { return view_.code_bytes * 8 / kBits; }
-  int64_t query_floats() const { return view_.dims; }
+  int64_t query_floats() const { return positions(); }
   ANNK_HD int64_t code_bytes() const { return view_.code_bytes; }
   ANNK_HD const uint8_t* codes(int64_t row) const { return view_.code_row(row); }
   static ANNK_HD I32 load(const uint8_t* row, int64_t p) {
@@ -32,8 +32,9 @@ class LvqRows {
   template <class M>
   ANNK_HD void row_terms(int64_t row, float* terms) const {
     const LvqNorms& norms = view_.norms[row];
-    terms[0] = view_.low(row) * view_.unit;
-    terms[1] = view_.step(row) * view_.unit;
+    const LvqScales scales = view_.scales[row * view_.scales_stride];
+    terms[0] = widen_one(scales.low) * view_.unit;
+    terms[1] = widen_one(scales.step) * view_.unit;
     terms[2] = M::kMetric == Metric::cosine ? norms.inverse : norms.squared;
   }
 
@@ -51,19 +52,31 @@ class LvqRows {
       own.shift = static_cast<float>(product16(v, v, dims));
     }
     own.sum = static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]); }));
-    float most = 0.0f;
-    for (int64_t j = 0; j < dims; ++j) most = larger(absolute(v[j]), most);
+    const float most = largest(v, dims);
     own.scale = most / 127.0f;
-    const float steps = most > 0.0f ? 127.0f / most : 0.0f;
-    int32_t sum = 0;
-    for (int64_t p = 0; p < positions(); ++p) {
-      const int64_t j = turbo_dim<kBits>(p);
-      const float a = j < dims ? __builtin_rintf(v[j] * steps) : 0.0f;
-      const int code = static_cast<int>(a > 127.0f ? 127.0f : a < -127.0f ? -127.0f : a);
-      codes[p] = static_cast<typename Code::Query>(code);
-      sum += code;
-    }
+    for (int64_t j = dims; j < positions(); ++j) v[j] = 0.0f;
+    const int32_t sum = query_codes<kBits>(v, positions(), most > 0.0f ? 127.0f / most : 0.0f, codes);
     return {{own.scale, own.sum, own.shift}, {Code::kOffset * sum}};
+  }
+
+  // A row as a query, under L2 alone: there its mean would be taken off again, and its norm is known.
+  template <class M>
+  bool pack_row(int64_t row, CodeQueryTerms<LvqRows>& query, typename Code::Query* codes) const {
+    if constexpr (M::kMetric != Metric::sqeuclidean) return false;
+    const float low = view_.low(row) * view_.unit, step = view_.step(row) * view_.unit;
+    const float most = larger(absolute(low), absolute(low + step * static_cast<float>((1 << kBits) - 1)));
+    const float steps = most > 0.0f ? 127.0f / most : 0.0f;
+    const CodeSums sums = row_codes<kBits>(view_.code_row(row), view_.code_bytes, low * steps, step * steps, codes);
+    query.terms[0] = most / 127.0f;
+    query.terms[1] = low * static_cast<float>(view_.dims) + step * static_cast<float>(sums.row);
+    query.terms[2] = view_.norms[row].squared;
+    query.surplus[0] = Code::kOffset * sums.query;
+    return true;
+  }
+
+  ANNK_HD void fetch_terms(int64_t row) const {
+    __builtin_prefetch(view_.scales + row * view_.scales_stride);
+    __builtin_prefetch(view_.norms + row);
   }
 
   template <class M, class V>

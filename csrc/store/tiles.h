@@ -37,6 +37,11 @@ class Tiles {
   virtual void pack_few(int64_t first, int count, void* packed) const = 0;
   // keys[q * stride + i] for the packed queries and any number of rows. False: as pack_tile.
   virtual bool few_keys(const void* packed, int count, const RowList& rows, float* keys, int64_t stride) const = 0;
+
+  // Asks for these rows to be near soon. A hint: few_keys asks for what it reads, too, but only a few rows ahead.
+  virtual void prefetch(const RowList&) const {}
+  // Packs base row `row` as a query of few_keys, where the store knows a shorter way than decoding it. False: it does not.
+  virtual bool pack_row(int64_t, void*) const { return false; }
 };
 
 inline constexpr int kFewStep = 4;

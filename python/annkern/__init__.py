@@ -22,10 +22,15 @@ from .compress import compress
 from .distances import distances
 from .files import load
 from .kmeans import KMeans
+from .build_graph import build_graph
+from .compress import compress
+from .distances import distances
+from .graph import Graph
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
 from .radius import radius
+from .search_graph import search_graph
 from .select_k import select_k
 from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
 
@@ -36,10 +41,12 @@ __all__ = [
     "Cast",
     "KMeans",
     "RaBitQ",
+    "Graph",
     "ScalarQuantizer",
     "Store",
     "assign",
     "backends",
+    "build_graph",
     "compress",
     "distances",
     "knn",
@@ -47,6 +54,7 @@ __all__ = [
     "merge_topk",
     "pairwise",
     "radius",
+    "search_graph",
     "select_k",
     "show_config",
 ]

@@ -363,8 +363,8 @@ class Codec:
 class Bar:
     """A progress bar on standard error, where one was asked for."""
 
-    def __init__(self, total: int, shown: bool) -> None:
-        self.total, self.shown = total, shown
+    def __init__(self, total: int, shown: bool, what: str = "encode") -> None:
+        self.total, self.shown, self.what = total, shown, what
 
     def at(self, done: int) -> None:
         if not self.shown:
@@ -373,7 +373,7 @@ class Bar:
 
         share = f"{done / self.total:5.1%}" if self.total else ""
         end = "\n" if done == self.total else ""
-        print(f"\rencode {done:,} rows {share}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{self.what} {done:,} rows {share}", end=end, file=sys.stderr, flush=True)
 
 
 def training_sample(x: Any, most: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:

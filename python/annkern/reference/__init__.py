@@ -6,11 +6,13 @@ Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then o
 
 from .distances import distances
 from .kmeans import assign, cluster_sums, kmeans
+from .build_graph import build_graph
 from .knn import knn
 from .merge_topk import merge_topk
 from .metrics import ALIASES, METRICS, Metric
 from .pairwise import bound, exact, pairwise
 from .radius import radius
+from .search_graph import search_graph
 from .select_k import select_k
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "assign",
     "bound",
     "cluster_sums",
+    "build_graph",
     "distances",
     "exact",
     "kmeans",
@@ -27,5 +30,6 @@ __all__ = [
     "merge_topk",
     "pairwise",
     "radius",
+    "search_graph",
     "select_k",
 ]

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "core/view.h"
+
+namespace annk {
+
+// Computes  a Vamana graph (Subramanya et al., NeurIPS 2019), built by batches that each search the graph as it was before
+//           them (Manohar et al., PPoPP 2024), so that the result does not depend on who comes first. The rows come in the
+//           order of `order`; the caller cuts it into batches. build_graph adds rows order[first, first + count):
+//             1. Each row p searches the graph with a pool of `window`, from those of the first `entry_count` rows of the
+//                order that are in it (from all rows of the batch that come before p, where none is), and prunes what the
+//                search expanded to `degree` neighbours.
+//             2. p becomes a neighbour of its neighbours. A list that outgrows `room` is pruned to `degree`.
+//           finish_graph prunes the lists that are longer than `degree`, and gives every row that no walk from the entries
+//           reaches an edge from a near row that is reached.
+// Pruning   Candidates of p by ascending (key, id). A candidate c is kept unless a kept s is so near to it that
+//             alpha key(s, c) < key(p, c);      for similarities   alpha <s, c> > <p, c>
+//           until `degree` are kept; of those as near as the nearest, half of `degree` at most. Keys under euclidean are those of sqeuclidean. reference/build_graph.py defines it.
+// Shapes    base (n, d); order (n,) int32, a permutation; neighbors (n, room) int32, -1 behind each list; state (n, 2) int32
+//           zeroed before the first batch: the length of each list, and how many of its first entries the last pruning
+//           left. n < 2^31, degree <= room.
+// Numerics  Keys between rows take one of them, decoded, as a query: as ops/distances.h.
+// Order     The lists depend on the inputs and the instruction set: not on threads.
+// Cost      O(window degree) keys a row. Memory beyond the arrays: O(n) bits a thread, 8 bytes for each edge of a batch.
+// Errors    *bad_row: the smallest row with NaN or infinity met, or -1; the graph then has no meaning.
+struct BuildGraphArgs {
+  Base base;
+  Metric metric = Metric::sqeuclidean;
+  const int32_t* order = nullptr;
+  int64_t entry_count = 0, first = 0, count = 0;
+  int64_t degree = 0, room = 0, window = 0;
+  float alpha = 1.0f;
+  int32_t* neighbors = nullptr;
+  int32_t* state = nullptr;
+  int64_t* bad_row = nullptr;
+  Exec exec;
+};
+
+void build_graph(const BuildGraphArgs&);
+void finish_graph(const BuildGraphArgs&);
+
+}  // namespace annk

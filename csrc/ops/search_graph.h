@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "core/view.h"
+
+namespace annk {
+
+// A directed graph over n rows. Row i's neighbours are the first entries of neighbors[i * stride ...], at most `degree` of
+// them; -1 ends a shorter list. Searches begin at the entries, of which there is at least one where n > 0.
+struct GraphView {
+  const int32_t* neighbors = nullptr;
+  const int32_t* entries = nullptr;
+  int64_t rows = 0, degree = 0, stride = 0, entry_count = 0;
+
+  ANNK_HD const int32_t* row(int64_t i) const { return neighbors + i * stride; }
+};
+
+// Computes  for each query the k rows of smallest key among those that a best-first walk of the graph meets. The walk keeps
+//           a pool of the `window` smallest (key, id) met so far, the entries first; it expands the smallest that it has not
+//           expanded yet, until there is none: the neighbours not met before get their keys and join the pool.
+//           With rerank_k > 0 the pool's first rerank_k take the keys of `rerank` instead, and are put in order by them.
+//           reference/search_graph.py is the definition.
+// Filter    Let p be the share of rows that pass. A row that fails is never returned.
+//             p n small (kExact...)    all rows that pass are compared
+//             p below kPlainShare      failing rows are not scored: the walk looks through them at their neighbours, until it
+//                                      has `degree` rows for the hop
+//             otherwise                as without a filter, with a window of window / p
+//           Where the walk finds fewer than k although more pass, all rows that pass are compared. All true: as no filter.
+// Shapes    base (n, d), queries (m, d), rerank (n, d'), rerank_queries (m, d') -> distances, indices (m, k), contiguous.
+//           n < 2^31. window is raised to k; rerank_k lies in [k, window], and is not used where it is 0.
+// Numerics  Keys are those of ops/distances.h, bit for bit.
+// Order     Ascending (key, id). A query's result depends on the graph, the base, the query and the instruction set: not on
+//           threads, batch or position.
+// Missing   As in ops/knn.h.
+// Cost      About `degree` random rows a hop, and as many hops as the window is wide, plus a few; memory O(n / 8) bits a
+//           thread beyond the outputs.
+// Errors    None: shapes, and that every neighbour is a row, are checked before.
+struct SearchGraphArgs {
+  GraphView graph;
+  Base base;
+  Matrix queries;
+  Metric metric = Metric::sqeuclidean;
+  int64_t k = 0, window = 0;
+  Base rerank;
+  Matrix rerank_queries;
+  int64_t rerank_k = 0;
+  Filter filter;
+  void* distances = nullptr;  // float32; int32 for hamming
+  int64_t* indices = nullptr;
+  int64_t* bad_row = nullptr;  // CPU: as in ops/knn.h, for the rows that are read
+  Exec exec;
+};
+
+void search_graph(const SearchGraphArgs&);
+
+}  // namespace annk

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Vamana graph, built by batches that search the graph as it was before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .metrics import find
+from .pairwise import pairwise
+from .search_graph import walk
+
+Keys = NDArray[Any]
+
+
+def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float) -> list[int]:
+    """The candidates kept as neighbours of `row`: by ascending (key, id), each unless a kept one is so near to it that
+    alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the nearest, half of
+    that: they may be the row's equals, which occlude nothing. keys (n, n): of all pairs."""
+    kept: list[int] = []
+    scale, nearest = np.float32(alpha), min((keys[row, c] for c in candidates), default=0)
+    for c in sorted(candidates, key=lambda c: (keys[row, c], c)):
+        most = (degree + 1) // 2 if keys[row, c] == nearest else degree
+        if len(kept) < most and not any(scale * keys[s, c] < keys[row, c] for s in kept):
+            kept.append(c)
+    return kept
+
+
+def build_graph(
+    base: NDArray[Any],
+    order: NDArray[np.int32],
+    entry_count: int,
+    batches: Iterable[tuple[int, int]],
+    degree: int,
+    room: int,
+    window: int,
+    alpha: float,
+    metric: str = "sqeuclidean",
+) -> NDArray[np.int32]:
+    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected."""
+    keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
+    lists: list[list[int]] = [[] for _ in base]
+
+    def padded(width: int) -> NDArray[np.int32]:
+        out = np.full((len(base), width), -1, np.int32)
+        for row, own in enumerate(lists):
+            out[row, : len(own)] = own
+        return out
+
+    for first, count in batches:
+        if first == 0:
+            continue
+        snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
+        for row in arrivals:
+            _, expanded = walk(snapshot, order[: min(entry_count, first)], keys[row], window)
+            lists[row] = prune(row, [id for _, id in expanded], keys, degree, alpha)
+        sources: dict[int, list[int]] = {}
+        for row in arrivals:
+            for target in lists[row]:
+                sources.setdefault(target, []).append(row)
+        for target, new in sources.items():
+            lists[target] += new
+            if len(lists[target]) > room:
+                lists[target] = prune(target, lists[target], keys, degree, alpha)
+    for row, own in enumerate(lists):
+        if len(own) > degree:
+            lists[row] = prune(row, own, keys, degree, alpha)
+    return padded(degree)

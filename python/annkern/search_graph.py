@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Searching a graph over any store. The contract is csrc/ops/search_graph.h, the definition reference/search_graph.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._call import pair, refuse_overlap, whole_number
+from ._rerank import finer_scan
+from ._scan import Scan, address_of, refuse_bad_row
+from ._store import Store
+from .graph import Graph
+
+
+def search_graph(
+    graph: Graph,
+    store: Any,
+    queries: Any,
+    k: int,
+    *,
+    window: int = 64,
+    metric: str | None = None,
+    rerank: Any = None,
+    rerank_k: int | None = None,
+    filter: Any = None,
+    threads: int | None = None,
+    stream: Any = None,
+    out: Any = None,
+    check_finite: bool = True,
+) -> tuple[Any, Any]:
+    """The k rows nearest to each query among those that a walk of the graph meets: nearly always the nearest of all.
+
+    Parameters
+    ----------
+    graph : Graph
+        From `build_graph`, or of another library: `Graph.of`.
+    store : array (n, d) or Store
+        The rows, in host memory: those that the graph was built over, in this or in a coarser or finer form.
+    queries : array (m, d)
+        As in `knn`.
+    k : int
+        Neighbours for each query.
+    window : int
+        The best rows met so far that the walk keeps, and expands one after the other; raised to k. Larger finds more of the
+        true neighbours, and takes time in proportion: 16 to 300, chosen by `tune`.
+    metric : str, optional
+        As in `knn`; by default the graph's own.
+    rerank : array (n, d) or Store, optional
+        The same rows in a finer form, by which the best of the walk are put in order; a store of two levels is walked by its
+        primary, and reranked by its secondary.
+    rerank_k : int, optional
+        How many of the walk's best are reranked, at most `window`; by default max(2 k, k + 20).
+    filter : array, optional
+        Which rows may be returned, as in `knn`. Where few pass, all of those are compared.
+    threads, stream, out, check_finite
+        As in `knn`.
+
+    Returns
+    -------
+    distances, indices : arrays (m, k)
+        As from `knn`: in order, ties to the smaller index, missing neighbours -1. The same bytes for any number of threads
+        and any way of cutting the queries into batches.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((2000, 32), dtype=np.float32)
+    >>> graph, store = ak.build_graph(x, degree=32), ak.compress(x, "lvq4x8")
+    >>> dist, idx = ak.search_graph(graph, store, x[:3], 5)
+    >>> idx[:, 0]
+    array([0, 1, 2])
+    """
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}; Graph.of takes an array of neighbours")
+    name = metric or graph.metric
+    finer = rerank
+    if isinstance(store, Store) and store.primary is not None:
+        finer = store.secondary if rerank is None else rerank
+        store = store.primary
+    scan = Scan.of(store, queries, name, threads, stream, base_name="store")
+    if not scan.call.device.on_host:
+        raise ValueError("queries: expected host memory, where graphs are searched, got a device array")
+    if scan.n != len(graph):
+        raise ValueError(f"store: expected {len(graph)} rows, as graph has, got {scan.n}")
+    count = whole_number("k", k, 0)
+    wide = max(whole_number("window", window, 1), count)
+    passing = scan.filter(filter)
+    given = pair(out)
+    fine = None
+    if finer is not None or rerank_k is not None:
+        fine = finer_scan(scan, finer, queries, threads, stream)
+    distances = scan.call.result("out[0]", given[0], (scan.m, count), scan.metric.dtype)
+    indices = scan.call.result("out[1]", given[1], (scan.m, count), "int64")
+    if out is not None:
+        inputs = [*scan.inputs(), *(fine.inputs() if fine else [])]
+        refuse_overlap([("out[0]", distances), ("out[1]", indices)], inputs)
+    bad = scan.look(check_finite)
+    if not distances.empty:
+        reranked = (fine or scan).base_matrix, (fine or scan).query_matrix, _depth(rerank_k, count, wide) if fine else 0
+        scan.call.backend.search_graph(
+            graph.backend_graph(scan.call.backend),
+            scan.base_matrix,
+            scan.query_matrix,
+            scan.metric.name,
+            count,
+            wide,
+            *reranked,
+            passing,
+            distances.address,
+            indices.address,
+            address_of(bad),
+            scan.call.executor(),
+        )
+        refuse_bad_row("store", bad)
+    return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
+
+
+def _depth(rerank_k: int | None, k: int, window: int) -> int:
+    if rerank_k is None:
+        return min(window, max(2 * k, k + 20))
+    return min(window, whole_number("rerank_k", rerank_k, k))
