@@ -9,6 +9,8 @@
 //   I32            kLanes int32 lanes; dot_step<T> adds kDotGroup products of T, int8_t or uint8_t, to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
+//   Bytes          4 * kLanes bytes, where no instruction counts bits (nibble_tiles.h): look_up in 16 bytes that repeat;
+//                  widen_to adds the even bytes to 2 * kLanes sums, then the odd ones
 //   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
 #pragma once
 
