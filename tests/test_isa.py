@@ -17,7 +17,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 import annkern as ak
 from annkern import reference
-from cases import table
+from cases import BIT_METRICS, bits, table
 from oracle import assert_distances, assert_neighbours, assert_selected
 
 assert ak.backends()["cpu"]["isa"] == sys.argv[2], ak.backends()
@@ -30,6 +30,16 @@ for case in table(small=True) + [case for case in table() if case.n in (129, 257
     assert_neighbours(distances, indices, queries, base, case.metric)
     if case.base in ("int8", "uint8") and case.base == case.queries and case.metric != "cosine":
         assert everything.tobytes() == reference.pairwise(queries, base, case.metric).tobytes()
+
+rng = np.random.default_rng(2)
+for width in (1, 5, 33, 128, 8200):  # bytes; the last are more bits than 16-bit sums hold
+    base, queries = bits(rng, 9, width), bits(rng, 130, width)
+    base[:2], queries[:5] = 0, 255
+    for metric in BIT_METRICS:
+        everything = ak.pairwise(queries, base, metric)
+        assert_distances(everything, queries, base, metric)
+        for m in (1, 20, 49):
+            assert ak.pairwise(queries[:m], base, metric).tobytes() == everything[:m].tobytes()
 
 values = np.random.default_rng(1).integers(0, 99, (5, 3000)).astype(np.float32)
 for k in (1, 10, 300):

@@ -243,6 +243,8 @@ int main() {
         if (dtype != DType::f32) check(which, dtype, DType::f32, shape, rng);
       }
     }
+  for (Metric metric : {Metric::hamming, Metric::jaccard})
+    for (int64_t d : {8, 1032, 65600}) check(metric, DType::bits, DType::bits, {3, 50, d, 2, 0}, rng);
   for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {17, 20}, {1000, 1}, {5000, 10}, {5000, 700}})
     for (bool largest : {false, true}) check_select(3, n, k, largest, rng);
   for (DType dtype : {DType::f32, DType::f16, DType::bf16})

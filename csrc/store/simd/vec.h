@@ -11,9 +11,11 @@
 //   Codes8, Codes4 products of unsigned codes and int8_t query elements, which are kept as Query, kGroup of them in a lane.
 //                  load: codes, or the low or high nibbles of as many bytes; step: as dot_step; after kRun steps (0: never)
 //                  the sums must be `widened` to int32; 8-bit codes are short of kOffset
-//   load_group4    kLanes * Codes8::kGroup codes of 4 bits, from element i of a group of 64 on; also 2 and 1
-//   (store/rabitq.h) Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane kTileRows rows
-//   of a tile: with two registers of queries, the accumulators fill the register file
+//   load_group4    kLanes * Codes8::kGroup codes of 4 bits, from element i of a group of 64 on; also 2 and 1 (rabitq.h)
+//   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
+//   Bytes          4 * kLanes bytes, where no instruction counts bits (nibble_tiles.h): look_up in 16 bytes that repeat;
+//                  widen_to adds the even bytes to 2 * kLanes sums, then the odd ones
+//   kTileRows      rows of a tile: with two registers of queries, the accumulators fill the register file
 #pragma once
 
 #if defined(__AVX512F__)

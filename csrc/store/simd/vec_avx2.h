@@ -187,6 +187,23 @@ struct Word {
 ANNK_HD Word operator^(Word a, Word b) { return {_mm256_xor_si256(a.v, b.v)}; }
 ANNK_HD Word operator&(Word a, Word b) { return {_mm256_and_si256(a.v, b.v)}; }
 
+// g++ 12 copies each sum of the intrinsic to another register and back, a third more instructions.
+struct Bytes {
+  __m256i v;
+  static ANNK_HD Bytes zero() { return {_mm256_setzero_si256()}; }
+  static ANNK_HD Bytes load(const void* p) { return {_mm256_loadu_si256(static_cast<const __m256i*>(p))}; }
+  static ANNK_HD Bytes broadcast16(const void* p) {
+    return {_mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+  }
+  ANNK_HD void add(Bytes x) { asm("vpaddb %1, %0, %0" : "+x"(v) : "x"(x.v)); }
+  ANNK_HD void widen_to(uint16_t* sums) const {
+    __m256i* out = reinterpret_cast<__m256i*>(sums);
+    out[0] = _mm256_add_epi16(out[0], _mm256_and_si256(v, _mm256_set1_epi16(255)));
+    out[1] = _mm256_add_epi16(out[1], _mm256_srli_epi16(v, 8));
+  }
+};
+ANNK_HD Bytes look_up(Bytes table, Bytes nibbles) { return {_mm256_shuffle_epi8(table.v, nibbles.v)}; }
+
 // Nibbles are looked up and summed as bytes: at most 8 a step, so that 31 steps fit.
 struct CountWord {
   __m256i sums = _mm256_setzero_si256(), bytes = _mm256_setzero_si256();

@@ -252,6 +252,22 @@ struct CountWord {
   ANNK_HD void add(Word w) { sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(w.v)); }
   ANNK_HD void flush() {}
 #else
+struct Bytes {
+  __m512i v;
+  static ANNK_HD Bytes zero() { return {_mm512_setzero_si512()}; }
+  static ANNK_HD Bytes load(const void* p) { return {_mm512_loadu_si512(p)}; }
+  static ANNK_HD Bytes broadcast16(const void* p) {
+    return {_mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+  }
+  ANNK_HD void add(Bytes x) { v = _mm512_add_epi8(v, x.v); }
+  ANNK_HD void widen_to(uint16_t* sums) const {
+    __m512i* out = reinterpret_cast<__m512i*>(sums);
+    out[0] = _mm512_add_epi16(out[0], _mm512_and_si512(v, _mm512_set1_epi16(255)));
+    out[1] = _mm512_add_epi16(out[1], _mm512_srli_epi16(v, 8));
+  }
+};
+ANNK_HD Bytes look_up(Bytes table, Bytes nibbles) { return {_mm512_shuffle_epi8(table.v, nibbles.v)}; }
+
 // Nibbles are looked up and summed as bytes: at most 8 a step, so that 31 steps fit.
 struct CountWord {
   __m512i sums = _mm512_setzero_si512(), bytes = _mm512_setzero_si512();

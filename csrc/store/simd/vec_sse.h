@@ -143,6 +143,20 @@ struct Word {
 ANNK_HD Word operator^(Word a, Word b) { return {_mm_xor_si128(a.v, b.v)}; }
 ANNK_HD Word operator&(Word a, Word b) { return {_mm_and_si128(a.v, b.v)}; }
 
+struct Bytes {
+  __m128i v;
+  static ANNK_HD Bytes zero() { return {_mm_setzero_si128()}; }
+  static ANNK_HD Bytes load(const void* p) { return {_mm_loadu_si128(static_cast<const __m128i*>(p))}; }
+  static ANNK_HD Bytes broadcast16(const void* p) { return load(p); }
+  ANNK_HD void add(Bytes x) { asm("paddb %1, %0" : "+x"(v) : "x"(x.v)); }  // as in vec_avx2.h
+  ANNK_HD void widen_to(uint16_t* sums) const {
+    __m128i* out = reinterpret_cast<__m128i*>(sums);
+    out[0] = _mm_add_epi16(out[0], _mm_and_si128(v, _mm_set1_epi16(255)));
+    out[1] = _mm_add_epi16(out[1], _mm_srli_epi16(v, 8));
+  }
+};
+ANNK_HD Bytes look_up(Bytes table, Bytes nibbles) { return {_mm_shuffle_epi8(table.v, nibbles.v)}; }
+
 // Nibbles are looked up and summed as bytes: at most 8 a step, so that 31 steps fit.
 struct CountWord {
   __m128i sums = _mm_setzero_si128(), bytes = _mm_setzero_si128();
