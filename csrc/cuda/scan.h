@@ -36,6 +36,10 @@ struct ScanArgs {
   unsigned long long* counts = nullptr;
   uint32_t limit = 0xffffffffu;  // select: all may enter
 
+  // Where not null, only tiles that hold a query q with redo[q] > redo_above are scanned.
+  const uint32_t* redo = nullptr;
+  uint32_t redo_above = 0;
+
   int32_t chunks = 1;
   int32_t query_tiles = 0;
   bool vector_loads = false;
