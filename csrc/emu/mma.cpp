@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tensor-core instructions, by the fragment layouts of the PTX manual ("Matrix Fragments for mma.m16n8k16", ".m16n8k8",
-// ".m16n8k32", "ldmatrix"): lane = 4 * group + position holds row `group` of A and column `group` of B. Products are exact;
-// sums are kept in double and rounded once, where hardware truncates a few bits below float32: compare with a tolerance.
+// ".m16n8k32", "ldmatrix"): lane = 4 * group + position holds row `group` of A and column `group` of B. Products are exact,
+// sums of floats lose bits: compare with a tolerance.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -36,9 +37,39 @@ static float element(const uint32_t* registers, int i, Op op) {
   return op == Op::mma_bf16 ? std::bit_cast<float>(bits << 16) : from_half(bits);
 }
 
-// Sums of integers wrap, as those of hardware do; their products are small enough for double to be exact.
-static float sum_of(double sum, float) { return static_cast<float>(sum); }
-static int32_t sum_of(double sum, int32_t) { return static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(sum))); }
+// The power of two under which `x` (not 0) loses no bit of a float: that of its 24th bit.
+static double unit_of(double x) {
+  const uint64_t exponent = std::bit_cast<uint64_t>(x) >> 52 & 2047u;
+  return std::bit_cast<double>((exponent > 23 ? exponent - 23 : 1) << 52);
+}
+static double truncate(double x, double unit) { return static_cast<double>(static_cast<int64_t>(x / unit)) * unit; }
+
+// Four products at a time are aligned with the sum so far, to the largest of the five, and truncated to its 24 bits, as is
+// their sum: what the least exact hardware does. Infinity and NaN go their way.
+static float add_products(float sum, const float* a, const float (*b)[8], int column, int k) {
+  for (int x = 0; x < k; x += 4) {
+    double terms[5] = {sum}, largest = std::abs(terms[0]), total = 0, plain = sum;
+    for (int i = 0; i < 4; ++i) {
+      terms[i + 1] = static_cast<double>(a[x + i]) * b[x + i][column];
+      plain += terms[i + 1];
+      largest = std::max(largest, std::abs(terms[i + 1]));
+    }
+    if (largest == 0 || !std::isfinite(plain)) {
+      sum = static_cast<float>(plain);
+      continue;
+    }
+    const double unit = unit_of(largest);
+    for (const double term : terms) total += truncate(term, unit);
+    sum = total == 0 ? 0 : static_cast<float>(truncate(total, unit_of(total)));
+  }
+  return sum;
+}
+// Integers are exact, and wrap.
+static int32_t add_products(int32_t sum, const float* a, const float (*b)[8], int column, int k) {
+  auto total = static_cast<uint32_t>(sum);
+  for (int x = 0; x < k; ++x) total += static_cast<uint32_t>(static_cast<int32_t>(a[x] * b[x][column]));
+  return static_cast<int32_t>(total);
+}
 
 template <class Sum>
 static void multiply(Lane* lanes, Op op) {
@@ -59,13 +90,8 @@ static void multiply(Lane* lanes, Op op) {
       for (int e = 0; e < pack; ++e) b[position * pack + e + r * (k / 2)][group] = element(registers_b, r * pack + e, op);
     for (int i = 0; i < 4; ++i) c[group + i / 2 * 8][position * 2 + i % 2] = sums[i];
   }
-  for (int i = 0; i < 16; ++i) {
-    for (int j = 0; j < 8; ++j) {
-      double sum = c[i][j];
-      for (int x = 0; x < k; ++x) sum += static_cast<double>(a[i][x]) * b[x][j];
-      c[i][j] = sum_of(sum, Sum{});
-    }
-  }
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 8; ++j) c[i][j] = add_products(c[i][j], a[i], b, j, k);
   for (int l = 0; l < 32; ++l) {
     Sum sums[4];
     for (int i = 0; i < 4; ++i) sums[i] = c[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
