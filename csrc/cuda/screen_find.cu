@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kScreenThreads, 2) screen_kernel(const ScreenA
   if (own < kScreenTile) limits[own] = query0 + own < a.m ? a.thresholds[query0 + own] : Threshold{0, 0, INFINITY, 0};
   Sieve<Mma> sieve(a, query0);
 
-  int fetch_row = 0, fetch_chunk = 0, stage = 0;  // the stage fetched next is the one before
+  int fetch_row = 0, fetch_chunk = 0, stage = 1;  // the stage fetched next is the one before
   const auto fetch_next = [&] {
     if (fetch_row < rows)
       Tile::fetch(a, shared + (stage + kScreenStages - 1) % kScreenStages * Tile::kStageBytes, begin + fetch_row,
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kScreenThreads, 2) screen_kernel(const ScreenA
     }
   };
 #pragma unroll 1
-  for (stage = 1; stage < kScreenStages; ++stage) fetch_next();
+  for (; stage < kScreenStages; ++stage) fetch_next();
   stage = 0;
 
   for (int row = 0; row < rows; row += kScreenTile) {
