@@ -93,3 +93,14 @@ def test_calls_from_many_threads():
     for caller in callers:
         caller.join()
     assert not wrong
+
+
+def test_batches_that_tensor_cores_sieve(backend, rng):
+    """The fewest queries, rows and dimensions that csrc/cuda/policy.h gives to the sieve, and some of them alone."""
+    base = rng.standard_normal((32_768, 32)).astype(np.float16)
+    queries = rng.standard_normal((2_049, 32), dtype=np.float32)
+    distances, ids = search(backend, base, queries, 10, "inner_product")
+    for begin, end in ((0, 16), (2_040, 2_049)):
+        some, some_ids = search(backend, base, queries[begin:end], 10, "inner_product")
+        assert distances[begin:end].tobytes() == some.tobytes()
+        assert ids[begin:end].tobytes() == some_ids.tobytes()

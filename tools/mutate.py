@@ -40,9 +40,12 @@ WORDS = {
     "scan_l2": ["euclidean f", "euclidean bf"],
     "scan_linf": ["chebyshev"],
     "prepare": ["pairwise"],
+    "knn": ["knn", "screen"],
+    "screen_find": ["screen"],
+    "screen_rank": ["screen"],
 }
 LARGE = "-m=4100"  # not the cases that take seconds
-NAMED = ("pairwise", "knn", "radius", "select_k", "first_nonfinite")
+NAMED = ("pairwise", "screen", "radius", "select_k", "first_nonfinite")
 
 
 # What a report begins with, the telling words first.

@@ -29,7 +29,7 @@ ARCHITECTURES = ("80", "90", "100", "120")
 # Threads, blocks and KiB of shared memory of an SM (CUDA programming guide, compute capabilities).
 SM = {"80": (2048, 32, 164), "90": (2048, 32, 228), "100": (2048, 32, 228), "120": (1536, 24, 100)}
 # Arithmetic of the steps, by which the main loop is found, and what belongs to it: differences, combined bits, widening.
-STEPS = ("FFMA", "FADD", "FMNMX", "FSETP", "IDP", "POPC", "HMMA")
+STEPS = ("FFMA", "FADD", "FMNMX", "FSETP", "IDP", "POPC", "HMMA", "IMMA")
 MATH = (*STEPS, "FMUL", "FSEL", "LOP3", "IADD3", "IMAD.IADD", "VIADD", "HADD2", "PRMT")
 
 

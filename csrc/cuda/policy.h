@@ -89,4 +89,17 @@ constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k) {
 // Positions within a selection are 32-bit; rows that are longer are selected from in pieces.
 inline constexpr int64_t kMostCandidates = int64_t{1} << 31;
 
+// The sieve of tensor cores (screen.h): 128 queries a block; limits from every 17th row, so that a level costs a seventeenth
+// of the next, and 17 k survivors on average, of which four times as many find room: the sum of k exponential gaps passes
+// that once in e^60 queries where k = 1 has 1,024 places, and more seldom for larger k. A prime: what repeats in rows, or in
+// filters, does so every 2, 10 or 16.
+inline constexpr int64_t kScreenQueries = 128, kScreenStep = 17;
+constexpr uint32_t screen_capacity(int64_t k) { return static_cast<uint32_t>(k <= 15 ? 1024 : 4 * kScreenStep * k); }
+// Bound by int32 sums of 8-bit products, and by e in screen.h, which grows with d.
+inline constexpr int64_t kScreenDims = 16384;
+// Where ten launches more are small against the scan, and rows long against what a tile costs beside its products.
+constexpr bool use_screen(int64_t m, int64_t n, int64_t d) {
+  return m >= kScreenQueries && n >= 32768 && d >= 32 && m > (int64_t{1} << 26) / n;
+}
+
 }  // namespace annk::cuda

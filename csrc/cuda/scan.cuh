@@ -190,6 +190,11 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
   const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kShape.queries();
+  if (a.redo != nullptr) {
+    const int query = query0 + static_cast<int>(threadIdx.x);
+    const bool open = static_cast<int>(threadIdx.x) < kShape.queries() && query < a.m && a.redo[query] > a.redo_above;
+    if (!__syncthreads_or(open)) return;
+  }
   const int64_t begin = a.row_begin + split * a.splits.rows_each, left = a.row_end - begin;
   const int rows = static_cast<int>(left < a.splits.rows_each ? left : a.splits.rows_each);
   const bool needs_term = Terms<Arith>::needed(a.metric), summed = !Terms<Arith>::kRead && needs_term;

@@ -40,6 +40,9 @@ struct ScanArgs {
   const int64_t* ids = nullptr;
   int64_t pairs = 0, first_pair = 0, width = 1;
   bool gathered = false;  // row ids[p] lies in row p
+  // Where not null, only tiles that hold a query q with redo[q] > redo_above are scanned.
+  const uint32_t* redo = nullptr;
+  uint32_t redo_above = 0;
 
   int32_t chunks = 1;
   int32_t query_tiles = 0;

@@ -26,8 +26,8 @@ inline void cp_async_wait() {
 EMU_ENTRY inline void bar_sync(int id, int threads, EMU_HERE) { named_barrier(id, threads, Op::bar_sync, EMU_LOCATION); }
 EMU_ENTRY inline void bar_arrive(int id, int threads, EMU_HERE) { named_barrier(id, threads, Op::bar_arrive, EMU_LOCATION); }
 
-template <int A, int B>
-EMU_UNTRACED inline void mma(Op op, float (&d)[4], const uint32_t (&a)[A], const uint32_t (&b)[B], const float (&c)[4],
+template <class Sum>
+EMU_UNTRACED inline void mma(Op op, Sum (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const Sum (&c)[4],
                              Location here) {
   Lane& lane = my_lane();
   std::memcpy(lane.in, a, sizeof a);
@@ -48,6 +48,15 @@ EMU_ENTRY inline void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], c
 EMU_ENTRY inline void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
                                        EMU_HERE) {
   mma(Op::mma_tf32, d, a, b, c, EMU_LOCATION);
+}
+// mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32, and of u8.
+EMU_ENTRY inline void mma_m16n8k32_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int32_t (&c)[4],
+                                      EMU_HERE) {
+  mma(Op::mma_s8, d, a, b, c, EMU_LOCATION);
+}
+EMU_ENTRY inline void mma_m16n8k32_u8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int32_t (&c)[4],
+                                      EMU_HERE) {
+  mma(Op::mma_u8, d, a, b, c, EMU_LOCATION);
 }
 
 // ldmatrix.sync.aligned.m8n8.x1, .x2 or .x4 (Count), and .trans: lane i names row i % 8 of matrix i / 8.

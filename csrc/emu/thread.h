@@ -73,6 +73,8 @@ enum class Op : uint8_t {
   mma_f16,
   mma_bf16,
   mma_tf32,
+  mma_s8,
+  mma_u8,
   ldmatrix,
   ldmatrix_trans,
   bar_sync,

@@ -13,7 +13,8 @@ const char* name_of(Op op) {
                                       "__match_any_sync",  "__reduce_add_sync", "__reduce_min_sync", "__reduce_max_sync",
                                       "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync",
                                       "__reduce_xor_sync", "mma m16n8k16 f16",  "mma m16n8k16 bf16", "mma m16n8k8 tf32",
-                                      "ldmatrix",          "ldmatrix.trans",    "bar.sync",          "bar.arrive"};
+                                      "mma m16n8k32 s8",   "mma m16n8k32 u8",   "ldmatrix",          "ldmatrix.trans",
+                                      "bar.sync",          "bar.arrive"};
   static_assert(std::size(names) == static_cast<size_t>(Op::bar_arrive) + 1);
   return names[static_cast<int>(op)];
 }
@@ -97,6 +98,8 @@ static void combine(Worker& w, Warp& warp, unsigned mask, Op op) {
     case Op::mma_f16:
     case Op::mma_bf16:
     case Op::mma_tf32:
+    case Op::mma_s8:
+    case Op::mma_u8:
       combine_mma(warp.lanes, op);
       return;
     case Op::ldmatrix:

@@ -46,7 +46,6 @@ class BitRows : public Tiles {
     few_bytes = round_up(static_cast<size_t>(few_words_) * 8 + sizeof(int32_t), 64);
   }
 
-
   // The set bits of combine(a, b) over a row's bytes; combine(a, a) counts those of a under "and".
   ANNK_HD int32_t count_bits(const unsigned char* a, const unsigned char* b) const {
     constexpr int64_t kStep = kWords * 8;

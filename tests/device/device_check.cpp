@@ -7,7 +7,7 @@
 #include <exception>
 #include <functional>
 
-#include "checks.h"
+#include "screen_checks.h"
 
 using namespace check;
 
@@ -66,6 +66,14 @@ std::vector<Case> pairwise_cases() {
   return cases;
 }
 
+// Adds so much to every element of a float32 matrix.
+void move(plain::Rows& x, float offset) {
+  for (int64_t i = 0; i < x.view.rows * x.view.dims; ++i)
+    reinterpret_cast<float*>(x.mutable_row(i / x.view.dims))[i % x.view.dims] += offset;
+}
+
+size_t row_bytes(const plain::Rows& x) { return static_cast<size_t>(plain::Rows::row_bytes(x.view.dims, x.view.dtype)); }
+
 // Lists of one and two registers a lane, the first k beyond them, k near n and above it; every kind of filter.
 std::vector<Case> knn_cases() {
   constexpr int64_t kNeighbours[] = {1, 10, 32, 33, 64, 65, 100, 0, 300};
@@ -86,6 +94,59 @@ std::vector<Case> knn_cases() {
   add({5, 0, 3, DType::f32, DType::f32, Metric::inner_product}, 2, Filter::Kind::none, true);
   add({5, 0, 8, DType::bits, DType::bits, Metric::hamming}, 70, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::sqeuclidean}, 2, Filter::Kind::bits, false);
+  return cases;
+}
+
+// Every kind of product and metric; more rows than a query's survivors have room, so that levels and limits matter; sizes
+// beside the tile's and the chunk's; what all survives: equal rows, zero vectors, norms that squares cannot hold.
+std::vector<Case> screen_cases() {
+  using M = Metric;
+  std::vector<Case> cases;
+  const auto add = [&](const Shape& s, int64_t k, Filter::Kind kind, Fit fit, bool zeros = false, float offset = 0) {
+    const std::string how = std::string(zeros ? " zeros" : "") + (offset != 0 ? " far" : "");
+    cases.push_back({"screen " + text_of(s) + " k=" + std::to_string(k) + how, [=] {
+                       Inputs in(s);
+                       if (!zeros && s.n > 0) {  // the zero vectors of Inputs, which no norm bounds
+                         std::memcpy(in.queries.mutable_row(s.m / 2), in.queries.view.row(0), row_bytes(in.queries));
+                         std::memcpy(in.base.mutable_row(s.n / 2), in.base.view.row(0), row_bytes(in.base));
+                       }
+                       if (offset != 0) move(in.base, offset), move(in.queries, offset);
+                       check_screen(in, s, k, kind, s.m % 2 == 0, fit);
+                     }});
+  };
+  constexpr auto kNone = Filter::Kind::none, kBytes = Filter::Kind::bytes, kBits = Filter::Kind::bits;
+  add({130, 1500, 36, DType::f32, DType::f32, M::sqeuclidean}, 10, kNone, Fit::all);
+  add({5, 2100, 20, DType::f32, DType::f32, M::inner_product}, 1, kBits, Fit::all);
+  add({17, 1300, 52, DType::f32, DType::f16, M::cosine}, 33, kNone, Fit::any);
+  add({129, 1200, 8, DType::f32, DType::f32, M::euclidean}, 3, kBytes, Fit::all);
+  add({3, 1100, 48, DType::f16, DType::f16, M::inner_product}, 10, kNone, Fit::all);
+  add({31, 1400, 40, DType::f16, DType::f32, M::sqeuclidean}, 5, kBits, Fit::all);
+  add({4, 1129, 136, DType::f16, DType::f32, M::cosine}, 10, kNone, Fit::all);
+  add({6, 1300, 72, DType::bf16, DType::f32, M::inner_product, {0, 0, true}}, 16, kNone, Fit::all);
+  add({5, 1200, 56, DType::bf16, DType::bf16, M::euclidean}, 64, kBytes, Fit::any);
+  add({40, 1700, 80, DType::i8, DType::i8, M::cosine}, 10, kNone, Fit::all);
+  add({7, 1300, 48, DType::i8, DType::i8, M::sqeuclidean, {0, 16, false}}, 2, kBits, Fit::all);
+  add({6, 1400, 96, DType::u8, DType::u8, M::euclidean}, 10, kNone, Fit::all);
+  add({3, 1200, 160, DType::u8, DType::u8, M::inner_product}, 7, kNone, Fit::all);
+  // Rows that end within 16 bytes, aligned by a gap.
+  add({9, 1100, 33, DType::f32, DType::f32, M::sqeuclidean, {0, 12, false}}, 4, kNone, Fit::all);
+  add({2, 1100, 21, DType::f16, DType::f16, M::cosine, {0, 6, false}}, 4, kNone, Fit::all);
+  add({2, 1100, 37, DType::u8, DType::u8, M::inner_product, {0, 11, false}}, 4, kNone, Fit::all);
+  // Far from the origin: distances are small against the norms, and so against the bound.
+  for (const float offset : {3.0f, 30.0f, 1000.0f})
+    for (const Metric metric : {M::sqeuclidean, M::inner_product})
+      add({3, 1100, 24, DType::f32, DType::f32, metric}, 10, kNone, offset < 4 ? Fit::all : Fit::any, false, offset);
+  add({4100, 1030, 4, DType::f32, DType::f32, M::sqeuclidean}, 2, kNone, Fit::any);
+  // Three levels, and one; rows that hold fewer than k; none.
+  add({2, 17000, 4, DType::f32, DType::f32, M::sqeuclidean}, 10, kNone, Fit::all);
+  add({3, 50, 12, DType::f32, DType::f32, M::cosine}, 60, kBits, Fit::all);
+  add({3, 0, 12, DType::f32, DType::f32, M::inner_product}, 2, kNone, Fit::all);
+  // Ties and zero vectors, and magnitudes whose squares overflow or vanish.
+  add({66, 4000, 1, DType::f32, DType::f32, M::sqeuclidean, {0, 12, false}, true}, 10, kNone, Fit::some_not);
+  add({3, 1200, 16, DType::u8, DType::u8, M::cosine, {}, true}, 10, kBits, Fit::any, true);
+  add({5, 1200, 16, DType::f32, DType::f32, M::cosine}, 3, kNone, Fit::some_not, true);
+  for (const float magnitude : {1e-22f, 1e17f})
+    add({3, 1100, 16, DType::f32, DType::f32, M::inner_product, {}, false, magnitude}, 3, kNone, Fit::some_not);
   return cases;
 }
 
@@ -237,7 +298,8 @@ int run_all(const std::vector<Case>& cases, long seed) {
 
 int main(int count, char** words) {
   std::vector<Case> cases;
-  for (auto* list : {pairwise_cases, knn_cases, radius_cases, distances_cases, store_cases, select_cases, nonfinite_cases})
+  for (auto* list :
+       {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, select_cases, nonfinite_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;

@@ -5,68 +5,66 @@
 
 #include "check.h"
 
-enum class Kind { f16, bf16, tf32 };
+enum class Kind { f16, bf16, tf32, s8, u8 };
+template <Kind kKind>
+using SumOf = std::conditional_t<kKind == Kind::s8 || kKind == Kind::u8, int32_t, float>;
+constexpr int depth_of(Kind kind) { return kind == Kind::tf32 ? 8 : kind == Kind::s8 || kind == Kind::u8 ? 32 : 16; }
 
 static float value_of(Kind kind, uint32_t bits) {
   if (kind == Kind::tf32) return __uint_as_float(bits & ~0x1fffu);
   if (kind == Kind::bf16) return __uint_as_float(bits << 16);
+  if (kind == Kind::s8) return static_cast<int8_t>(bits);
+  if (kind == Kind::u8) return static_cast<uint8_t>(bits);
   const float magnitude = __uint_as_float((bits & 0x7fffu) << 13) * 0x1p112f;
   return bits & 0x8000u ? -magnitude : magnitude;
 }
 
-// Row-major A (16, k), B stored as rows of its columns (8, k): one 16-bit or 32-bit element a place.
+// Row-major A (16, k), B stored as rows of its columns (8, k): one element a place.
 template <Kind kKind>
-__global__ void multiply(const uint32_t* a, const uint32_t* b, const float* c, float* d) {
-  constexpr int k = kKind == Kind::tf32 ? 8 : 16;
+__global__ void multiply(const uint32_t* a, const uint32_t* b, const SumOf<kKind>* c, SumOf<kKind>* d) {
+  constexpr int k = depth_of(kKind), pack = k / 8, bits = 32 / pack;
   const int group = threadIdx.x / 4, position = threadIdx.x % 4;
-  uint32_t fragment_a[4], fragment_b[2];
-  float sums[4];
+  uint32_t fragment_a[4] = {}, fragment_b[2] = {};
+  SumOf<kKind> sums[4];
   for (int i = 0; i < 4; ++i) {
-    const int row = group + (i % 2 ? 8 : 0);
-    if (kKind == Kind::tf32) {
-      fragment_a[i] = a[row * k + position + (i >= 2 ? 4 : 0)];
-    } else {
-      const int column = position * 2 + (i >= 2 ? 8 : 0);
-      fragment_a[i] = a[row * k + column] | a[row * k + column + 1] << 16;
-    }
+    const int row = group + (i % 2 ? 8 : 0), column = position * pack + (i >= 2 ? k / 2 : 0);
+    for (int e = 0; e < pack; ++e) fragment_a[i] |= a[row * k + column + e] << e * bits;
     sums[i] = c[(group + (i >= 2 ? 8 : 0)) * 8 + position * 2 + i % 2];
   }
-  for (int i = 0; i < 2; ++i) {
-    if (kKind == Kind::tf32) {
-      fragment_b[i] = b[group * k + position + i * 4];
-    } else {
-      const int row = position * 2 + i * 8;
-      fragment_b[i] = b[group * k + row] | b[group * k + row + 1] << 16;
-    }
-  }
+  for (int i = 0; i < 2; ++i)
+    for (int e = 0; e < pack; ++e) fragment_b[i] |= b[group * k + position * pack + i * (k / 2) + e] << e * bits;
   if constexpr (kKind == Kind::f16) emu::mma_m16n8k16_f16(sums, fragment_a, fragment_b, sums);
   if constexpr (kKind == Kind::bf16) emu::mma_m16n8k16_bf16(sums, fragment_a, fragment_b, sums);
   if constexpr (kKind == Kind::tf32) emu::mma_m16n8k8_tf32(sums, fragment_a, fragment_b, sums);
+  if constexpr (kKind == Kind::s8) emu::mma_m16n8k32_s8(sums, fragment_a, fragment_b, sums);
+  if constexpr (kKind == Kind::u8) emu::mma_m16n8k32_u8(sums, fragment_a, fragment_b, sums);
   for (int i = 0; i < 4; ++i) d[(group + (i >= 2 ? 8 : 0)) * 8 + position * 2 + i % 2] = sums[i];
 }
 
 template <Kind kKind>
 static void check_product() {
-  constexpr int k = kKind == Kind::tf32 ? 8 : 16;
+  constexpr int k = depth_of(kKind);
   std::mt19937 random(7);
   std::uniform_real_distribution<float> uniform(-2, 2);
   const auto draw = [&] {
     const uint32_t bits = __float_as_uint(uniform(random));
     if (kKind == Kind::tf32) return bits;
     if (kKind == Kind::bf16) return bits >> 16;
-    return static_cast<uint32_t>(random()) & 0xbfffu;  // below 2 in magnitude, subnormals included
+    if (kKind == Kind::f16) return static_cast<uint32_t>(random()) & 0xbfffu;  // below 2 in magnitude, subnormals included
+    return static_cast<uint32_t>(random()) & 0xffu;
   };
   std::vector<uint32_t> a(16 * k), b(8 * k);
-  std::vector<float> c(128), d(128);
+  std::vector<SumOf<kKind>> c(128), d(128);
   for (auto& x : a) x = draw();
   for (auto& x : b) x = draw();
-  for (auto& x : c) x = uniform(random);
+  for (auto& x : c) x = static_cast<SumOf<kKind>>(100 * uniform(random));
   EMU_LAUNCH(multiply<kKind>, dim3(1), dim3(32), 0, nullptr, a.data(), b.data(), c.data(), d.data());
   for (int i = 0; i < 16; ++i) {
     for (int j = 0; j < 8; ++j) {
       double sum = c[i * 8 + j];
       for (int x = 0; x < k; ++x) sum += static_cast<double>(value_of(kKind, a[i * k + x])) * value_of(kKind, b[j * k + x]);
-      EXPECT(std::abs(sum - d[i * 8 + j]) <= 1e-5 * (1 + std::abs(sum)));
+      const double allowed = std::is_same_v<SumOf<kKind>, float> ? 1e-5 * (1 + std::abs(sum)) : 0;
+      EXPECT(std::abs(sum - d[i * 8 + j]) <= allowed);
     }
   }
 }
@@ -74,6 +72,8 @@ static void check_product() {
 CASE(mma_f16) { check_product<Kind::f16>(); }
 CASE(mma_bf16) { check_product<Kind::bf16>(); }
 CASE(mma_tf32) { check_product<Kind::tf32>(); }
+CASE(mma_s8) { check_product<Kind::s8>(); }
+CASE(mma_u8) { check_product<Kind::u8>(); }
 
 // Matrix m holds 100 m + 10 row + column.
 template <int kCount, bool kTransposed>
