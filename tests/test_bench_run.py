@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -111,6 +114,18 @@ def test_a_peer_that_misbehaves_is_written_down_and_the_run_goes_on(name, words,
     assert any("failed before" in text for text in again.said)
 
 
+def test_others_keep_still_while_a_lock_is_held(tmp_path):
+    lock = tmp_path / "lock"
+    with open(lock, "a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        worker = threading.Thread(target=run, args=(tmp_path, ["exact"]), kwargs={"repeats": 1, "locks": [str(lock)]})
+        worker.start()
+        worker.join(0.8)
+        assert worker.is_alive()
+    worker.join()
+    assert len(points_of(journal.read(tmp_path / "r.jsonl"))) == 4
+
+
 def test_annkern_itself(tmp_path):
     lines, _ = run(tmp_path, ["none"], only="annkern exact*", repeats=1)
     assert {line["method"]: line["recall"] >= 0.99 for line in points_of(lines)} == {
@@ -206,6 +221,25 @@ def test_files_and_their_truth(tmp_path, rng):
     with pytest.raises(datasets.DatasetError, match="NaN"):
         datasets.prepare("files", where, said.append)
     assert list((tmp_path / "cache").iterdir()) == folders
+
+
+def test_glosses_are_read_without_their_examples(tmp_path):
+    sys.path.insert(0, str(HERE.parent / "bench" / "data"))
+    import make_wordnet
+
+    rows = {
+        "noun": "  1 licence\n00001740 03 n 01 entity 0 003 ~ 00001930 n 0000 | that which is; or was  \n",
+        "verb": '00306298 30 v 03 blow_up 0 explode 4 000 | burst as from; release;"the bomb"; "a \'cock"  \n',
+        "adj": "00020103 00 s 02 used_to(p) 0 remote 0 000 | sparsely populated;  \n",
+        "adv": "",
+    }
+    for part, text in rows.items():
+        (tmp_path / f"data.{part}").write_text(text, encoding="latin-1")
+    assert make_wordnet.synsets(tmp_path) == [
+        ("entity", "that which is; or was"),
+        ("blow up", "burst as from; release"),
+        ("used to", "sparsely populated;"),
+    ]
 
 
 def test_the_shipped_set():

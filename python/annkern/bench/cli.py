@@ -77,6 +77,9 @@ def run(
     memory_limit: Annotated[float, typer.Option(help="GiB for a method; 0: half of what is free.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     cache: Annotated[Path | None, typer.Option(help="Where prepared sets are kept.")] = None,
+    lock: Annotated[
+        list[str] | None, typer.Option(help="Hold flock on this file while measuring, on a shared machine; repeatable.")
+    ] = None,
 ) -> None:
     """Measure, one line of JSON a measurement. A run that was stopped goes on where it was."""
     where = datasets.Where(data, cache, base, queries, truth, metric)
@@ -91,6 +94,7 @@ def run(
         time_limit=time_limit,
         memory_limit=int(memory_limit * 2**30),
         retry_failed=retry_failed,
+        locks=lock or [],
     )
     try:
         chosen_peers(options.peers)

@@ -8,6 +8,8 @@ holds is not measured again.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import fnmatch
 import time
 from collections.abc import Iterator, Sequence
@@ -37,6 +39,7 @@ class Options:
     time_limit: float = 900.0  # a build, or one measurement
     memory_limit: int = 0  # bytes a method; 0: half of what is available
     retry_failed: bool = False
+    locks: Sequence[str] = ()  # files locked one after another around each build and each measurement
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Run:
         if not left:
             self.listener.say("nothing is left to measure")
             return
-        settings = vars(self.options) | {"peers": list(self.options.peers)}
+        settings = vars(self.options) | {"peers": list(self.options.peers), "locks": len(self.options.locks)}
         self.journal.add("run", run=self.run_id(), machine=self.machine, dataset=self.dataset.facts(), options=settings)
         for wave in self.waves(left):
             try:
@@ -196,7 +199,8 @@ class Run:
         """None where the method failed, which is written down."""
         assert job.worker is not None
         try:
-            return job.worker.ask(request, self.options.time_limit)
+            with alone(self.options.locks):
+                return job.worker.ask(request, self.options.time_limit)
         except Failed as error:
             job.worker = None
             self.listener.say(f"{job.method.name} failed in {stage}: {error}")
@@ -242,6 +246,15 @@ class Run:
     def recall_key(point: Line) -> tuple[Any, ...]:
         """The repeats of a setting share one recall."""
         return same_work({**point, "repeat": None})
+
+
+@contextlib.contextmanager
+def alone(files: Sequence[str]) -> Iterator[None]:
+    """Holds a lock (flock) on each file: other jobs of a shared machine that take them too keep still meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for file in files:
+            fcntl.flock(stack.enter_context(open(file, "a")), fcntl.LOCK_EX)
+        yield
 
 
 def describe(setting: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ class Worker:
         base.max(initial=0)  # the pages are there, so that the peak counts what the method adds
         self.searcher = getattr(importlib.import_module(module), name)(request["metric"], request["threads"])
         assert self.searcher is not None
+        self.searcher.prepare(request["params"])
         forget_peak()
         before = resident()
         start = time.perf_counter()

@@ -51,6 +51,9 @@ class Searcher:
         self.metric = metric  # "sqeuclidean" or "inner_product"
         self.threads = threads  # all of them, for the build
 
+    def prepare(self, params: Setting) -> None:
+        """What a process does once and no build time should hold: imports, compilation."""
+
     def build(self, base: Array, params: Setting) -> None:
         raise NotImplementedError
 

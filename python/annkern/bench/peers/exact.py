@@ -40,8 +40,10 @@ class NumpySearcher(Searcher):
 
 
 class TorchSearcher(Searcher):
-    def build(self, base: Array, params: Setting) -> None:
+    def prepare(self, params: Setting) -> None:
         self.torch = importlib.import_module("torch")
+
+    def build(self, base: Array, params: Setting) -> None:
         self.base = self.torch.from_numpy(np.array(base))
         self.norms = (self.base * self.base).sum(1) / 2
 

@@ -12,8 +12,10 @@ from .base import QUICK_WIDTHS, Array, Method, Peer, Searcher, Setting, Shape, w
 
 
 class FaissSearcher(Searcher):
-    def build(self, base: Array, params: Setting) -> None:
+    def prepare(self, params: Setting) -> None:
         self.faiss = importlib.import_module("faiss")
+
+    def build(self, base: Array, params: Setting) -> None:
         self.faiss.omp_set_num_threads(self.threads)
         metric = {"sqeuclidean": self.faiss.METRIC_L2, "inner_product": self.faiss.METRIC_INNER_PRODUCT}[self.metric]
         self.index: Any = self.faiss.index_factory(base.shape[1], params["factory"], metric)

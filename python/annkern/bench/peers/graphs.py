@@ -17,8 +17,11 @@ SHORT = {"sqeuclidean": "l2", "inner_product": "ip"}
 
 
 class HnswlibSearcher(Searcher):
+    def prepare(self, params: Setting) -> None:
+        self.hnswlib = importlib.import_module("hnswlib")
+
     def build(self, base: Array, params: Setting) -> None:
-        self.index: Any = importlib.import_module("hnswlib").Index(SHORT[self.metric], base.shape[1])
+        self.index: Any = self.hnswlib.Index(SHORT[self.metric], base.shape[1])
         self.index.init_index(len(base), M=params["M"], ef_construction=params["ef_construction"])
         self.index.set_num_threads(self.threads)
         self.index.add_items(base)
@@ -40,9 +43,12 @@ def hnswlib_methods(shape: Shape) -> Sequence[Method]:
 
 
 class UsearchSearcher(Searcher):
+    def prepare(self, params: Setting) -> None:
+        self.usearch = importlib.import_module("usearch.index")
+
     def build(self, base: Array, params: Setting) -> None:
         metric = {"sqeuclidean": "l2sq", "inner_product": "ip"}[self.metric]
-        self.index: Any = importlib.import_module("usearch.index").Index(ndim=base.shape[1], metric=metric, **params)
+        self.index: Any = self.usearch.Index(ndim=base.shape[1], metric=metric, **params)
         self.index.add(np.arange(len(base)), base, threads=self.threads)
 
     def configure(self, setting: Setting, threads: int) -> None:
@@ -70,10 +76,15 @@ def usearch_methods(shape: Shape) -> Sequence[Method]:
 
 
 class PynndescentSearcher(Searcher):
-    def build(self, base: Array, params: Setting) -> None:
+    def prepare(self, params: Setting) -> None:
+        """Numba compiles at the first use, which takes a minute: on a few rows, before the clock starts."""
         self.numba = importlib.import_module("numba")
+        self.pynndescent = importlib.import_module("pynndescent")
+        self.build(np.random.default_rng(0).standard_normal((1000, 16), dtype=np.float32), params)
+
+    def build(self, base: Array, params: Setting) -> None:
         metric = {"sqeuclidean": "sqeuclidean", "inner_product": "dot"}[self.metric]
-        make = importlib.import_module("pynndescent").NNDescent
+        make = self.pynndescent.NNDescent
         self.index: Any = make(np.array(base), metric=metric, random_state=0, n_jobs=self.threads, **params)
         self.index.prepare()
 
@@ -106,6 +117,10 @@ class NgtSearcher(Searcher):
         index.save()
         index.close()
         optimizer = ngt.Optimizer(num_of_outgoings=params["out"], num_of_incomings=params["in"], log_disabled=True)
+        # Its tables of search parameters take minutes, and serve searches by a wanted accuracy, not by epsilon.
+        optimizer.set_processing_modes(
+            search_parameter_optimization=False, prefetch_parameter_optimization=False, accuracy_table_generation=False
+        )
         optimizer.execute(rough, path)
         shutil.rmtree(rough)
         self.index: Any = ngt.Index(path, read_only=True)

@@ -15,8 +15,11 @@ QUICK = (15, 40, 120)
 
 
 class AnnkernSearcher(Searcher):
-    def build(self, base: Array, params: Setting) -> None:
+    def prepare(self, params: Setting) -> None:
         self.ak: Any = importlib.import_module("annkern")
+        self.ak.knn(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32), 1)  # the extension is loaded when needed
+
+    def build(self, base: Array, params: Setting) -> None:
         self.how: Setting = {}
         if "index" in params:
             self.index = self.ak.Index.build(base, params["index"], metric=self.metric, threads=self.threads)

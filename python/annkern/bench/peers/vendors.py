@@ -16,8 +16,11 @@ from .base import QUICK_WIDTHS, Array, Method, Peer, Searcher, Setting, Shape, o
 
 
 class SvsSearcher(Searcher):
+    def prepare(self, params: Setting) -> None:
+        self.library = importlib.import_module("svs")
+
     def build(self, base: Array, params: Setting) -> None:
-        svs = importlib.import_module("svs")
+        svs = self.library
         metric = svs.DistanceType.L2 if self.metric == "sqeuclidean" else svs.DistanceType.MIP
         alpha = 1.2 if self.metric == "sqeuclidean" else 0.95
         graph = svs.VamanaBuildParameters(graph_max_degree=params["degree"], window_size=params["window"], alpha=alpha)
@@ -57,8 +60,11 @@ def svs_methods(shape: Shape) -> Sequence[Method]:
 
 
 class ScannSearcher(Searcher):
+    def prepare(self, params: Setting) -> None:
+        self.library = importlib.import_module("scann")
+
     def build(self, base: Array, params: Setting) -> None:
-        scann = importlib.import_module("scann")
+        scann = self.library
         metric = {"sqeuclidean": "squared_l2", "inner_product": "dot_product"}[self.metric]
         builder = scann.scann_ops_pybind.builder(np.array(base), 10, metric).set_n_training_threads(self.threads)
         leaves = params["leaves"]
@@ -91,8 +97,11 @@ def scann_methods(shape: Shape) -> Sequence[Method]:
 
 
 class VsagSearcher(Searcher):
+    def prepare(self, params: Setting) -> None:
+        self.library = importlib.import_module("pyvsag")
+
     def build(self, base: Array, params: Setting) -> None:
-        vsag = importlib.import_module("pyvsag")
+        vsag = self.library
         metric = {"sqeuclidean": "l2", "inner_product": "ip"}[self.metric]
         n, d = base.shape
         own = params | {"build_thread_count": self.threads}
@@ -114,7 +123,7 @@ class VsagSearcher(Searcher):
 def vsag_methods(shape: Shape) -> Sequence[Method]:
     sweep, quick = widths("ef", shape.k), widths("ef", shape.k, QUICK_WIDTHS)
     found = []
-    for kind in ("sq8_uniform", "sq4_uniform", "fp32"):
+    for kind in ("sq8_uniform", "fp32"):
         build = {"base_quantization_type": kind, "max_degree": 32, "ef_construction": 200}
         if kind != "fp32":
             build |= {"use_reorder": True, "precise_quantization_type": "fp32"}
