@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo | test | bench | bench-foundation | peers | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
+# make demo | test | bench | bench-foundation | bench-kernels | peers | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
 PYTHON ?= python3
 TORCH ?= auto
 EMU ?= ON
@@ -18,7 +18,7 @@ GPUS := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/
 CUDA := $(if $(GPUS),-Ccmake.define.ANNKERN_CUDA=ON "-Ccmake.define.ANNKERN_CUDA_ARCHITECTURES=$(GPUS)",-Ccmake.define.ANNKERN_CUDA=OFF)
 INSTALL := $(PIP) install --no-build-isolation -Cbuild-dir=build/release $(CUDA)
 
-.PHONY: help demo test bench bench-foundation peers lint format asan tsan mutate wheel clean
+.PHONY: help demo test bench bench-foundation bench-kernels peers lint format asan tsan mutate wheel clean
 help:
 	@sed -n 2p Makefile
 
@@ -36,6 +36,10 @@ bench: $(VENV)/test
 
 bench-foundation: $(VENV)/test
 	$(BIN)/python bench/foundation.py $(ARGS)
+
+# Each operation on its own: make bench-kernels ARGS="--only 'knn*' --out new.json --against old.json"
+bench-kernels: $(VENV)/test
+	$(BIN)/python bench/kernels/run.py $(ARGS)
 
 # One after another: some have no build for every machine.
 peers: $(VENV)/test
