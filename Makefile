@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo | test | bench | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
+# make demo | test | bench | bench-foundation | bench-kernels | peers | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
 PYTHON ?= python3
 TORCH ?= auto
 EMU ?= ON
@@ -18,7 +18,7 @@ GPUS := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/
 CUDA := $(if $(GPUS),-Ccmake.define.ANNKERN_CUDA=ON "-Ccmake.define.ANNKERN_CUDA_ARCHITECTURES=$(GPUS)",-Ccmake.define.ANNKERN_CUDA=OFF)
 INSTALL := $(PIP) install --no-build-isolation -Cbuild-dir=build/release $(CUDA)
 
-.PHONY: help demo test bench lint format asan tsan mutate wheel clean
+.PHONY: help demo test bench bench-foundation bench-kernels peers lint format asan tsan mutate wheel clean
 help:
 	@sed -n 2p Makefile
 
@@ -30,8 +30,21 @@ test: export ANNKERN_BUILD_DIR = $(CURDIR)/build/tests
 test: $(VENV)/test
 	$(BIN)/python -m pytest $(ARGS)
 
+# annkern beside the peers that are installed: make bench ARGS="--quick --peers hnswlib,faiss --out build/bench.jsonl"
 bench: $(VENV)/test
+	$(BIN)/annkern-bench run $(or $(ARGS),--quick --out build/bench.jsonl)
+
+bench-foundation: $(VENV)/test
 	$(BIN)/python bench/foundation.py $(ARGS)
+
+# Each operation on its own: make bench-kernels ARGS="--only 'knn*' --out new.json --against old.json"
+bench-kernels: $(VENV)/test
+	$(BIN)/python bench/kernels/run.py $(ARGS)
+
+# One after another: some have no build for every machine.
+peers: $(VENV)/test
+	for peer in $$($(BIN)/python tools/extra.py peers); do $(PIP) install -U $$peer || echo "$$peer is left out"; done
+	$(BIN)/annkern-bench peers
 
 mutate: $(VENV)/test
 	$(BIN)/python tools/mutate.py $(ARGS)
@@ -59,7 +72,7 @@ $(VENV)/torch: $(VENV)/base tools/torch.sh
 # The same build folder with one more target, so neither command undoes the other's work.
 $(VENV)/test: $(VENV)/cuda $(VENV)/torch $(SOURCES)
 	@echo "building annkern and its emulator in build/release (a few minutes the first time)"
-	$(INSTALL) -Ccmake.define.ANNKERN_EMU=ON -e '.[test,demo]'
+	$(INSTALL) -Ccmake.define.ANNKERN_EMU=ON -e '.[test,bench,demo]'
 	@touch $@
 	@touch $(VENV)/demo
 

@@ -16,10 +16,11 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import roofline
 
 HERE = Path(__file__).resolve().parent
 K = 10
@@ -242,17 +243,7 @@ class Bench:
 
     def peaks(self) -> dict[str, float]:
         """Measured anew for each row that uses them: the clock of a shared machine moves."""
-        levels = {"baseline": "x86-64-v2", "avx2": "x86-64-v3", "avx512": "x86-64-v4", "avx512vnni": "x86-64-v4"}
-        march = levels.get(self.isa, "native")
-        program = Path(tempfile.gettempdir()) / f"annkern-peaks-{os.getuid()}-{march}"
-        source = HERE / "peaks.cpp"
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            compiler = os.environ.get("CXX", "c++")
-            flag = f"-march={march}" if platform.machine() == "x86_64" else f"-mcpu={march}"
-            flags = ["-std=c++20", "-O3", "-ffp-contract=fast", "-pthread", flag]
-            subprocess.run([compiler, *flags, str(source), "-o", str(program)], check=True)
-        runs = [json.loads(subprocess.check_output([program, str(self.threads), str(self.base.nbytes)])) for _ in range(3)]
-        return {name: max(run[name] for run in runs) for name in runs[0]}
+        return roofline.peaks(self.isa, self.threads, self.base.nbytes)
 
     def machine(self) -> dict[str, object]:
         model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]

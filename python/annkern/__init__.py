@@ -13,6 +13,8 @@
       _driver.py
 
     reference/                                       NumPy definitions of every operation; imports nothing from here
+    io.py                                            vector files; imported on its own
+    bench/                                           annkern-bench: beside the peers; imported on its own
 """
 
 from ._backend import backends, show_config

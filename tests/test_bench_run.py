@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of the harness over peers that behave and peers that do not, each in a process of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("matplotlib")
+
+from typer.testing import CliRunner
+
+import bench_peers
+from annkern import io
+from annkern.bench import cli, datasets, journal
+from annkern.bench.peers import PEERS
+from annkern.bench.runner import Listener, Options, Run
+from annkern.bench.worker import batch_times
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def peers(monkeypatch, tmp_path):
+    """The misbehaving ones are known, also to the workers; nothing is written outside of the test's folder."""
+    for name in ("Exact", "Worst", "Raises", "Crashes", "Exits", "Hangs", "Eats"):
+        peer = bench_peers.peer(getattr(bench_peers, name))
+        monkeypatch.setitem(PEERS, peer.name, peer)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])))
+    monkeypatch.setenv("ANNKERN_CACHE", str(tmp_path / "cache"))
+
+
+class Quiet(Listener):
+    def __init__(self):
+        self.said, self.steps, self.all = [], 0, 0
+
+    def say(self, text):
+        self.said.append(text)
+
+    def total(self, steps):
+        self.all = steps
+
+    def step(self, what, done=0):
+        self.steps += done
+
+
+def run(tmp_path, peers, **options):
+    dataset = datasets.prepare("sphere:400x8", datasets.Where(), lambda _: None)
+    book, listener = journal.Journal(tmp_path / "r.jsonl"), Quiet()
+    fixed = {"repeats": 2, "seconds": 0.001, "only": "*method*", "time_limit": 30}
+    Run(dataset, Options(**fixed | {"peers": peers} | options), book, listener).go()
+    book.close()
+    return book.lines, listener
+
+
+def test_methods_take_turns(tmp_path):
+    lines, listener = run(tmp_path, ["exact", "worst"])
+    points = [line for line in lines if line["kind"] == "point"]
+    assert len(points) == 2 * 2 * 2 * 2 and listener.steps == listener.all == 18
+    assert [line["method"] for line in points[:4]] == ["exact method", "worst method"] * 2
+    assert [line["repeat"] for line in points] == sorted(line["repeat"] for line in points)
+    assert {line["recall"] for line in points if line["peer"] == "exact"} == {1.0}
+    assert max(line["recall"] for line in points if line["peer"] == "worst") < 0.1
+    assert all(("latency" in line) == (line["threads"] == 1) for line in points)
+    build = next(line for line in lines if line["kind"] == "build")
+    assert build["bytes"] == 400 * 8 * 4 and build["seconds"] > 0
+    head = lines[0]
+    assert head["kind"] == "run" and head["machine"]["isa"] and head["dataset"]["n"] == 400
+
+
+def test_a_stopped_run_goes_on(tmp_path):
+    lines, _ = run(tmp_path, ["exact"])
+    path = tmp_path / "r.jsonl"
+    text = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(text[:5]) + text[5][:30])
+    again, listener = run(tmp_path, ["exact"])
+    assert listener.all == 1 + 8 - 3
+    assert sorted(map(journal.same_work, points_of(again))) == sorted(map(journal.same_work, points_of(lines)))
+    _, third = run(tmp_path, ["exact"])
+    assert third.said == ["nothing is left to measure"]
+
+
+def points_of(lines):
+    return [line for line in lines if line["kind"] == "point"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raises", "RuntimeError: no such index"),
+        ("crashes", "ended with signal SIGSEGV: about to crash"),
+        ("exits", "ended with status 7"),
+        ("hangs", "took more than 1 s"),
+        ("eats", "of memory"),
+    ],
+)
+def test_a_peer_that_misbehaves_is_written_down_and_the_run_goes_on(name, words, tmp_path):
+    lines, listener = run(
+        tmp_path, [name, "exact"], repeats=1, time_limit=1 if name == "hangs" else 30, memory_limit=400 << 20
+    )
+    (failure,) = [line for line in lines if line["kind"] == "failure"]
+    assert words in failure["reason"] and failure["method"] == f"{name} method"
+    assert len(points_of(lines)) == 4 and listener.steps == listener.all
+    _, again = run(tmp_path, [name, "exact"], repeats=1)
+    assert any("failed before" in text for text in again.said)
+
+
+def test_others_keep_still_while_a_lock_is_held(tmp_path):
+    lock = tmp_path / "lock"
+    with open(lock, "a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        worker = threading.Thread(target=run, args=(tmp_path, ["exact"]), kwargs={"repeats": 1, "locks": [str(lock)]})
+        worker.start()
+        worker.join(0.8)
+        assert worker.is_alive()
+    worker.join()
+    assert len(points_of(journal.read(tmp_path / "r.jsonl"))) == 4
+
+
+def test_annkern_itself(tmp_path):
+    lines, _ = run(tmp_path, ["none"], only="annkern exact*", repeats=1)
+    assert {line["method"]: line["recall"] >= 0.99 for line in points_of(lines)} == {
+        "annkern exact f32": True,
+        "annkern exact f16": True,
+    }
+
+
+def test_what_the_harness_adds_to_a_call_is_below_one_percent():
+    own = []
+
+    class Sleeps(bench_peers.Exact):
+        def search(self, queries, k):
+            start = time.perf_counter()
+            time.sleep(0.01)
+            own.append(time.perf_counter() - start)
+            return np.zeros((len(queries), k), np.int64)
+
+    searcher = Sleeps("inner_product", 1)
+    times, _ = batch_times(searcher, np.zeros((5, 2), np.float32), 3, 0.2)
+    assert len(times) == len(own) and min(times) < 1.01 * min(own)
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    return result.exit_code, result.output + getattr(result, "stderr", "")
+
+
+def test_commands(tmp_path):
+    out = tmp_path / "r.jsonl"
+    common = ("--dataset", "sphere:300x8", "--only", "*e*act*", "--repeats", 1, "--seconds", 0.001)
+    status, text = invoke("run", *common, "--peers", "exact", "--out", out)
+    assert status == 0 and "exact method" in text and "annkern / best peer" in text
+    status, text = invoke("table", out)
+    assert status == 0 and "versions: annkern" in text
+    assert invoke("table", out, "--markdown")[1].startswith("## sphere:300x8")
+    assert invoke("report", out, "--out", tmp_path / "r.html")[0] == 0 and (tmp_path / "r.html").stat().st_size > 10_000
+    assert invoke("report", out, "--out", tmp_path / "R.md")[0] == 0 and (tmp_path / "r-plots").is_dir()
+    assert invoke("plot", out, "--out", tmp_path / "p")[0] == 0 and len(list((tmp_path / "p").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--peers", "hnswlb"), "did you mean hnswlib"),
+        (("run", "--dataset", "wordnt"), "did you mean wordnet"),
+        (("run", "--dataset", "wordnet", "--data", "/nowhere"), "/nowhere/base.f16.npy"),
+        (("run", "--dataset", "files", "--base", "x.fbin"), "--queries and --metric"),
+        (("run", "--dataset", "none.hdf5"), "no such file"),
+        (("run", "--dataset", "gaussian:0x0"), "LAW:ROWSxDIMENSIONS"),
+        (("run", "--dataset", "sphere:20x4", "-k", "21"), "1 to the 20 rows"),
+        (("table", "none.jsonl"), "none.jsonl"),
+        (("report", "none.jsonl", "--out", "x.pdf"), ".html or .md"),
+    ],
+)
+def test_bad_input(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, text = invoke(*arguments)
+    assert status == 2 and words in text.replace("\n", " ")
+
+
+def test_hdf5_files(tmp_path, rng):
+    h5py = pytest.importorskip("h5py")
+    x = rng.standard_normal((120, 6), dtype=np.float32)
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        file["train"], file["test"], file["neighbors"] = x, x[:9], np.argsort(-(x[:9] @ x.T))[:, :20]
+        file.attrs["distance"] = "dot"
+    said: list[str] = []
+    dataset = datasets.prepare(str(tmp_path / "x.hdf5"), datasets.Where(), said.append)
+    assert (dataset.n, dataset.d, dataset.m, dataset.metric) == (120, 6, 9, "inner_product")
+    assert "recall@20 1.0" in said[-1]
+    with h5py.File(tmp_path / "x.hdf5", "r+") as file:
+        del file["neighbors"]  # annkern's own are enough
+        file.attrs["distance"] = "angular"
+    again = datasets.prepare(str(tmp_path / "x.hdf5"), datasets.Where(), said.append)
+    assert np.allclose(np.linalg.norm(again.vectors()[0], axis=1), 1, atol=1e-6) and again.truth(5).shape == (9, 100)
+
+
+def test_files_and_their_truth(tmp_path, rng):
+    x = rng.standard_normal((90, 5), dtype=np.float32)
+    io.write_vectors(tmp_path / "b.fbin", x)
+    io.write_vectors(tmp_path / "q.fvecs", x[:8])
+    io.write_truth(tmp_path / "gt.bin", np.argsort(((x[:8, None] - x) ** 2).sum(2), axis=1)[:, :10])
+    where = datasets.Where(
+        base=tmp_path / "b.fbin", queries=tmp_path / "q.fvecs", truth=tmp_path / "gt.bin", metric="sqeuclidean"
+    )
+    said: list[str] = []
+    assert datasets.prepare("files", where, said.append).n == 90 and "recall@10 1.0" in said[-1]
+    folders = list((tmp_path / "cache").iterdir())
+    assert len(folders) == 1 and not folders[0].name.startswith(".")
+    x[0, 0] = np.nan
+    io.write_vectors(tmp_path / "b.fbin", x)
+    with pytest.raises(datasets.DatasetError, match="NaN"):
+        datasets.prepare("files", where, said.append)
+    assert list((tmp_path / "cache").iterdir()) == folders
+
+
+def test_glosses_are_read_without_their_examples(tmp_path):
+    sys.path.insert(0, str(HERE.parent / "bench" / "data"))
+    import make_wordnet
+
+    rows = {
+        "noun": "  1 licence\n00001740 03 n 01 entity 0 003 ~ 00001930 n 0000 | that which is; or was  \n",
+        "verb": '00306298 30 v 03 blow_up 0 explode 4 000 | burst as from; release;"the bomb"; "a \'cock"  \n',
+        "adj": "00020103 00 s 02 used_to(p) 0 remote 0 000 | sparsely populated;  \n",
+        "adv": "",
+    }
+    for part, text in rows.items():
+        (tmp_path / f"data.{part}").write_text(text, encoding="latin-1")
+    assert make_wordnet.synsets(tmp_path) == [
+        ("entity", "that which is; or was"),
+        ("blow up", "burst as from; release"),
+        ("used to", "sparsely populated;"),
+    ]
+
+
+def test_the_shipped_set():
+    dataset = datasets.prepare("glosses-word", datasets.Where(), lambda _: None)
+    assert (dataset.n, dataset.d, dataset.m) == (12_000, 384, 200) and dataset.out_of_distribution
+    assert json.loads((dataset.folder / "about.json").read_text())["metric"] == "inner_product"
