@@ -1,4 +1,4 @@
-#SPDX - License - Identifier : Apache - 2.0
+# SPDX-License-Identifier: Apache-2.0
 """Builds device_check.cpp with the emulated kernels of csrc/cuda: ``python tests/device/build.py FOLDER [MODE...]`` prints a
 program for each of the modes fast, asan and race (all three where none is named). To look into a report by hand::
 

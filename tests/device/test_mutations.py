@@ -1,17 +1,15 @@
-#SPDX - License - Identifier : Apache - 2.0
-""
-    "The rules of tools/mutations.py find their places in a kernel that they have never seen, and nothing else."
-    ""
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of tools/mutations.py find their places in a kernel that they have never seen, and nothing else."""
 
-    import sys from pathlib import Path
+import sys
+from pathlib import Path
 
-        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools")) from mutations import mutations
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+from mutations import mutations
 
-    SOURCE =
-    ""
-    "
-    // A comment with __syncthreads(); and values[i].
-    struct Args {
+SOURCE = """
+// A comment with __syncthreads(); and values[i].
+struct Args {
   int rows = 0;
 };
 __global__ void kernel(const Args a, float* out) {
@@ -25,7 +23,9 @@ __global__ void kernel(const Args a, float* out) {
   sum = __shfl_sync(kAllLanes, sum, lane + 1);
   atomicAdd(&out[a.rows], f(sum, 1));
 }
-void run(const Args& a, float* out, void* stream) { ANNK_LAUNCH((kernel), a.rows, 32, a.rows * 4, stream, a, out); }
+void run(const Args& a, float* out, void* stream) {
+  ANNK_LAUNCH((kernel), a.rows, 32, a.rows * 4, stream, a, out);
+}
 """
 EXPECTED = {
     ("shared array one short", "32", "(32) > 1 ? (32) - 1 : 1"),
