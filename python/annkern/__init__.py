@@ -20,14 +20,12 @@
 from ._backend import backends, show_config
 from ._store import Store
 from .assign import assign
-from .compress import compress
-from .distances import distances
-from .files import load
-from .kmeans import KMeans
 from .build_graph import build_graph
 from .compress import compress
 from .distances import distances
+from .files import load
 from .graph import Graph
+from .kmeans import KMeans
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
@@ -41,9 +39,9 @@ __all__ = [
     "LVQ",
     "BinaryQuantizer",
     "Cast",
+    "Graph",
     "KMeans",
     "RaBitQ",
-    "Graph",
     "ScalarQuantizer",
     "Store",
     "assign",

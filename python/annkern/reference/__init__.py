@@ -4,9 +4,9 @@
 Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then one sort. Start at `knn`.
 """
 
+from .build_graph import build_graph
 from .distances import distances
 from .kmeans import assign, cluster_sums, kmeans
-from .build_graph import build_graph
 from .knn import knn
 from .merge_topk import merge_topk
 from .metrics import ALIASES, METRICS, Metric
@@ -21,8 +21,8 @@ __all__ = [
     "Metric",
     "assign",
     "bound",
-    "cluster_sums",
     "build_graph",
+    "cluster_sums",
     "distances",
     "exact",
     "kmeans",

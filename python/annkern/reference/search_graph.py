@@ -14,9 +14,7 @@ from .pairwise import pairwise
 Keyed = list[tuple[Any, int]]
 
 
-def walk(
-    neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], window: int
-) -> tuple[Keyed, Keyed]:
+def walk(neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], window: int) -> tuple[Keyed, Keyed]:
     """The `window` smallest (key, id) met on a walk to the row of smallest key, and what was expanded, in that order.
 
     `keys` (n,) holds the key of every row, though only those met are looked at.
