@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import ml_dtypes
 import numpy as np
 import pytest
+from emu_array import EmuArray, to_device
 
 import annkern as ak
 from annkern import _arrays, _call, _dlpack, _spaces
-from emu_array import EmuArray, to_device
 
 X = np.random.default_rng(5).standard_normal((30, 8)).astype(np.float32)
 WANT, WANT_IDS = ak.knn(X, X[:3], 4)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each kernel on a GPU beside PyTorch, CuPy, cuVS and faiss, in turns, with the share of ceilings that PyTorch measures: a copy
-for memory, a float16 product for tensor cores. On the emulator the same calls with few rows, to see that they run."""
+"""Each kernel on a GPU beside PyTorch, CuPy, cuVS and faiss, in turns, with the share of ceilings that PyTorch measures:
+a copy for memory, a float16 product for tensor cores. On the emulator the same calls with few rows, to see that they run."""
 
 from __future__ import annotations
 
