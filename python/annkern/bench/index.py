@@ -26,6 +26,30 @@ def metric_of(name: str) -> str:
     return METRICS[name]
 
 
+class GraphOverStore:
+    """`annkern.Index` put together from its parts, for builds that have the parts alone."""
+
+    def __init__(self, store: Any, graph: Any, metric: str) -> None:
+        self.store, self.graph, self.metric = store, graph, metric
+
+    @classmethod
+    def build(cls, x: Any, spec: str, *, metric: str, threads: int | None = None, **options: Any) -> GraphOverStore:
+        library: Any = ak
+        kind, _, name = spec.partition(",")
+        store = library.compress(x, name, metric=metric, threads=threads, **options)
+        graph = library.build_graph(store, metric=metric, degree=int(kind.removeprefix("graph")), threads=threads)
+        return cls(store, graph, metric)
+
+    def search(self, queries: Any, k: int, **settings: Any) -> tuple[Array, Array]:
+        library: Any = ak
+        found: tuple[Array, Array] = library.search_graph(self.graph, self.store, queries, k, metric=self.metric, **settings)
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.store.nbytes) + int(getattr(self.graph, "nbytes", 0))
+
+
 class SpecIndex:
     """fit, then search; save and load where the build of annkern can."""
 
@@ -43,7 +67,8 @@ class SpecIndex:
         x = self.packed(np.asarray(x))
         if not self.flat:
             options = {} if learn_queries is None else {"learn_queries": learn_queries}
-            self.index = library.Index.build(x, self.spec, metric=self.metric, threads=self.threads, **options)
+            make = library.Index.build if hasattr(library, "Index") else GraphOverStore.build
+            self.index = make(x, self.spec, metric=self.metric, threads=self.threads, **options)
         elif x.dtype.itemsize == 1:  # bits and bytes are searched as they are
             self.base = x
         elif self.store in PLAIN:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..index import GraphOverStore
 from .base import WIDTHS, Array, Method, Peer, Searcher, Setting, Shape, widths
 
 QUICK = (15, 40, 120)
@@ -22,7 +23,8 @@ class AnnkernSearcher(Searcher):
     def build(self, base: Array, params: Setting) -> None:
         self.how: Setting = {}
         if "index" in params:
-            self.index = self.ak.Index.build(base, params["index"], metric=self.metric, threads=self.threads)
+            make = getattr(self.ak, "Index", GraphOverStore).build
+            self.index = make(base, params["index"], metric=self.metric, threads=self.threads)
             return
         if "store" in params:
             self.base = self.ak.compress(base, params["store"], metric=self.metric, threads=self.threads)
@@ -80,11 +82,12 @@ def methods(shape: Shape) -> Sequence[Method]:
             quick = store in ("lvq8", "rabitq1")
             name = f"annkern {store}" + (" + f16" if reranked else "")
             found.append(Method("annkern", name, build, sweep, quick, sweep[1::2] or sweep))
-    if hasattr(ak, "Index"):
+    make = getattr(ak, "Index", GraphOverStore if hasattr(ak, "build_graph") else None)
+    if make is not None:
         half = max(1, shape.d // 2)
         for store in (f"leanvec{half}:lvq4,lvq8", "lvq8", "lvq4x8", "f16", "f32"):
             spec = f"graph64,{store}"
-            if runs(ak.Index.build, few, spec, metric=shape.metric):
+            if runs(make.build, few, spec, metric=shape.metric):
                 sweep = widths("window", shape.k, sorted({*WIDTHS, 15, 30, 60, 110}))
                 quick = store.startswith(("leanvec", "lvq8"))
                 name = f"annkern {spec}"
