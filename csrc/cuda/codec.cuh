@@ -36,6 +36,20 @@ struct RowTeam {
   __device__ __forceinline__ T sum(T value) const {
     return all(value, [](T a, T b) { return a + b; });
   }
+  // The sum that sum16 makes of them: `partial` of lane i is partial sum i.
+  __device__ __forceinline__ double total16(double partial) const {
+    static_assert(kLanes >= 16);
+    double total = 0.0;
+    for (int i = 0; i < 16; ++i) total += of(partial, i);
+    return total;
+  }
+  // sum16 of term(j) for all; 16 lanes are enough for it, and those behind them do the same.
+  template <class Term>
+  __device__ __forceinline__ double sum16(int64_t count, Term&& term) const {
+    double partial = 0.0;
+    for (int64_t j = lane % 16; j < count; j += 16) partial += term(j);
+    return total16(partial);
+  }
   __device__ __forceinline__ bool every(bool holds) const { return __all_sync(mask, holds) != 0; }
   __device__ __forceinline__ void sync() const { __syncwarp(mask); }
 };

@@ -18,14 +18,23 @@ void visit_codec(const Base& store, Body&& body) {
   check(false, "store: expected a compressed one, got kind ", kStoreNames[static_cast<int>(store.kind)]);
 }
 
-// Blocks of so many threads, each of a few rows, with their scratch behind one another in shared memory.
+// Blocks of so many threads, each of a few rows with their scratch behind one another in shared memory; of fewer rows where
+// that would not fit an SM of any architecture.
 inline constexpr int kCodecThreads = 128;
-template <class Codec>
-constexpr int kRowsABlock = kCodecThreads / Codec::kLanes;
+inline constexpr int64_t kMostScratch = 96 * 1024;
 
-template <class Codec>
-size_t scratch_bytes(const Codec& codec) {
-  return static_cast<size_t>(codec.scratch_floats) * kRowsABlock<Codec> * sizeof(float);
-}
+struct CodecBlock {
+  int rows, threads;
+  size_t scratch_bytes;
+  template <class Codec>
+  explicit CodecBlock(const Codec& codec) : rows(kCodecThreads / Codec::kLanes) {
+    const int64_t each = static_cast<int64_t>(codec.scratch_floats) * static_cast<int64_t>(sizeof(float));
+    check(each <= kMostScratch, "store: too many dimensions for its kernels on a GPU, which take rows of ", kMostScratch,
+          " bytes of floats, got ", each);
+    while (rows > 1 && rows * each > kMostScratch) rows /= 2;
+    threads = rows * Codec::kLanes;
+    scratch_bytes = static_cast<size_t>(rows * each);
+  }
+};
 
 }  // namespace annk::cuda

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kCodecThreads)
   ANNK_DYN_SHARED(float, scratch);
   const RowTeam<Codec::kLanes> team;
   const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kRowsABlock<Codec> + in_block;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * (blockDim.x / Codec::kLanes) + in_block;
   if (i >= rows.count) return;
   const int64_t row = rows.ids != nullptr ? rows.ids[i] : rows.first + i;
   if (row >= 0) codec.decode_row(team, row, out + i * pitch, scratch + in_block * codec.scratch_floats);
@@ -31,8 +31,9 @@ void cuda::decode_rows(const Base& store, const int64_t* ids, int64_t first, int
                        void* stream) {
   if (count == 0 || store.dims == 0) return;
   visit_codec(store, [&]<class Codec>(const Codec& codec) {
-    const int64_t grid = ceil_div<int64_t>(count, kRowsABlock<Codec>);
-    ANNK_LAUNCH(decode_kernel<Codec>, grid, kCodecThreads, scratch_bytes(codec), stream, codec, (Chosen{ids, first, count}),
+    const CodecBlock block(codec);
+    const int64_t grid = ceil_div<int64_t>(count, block.rows);
+    ANNK_LAUNCH(decode_kernel<Codec>, grid, block.threads, block.scratch_bytes, stream, codec, (Chosen{ids, first, count}),
                 out, pitch);
   });
 }

@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(kCodecThreads)
   ANNK_DYN_SHARED(float, scratch);
   const RowTeam<Codec::kLanes> team;
   const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kRowsABlock<Codec> + in_block;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * (blockDim.x / Codec::kLanes) + in_block;
   if (i >= x.rows) return;
   const T* from = reinterpret_cast<const T*>(x.row(i));
   const auto element = [&](int64_t j) { return widen(from[j]); };
@@ -33,9 +33,10 @@ void encode(const EncodeArgs& args) {
   if (args.x.rows == 0) return;
   auto* bad_row = reinterpret_cast<unsigned long long*>(args.bad_row);
   visit_codec(args.store, [&]<class Codec>(const Codec& codec) {
-    const int64_t grid = ceil_div<int64_t>(args.x.rows, kRowsABlock<Codec>);
+    const CodecBlock block(codec);
+    const int64_t grid = ceil_div<int64_t>(args.x.rows, block.rows);
     const auto run = [&]<class T>(T) {
-      ANNK_LAUNCH((encode_kernel<Codec, T>), grid, kCodecThreads, scratch_bytes(codec), stream, codec, args.x, args.first,
+      ANNK_LAUNCH((encode_kernel<Codec, T>), grid, block.threads, block.scratch_bytes, stream, codec, args.x, args.first,
                   bad_row);
     };
     switch (args.x.dtype) {

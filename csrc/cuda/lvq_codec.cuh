@@ -119,9 +119,8 @@ struct LvqCodec {
   // sum (low + step c)^2 from the sums of c and c^2, which are exact; `whole` is this thread's part of sum16.
   __device__ __forceinline__ void write_norms(const Team& team, int64_t row, const LvqScale& scale, long long sum,
                                               long long squares, double whole) const {
-    double total = 0.0;
-    for (int i = 0; i < kLanes; ++i) total += team.of(whole, i);
-    if (team.lane == 0) view.norms[row] = {lvq_squared(scale, view.dims, view.unit, sum, squares), inverse_norm(total)};
+    const float inverse = inverse_norm(team.total16(whole));
+    if (team.lane == 0) view.norms[row] = {lvq_squared(scale, view.dims, view.unit, sum, squares), inverse};
   }
 };
 

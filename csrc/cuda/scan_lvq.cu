@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // LVQ stores by integer products, with the keys of store/lvq_tiles.h bit for bit. Codes meet the query's in the order in
 // which they lie in memory; those of four bits are taken from 16 bytes as 16 low nibbles, then 16 high ones.
+#include "cuda/codec.cuh"
 #include "cuda/scan.cuh"
 #include "cuda/store_scan.h"
 #include "store/lvq.h"
@@ -57,26 +58,18 @@ __device__ __forceinline__ int64_t dim_at(int64_t at) {
   return turbo_dim<4>(byte / kTurboBytes * 2 * kTurboBytes + high * kTurboBytes + byte % kTurboBytes);
 }
 
-// sum16 of term(j) by 16 neighbouring lanes, each with one partial sum; for all of them.
-template <class Term>
-__device__ __forceinline__ double lanes_sum16(int64_t dims, Term&& term) {
-  double partial = 0.0, total = 0.0;
-  for (int64_t j = lane_id() % 16; j < dims; j += 16) partial += term(j);
-  for (int i = 0; i < 16; ++i) total += __shfl_sync(kAllLanes, partial, i, 16);
-  return total;
-}
-
 // A block per query: v is the query as store/lvq_tiles.h has it.
 template <class T, int kCodeBits>
 __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
   ANNK_SHARED(float, inverse, [1]);
   ANNK_SHARED(float, largest, [kThreads / kWarp]);
   const LvqView view(a.base);
+  const RowTeam<16> half;
   const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
   const T* const from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
   const bool cosine = a.metric == Metric::cosine, dot = cosine || a.metric == Metric::inner_product;
   if (cosine && warp_id() == 0) {
-    const double squared = lanes_sum16(
+    const double squared = half.sum16(
         dims, [&](int64_t j) { return static_cast<double>(widen(from[j])) * static_cast<double>(widen(from[j])); });
     if (lane_id() == 0) inverse[0] = inverse_norm(squared);
   }
@@ -95,7 +88,7 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
 
   if (warp_id() == 0) {  // half of it adds the shift, half the sum
     const bool shifts = lane_id() < 16;
-    const float sum = static_cast<float>(lanes_sum16(dims, [&](int64_t j) {
+    const float sum = static_cast<float>(half.sum16(dims, [&](int64_t j) {
       const double x = v(j);
       return shifts ? x * (dot ? static_cast<double>(view.mean[j]) : x) : x;
     }));
