@@ -11,6 +11,7 @@ import numpy as np
 from ._arrays import view
 from ._call import whole_number
 from ._scan import Metric, Scan, address_of, refuse_bad_row
+from ._spaces import aligned
 from ._store import Bar, Store
 from .graph import Graph
 from .knn import knn
@@ -137,7 +138,8 @@ def _grow(scan: Scan, order: Array, entry_count: int, degree: int, window: int, 
         bar.at(first + count)
     whole = (order.ctypes.data, entry_count, 0, n)
     scan.call.backend.finish_graph(*fixed, whole, window, alpha, lists, address_of(bad), scan.call.executor())
-    kept = np.ascontiguousarray(neighbors[:, :degree])
+    kept = aligned((n, degree), "int32")
+    kept[:] = neighbors[:, :degree]
     return Graph(kept, order[:entry_count].copy(), scan.metric.name)
 
 
