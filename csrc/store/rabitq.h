@@ -108,7 +108,7 @@ struct PowerOfTwo {
   }
 };
 
-// Queries. w is the query (minus the mean, under L2; divided by its norm, under cosine), split as rows are; its rotated part
+// Queries. w is the query (minus the mean, under L2; times its inverse norm, under cosine), split as rows are; its rotated part
 // is rounded to whole numbers a_j of magnitude up to kTop, scale apart:
 //   <w, p> ~ step (scale (<u, a> - (2^bits - 1) / 2 sum(a))),      in integers but for the half that an odd sum leaves over
 //   inner_product   <w, mean> + along_w along + that               cosine   1 - the same times inverse

@@ -13,7 +13,7 @@ class RabitqCodec final : public Codec {
   bool encode(const float* x, int64_t row, float* scratch) const override {
     float *const z = scratch, *const other = scratch + view_.padded;
     for (int64_t j = 0; j < view_.dims; ++j) z[j] = x[j] - view_.mean[j];
-    const float along = static_cast<float>(product(z, view_.axis, view_.dims));
+    const float along = static_cast<float>(product16(z, view_.axis, view_.dims));
     float most = 0.0f;
     for (int64_t j = 0; j < view_.dims; ++j) {
       z[j] = z[j] - along * view_.axis[j];
@@ -23,13 +23,13 @@ class RabitqCodec final : public Codec {
     const PowerOfTwo unit(most);
     for (int64_t j = 0; j < view_.dims; ++j) z[j] = z[j] * unit.inverse;
     for (int64_t j = view_.dims; j < view_.padded; ++j) z[j] = 0.0f;
-    const double squared = product(z, z, view_.dims), power = unit.power;
+    const double squared = product16(z, z, view_.dims), power = unit.power;
     view_.rotation.apply(z, other);
 
     const float t = view_.bits == 1 ? 0.0f : best_scale(z);
     const double dot = put_codes(row, z, t);
     if (view_.binary) return put_binary_terms(row, scratch);
-    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)), inverse_norm(product(x, x, view_.dims))};
+    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)), inverse_norm(product16(x, x, view_.dims))};
     if (dot > 0.0) terms.step = static_cast<float>(squared / dot * power);
     put_terms(row, terms);
     return terms.step < INFINITY;
@@ -44,16 +44,13 @@ class RabitqCodec final : public Codec {
       y[j] = static_cast<float>(rabitq_get(group(codes, j), view_.bits, static_cast<int>(j % kRabitqGroup))) - middle;
     view_.rotation.undo(y, scratch + view_.padded);
     for (int64_t j = 0; j < view_.dims; ++j) y[j] = terms.step * y[j];
-    const float rest = terms.along - static_cast<float>(product(y, view_.axis, view_.dims));
+    const float rest = terms.along - static_cast<float>(product16(y, view_.axis, view_.dims));
     for (int64_t j = 0; j < view_.dims; ++j) out[j] = view_.mean[j] + (y[j] + rest * view_.axis[j]);
   }
 
  private:
   static constexpr int kScales = 16;
 
-  static double product(const float* a, const float* b, int64_t count) {
-    return sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
-  }
   template <class Byte>
   Byte* group(Byte* codes, int64_t j) const {
     return codes + j / kRabitqGroup * 8 * view_.bits;
@@ -109,7 +106,7 @@ class RabitqCodec final : public Codec {
     put_terms(row, terms);
     float* const out = scratch + 2 * view_.padded;
     decode(row, out, scratch);
-    terms.inverse = inverse_norm(product(out, out, view_.dims));
+    terms.inverse = inverse_norm(product16(out, out, view_.dims));
     terms.squared = static_cast<float>(sum16(view_.dims, [&](int64_t j) {
       const float r = out[j] - view_.mean[j];
       return static_cast<double>(r) * static_cast<double>(r);

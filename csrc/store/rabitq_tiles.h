@@ -45,16 +45,16 @@ class RabitqRows {
   template <class M>
   CodeQueryTerms<RabitqRows> pack_query(const Matrix& queries, int64_t q, CodeQuery* codes, float* w) const {
     const int64_t dims = view_.dims, padded = view_.padded;
-    widen_query(queries, q, M::kTerm, w);
+    code_query<M>(queries, q, w);
     RabitqQueryTerms<float> own{};
     constexpr bool kDot = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
     if constexpr (kDot)
-      own.shift = static_cast<float>(product(w, view_.mean, dims));
+      own.shift = static_cast<float>(product16(w, view_.mean, dims));
     else
       for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - view_.mean[j];
-    own.along = static_cast<float>(product(w, view_.axis, dims));
+    own.along = static_cast<float>(product16(w, view_.axis, dims));
     for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - own.along * view_.axis[j];
-    if constexpr (!kDot) own.shift = static_cast<float>(product(w, w, dims));
+    if constexpr (!kDot) own.shift = static_cast<float>(product16(w, w, dims));
 
     const PowerOfTwo unit(largest(w, dims));
     for (int64_t j = 0; j < dims; ++j) w[j] = w[j] * unit.inverse;
@@ -93,9 +93,6 @@ class RabitqRows {
   }
 
  private:
-  static double product(const float* a, const float* b, int64_t count) {
-    return sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
-  }
   static float largest(const float* x, int64_t count) {
     float most = 0.0f;
     for (int64_t j = 0; j < count; ++j) most = larger(absolute(x[j]), most);
