@@ -13,6 +13,8 @@ from annkern._backend import load
 from annkern.compress import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2] if spec not in ("f32", "f16", "bf16", "i8", "u8")]
+# Those whose keys every backend makes in the same way.
+EXACT_SPECS = [spec for spec in SPECS if not spec.startswith(("rabitq", "bin"))]
 METRICS = ["sqeuclidean", "euclidean", "inner_product", "cosine", "cityblock", "chebyshev"]
 FUSED = load("cpu").backend_info()["isa"] != "baseline"
 DIMS = [1, 33, 130]
@@ -89,7 +91,7 @@ def test_rows_that_cannot_be_encoded(backend, rng, spec):
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EXACT_SPECS)
 def test_distances(backend, rng, spec, metric):
     """Few and many queries, dimensions that fill no block."""
     for d, n, m in ((33, 150, 3), (130, 140, 18)):
@@ -107,7 +109,7 @@ def test_distances(backend, rng, spec, metric):
 
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EXACT_SPECS)
 def test_filter_and_radius(backend, rng, spec):
     x, q = rows(rng, 300, 40), rows(rng, 5, 40)
     store = fitted(spec, x).encode(x)
@@ -128,7 +130,7 @@ def test_filter_and_radius(backend, rng, spec):
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EXACT_SPECS)
 def test_queries_of_other_types(backend, rng, spec, dtype):
     x, q = 3 * rows(rng, 130, 20), (3 * rows(rng, 3, 20)).astype(dtype)
     store = fitted(spec, x).encode(x)

@@ -3,6 +3,7 @@
 #pragma once
 #include "core/check.h"
 #include "cuda/lvq_codec.cuh"
+#include "cuda/rabitq_codec.cuh"
 
 namespace annk::cuda {
 
@@ -12,6 +13,8 @@ void visit_codec(const Base& store, Body&& body) {
   switch (store.kind) {
     case StoreKind::lvq:
       return body(LvqCodec(store));
+    case StoreKind::rabitq:
+      return body(RabitqCodec(store));
     case StoreKind::array:
       break;
   }
