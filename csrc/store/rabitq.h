@@ -7,13 +7,13 @@
 //   z = P p, padded with zeros to a multiple of 64 dimensions, D       P: store/rotation.h
 //   code u_j in [0, 2^bits): v_j = u_j - (2^bits - 1) / 2 has the sign of z_j and |v_j| = 1/2 + min(floor(t |z_j|), most)
 //   step = |p|^2 / <z, v>
-// The part along the mean, which all queries ask for, is kept exactly: the codes hold what is orthogonal to it, so that a mean
-// far from zero costs nothing. Of 16 values of t the one whose v has the smallest angle to z is taken. For a random P
+// The part along the mean, which all queries ask for, is kept exactly: the codes hold what is orthogonal to it, so that a
+// mean far from zero costs nothing. Of 16 values of t the one whose v has the smallest angle to z is taken. For a random P
 //   <w, p> ~ step <P w, v>,   its mean exact, its error about |w| |p| sqrt((|z|^2 |v|^2 / <z, v>^2 - 1) / (D - 1)).
 // x decodes to  mean + along axis + the part orthogonal to axis of step P^T v:  inner products with it are the estimates.
 // Distances take |p|^2 and |x| as they were, not those of the decoded row.
 //
-// A row lies in groups of 64 dimensions, 8 bits bytes each. Element i of a group: its 4 highest bits, where it has 4 or more,
+// A row lies in groups of 64 dimensions, 8 bits bytes each. Element i of a group: its 4 highest bits, where it has so many,
 // in byte i % 32 of 32 from bit 4 (i / 32) on; the next 2, where 2 are left, in byte i % 16 of 16 from bit 2 (i / 16) on;
 // then the last, bit i % 8 of byte i / 8 of 8. With 8 bits a byte each. Behind the groups: 4 floats, the row's terms.
 //
@@ -108,12 +108,12 @@ struct PowerOfTwo {
   }
 };
 
-// Queries. w is the query (minus the mean, under L2; times its inverse norm, under cosine), split as rows are; its rotated part
-// is rounded to whole numbers a_j of magnitude up to kTop, scale apart:
+// Queries. w is the query (minus the mean, under L2; times its inverse norm, under cosine), split as rows are; its rotated
+// part is rounded to whole numbers a_j of magnitude up to rabitq_query_top, scale apart:
 //   <w, p> ~ step (scale (<u, a> - (2^bits - 1) / 2 sum(a))),      in integers but for the half that an odd sum leaves over
 //   inner_product   <w, mean> + along_w along + that               cosine   1 - the same times inverse
 //   sqeuclidean     max(0, ((|p_w|^2 + |p|^2) + (along_w - along)^2) - 2 that)
-constexpr int rabitq_query_top(int bits) { return bits == 1 ? 15 : bits < 7 ? 127 : 127 * 128; }
+constexpr int rabitq_query_top(int bits) { return bits == 1 ? 31 : bits < 7 ? 127 : 127 * 128; }
 
 template <class V>
 struct RabitqQueryTerms {
