@@ -13,9 +13,9 @@
 // x decodes to  mean + along axis + the part orthogonal to axis of step P^T v:  inner products with it are the estimates.
 // Distances take |p|^2 and |x| as they were, not those of the decoded row.
 //
-// A row lies in groups of 64 dimensions, 8 bits bytes each. Element i of a group: its 4 highest bits, where it has 4 or
-// more, in byte i % 32 of 32 from bit 4 (i / 32) on; the next 2, where 2 are left, in byte i % 16 of 16 from bit 2 (i / 16)
-// on; then the last, bit i % 8 of byte i / 8 of 8. With 8 bits a byte each. Behind the groups: 4 floats, the row's terms.
+// A row lies in groups of 64 dimensions, 8 bits bytes each. Element i of a group: its 4 highest bits, where it has so many,
+// in byte i % 32 of 32 from bit 4 (i / 32) on; the next 2, where 2 are left, in byte i % 16 of 16 from bit 2 (i / 16) on;
+// then the last, bit i % 8 of byte i / 8 of 8. With 8 bits a byte each. Behind the groups: 4 floats, the row's terms.
 //
 // bin: the codes are the signs of P (x - threshold), step is twice the mean of |P (x - threshold)| over all. Where neither
 // threshold nor rotation is asked for, all rows share their terms, and a row is its bits.
@@ -108,12 +108,12 @@ struct PowerOfTwo {
   }
 };
 
-// Queries. w is the query (minus the mean, under L2; times its inverse norm, under cosine), split as rows are; its rotated part
-// is rounded to whole numbers a_j of magnitude up to kTop, scale apart:
+// Queries. w is the query (minus the mean, under L2; times its inverse norm, under cosine), split as rows are; its rotated
+// part is rounded to whole numbers a_j of magnitude up to rabitq_query_top, scale apart:
 //   <w, p> ~ step (scale (<u, a> - (2^bits - 1) / 2 sum(a))),      in integers but for the half that an odd sum leaves over
 //   inner_product   <w, mean> + along_w along + that               cosine   1 - the same times inverse
 //   sqeuclidean     max(0, ((|p_w|^2 + |p|^2) + (along_w - along)^2) - 2 that)
-constexpr int rabitq_query_top(int bits) { return bits == 1 ? 15 : bits < 7 ? 127 : 127 * 128; }
+constexpr int rabitq_query_top(int bits) { return bits == 1 ? 31 : bits < 7 ? 127 : 127 * 128; }
 
 template <class V>
 struct RabitqQueryTerms {

@@ -161,9 +161,7 @@ class Store:
             +inf where the id is negative. Of "euclidean" the larger side of an interval that is not symmetric.
         """
         if self.kind != "rabitq" or self.numbers["binary"]:
-            raise ValueError(
-                f"store: expected one of rabitq1 .. rabitq8, whose estimates have error bounds, got {self.spec!r}"
-            )
+            raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {self.spec!r}")
         from .stores.rabitq import error_bounds
 
         return error_bounds(self, queries, ids, metric or self.metric, e0)

@@ -117,7 +117,7 @@ class BinaryQuantizer(Codec):
     -----
     A row takes D / 8 bytes, D being d rounded up to a multiple of 64; with a threshold or a rotation 16 more, for its norms.
     Without, ``store.arrays["rows"]`` is what ``numpy.packbits(x >= 0, axis=1, bitorder="little")`` gives, padded with zeros,
-    and ``knn`` takes it under ``hamming``. Queries are rounded to 31 levels, not to their signs.
+    and ``knn`` takes it under ``hamming``. Queries are rounded to 63 levels, not to their signs.
     """
 
     kind = "rabitq"
@@ -198,7 +198,8 @@ def random_signs(seed: int, d: int) -> np.ndarray[Any, np.dtype[np.int8]]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     bits = (z ^ (z >> np.uint64(31))) >> np.uint64(63)
-    return (1 - 2 * bits.astype(np.int8)).reshape(ROUNDS, padded(d))
+    signs: np.ndarray[Any, np.dtype[np.int8]] = (1 - 2 * bits.astype(np.int8)).reshape(ROUNDS, padded(d))
+    return signs
 
 
 def rotate(x: Floats, signs: np.ndarray[Any, Any]) -> Floats:
@@ -223,7 +224,7 @@ def _hadamard(x: Floats, power: int) -> Floats:
     half = power // 2
     for _ in range(power.bit_length() - 1):
         x = np.stack([x[:, :half] + x[:, half:], x[:, :half] - x[:, half:]], axis=2).reshape(len(x), power)
-    return x * np.float32(power**-0.5)
+    return np.asarray(x * np.float32(power**-0.5), np.float32)
 
 
 def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -> Floats:
@@ -241,7 +242,7 @@ def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -
     elif name != "inner_product":
         w = w - arrays["mean"]
     w = w - (w @ arrays["axis"])[:, None] * arrays["axis"]
-    top = {1: 15.0, 7: 127.0 * 128, 8: 127.0 * 128}.get(store.numbers["bits"], 127.0)
+    top = {1: 31.0, 7: 127.0 * 128, 8: 127.0 * 128}.get(store.numbers["bits"], 127.0)
     rounding = np.abs(rotate(w, arrays["signs"])).max(axis=1, initial=0.0, keepdims=True) / top / np.sqrt(12.0)
 
     length, squared, inverse = _lengths(arrays["rows"], store, chosen)
@@ -254,7 +255,7 @@ def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -
         error *= 2
     elif name == "euclidean":
         error = distances - np.sqrt(np.maximum(distances**2 - 2 * error, 0.0))
-    return np.where(chosen < 0, np.float32(np.inf), error).astype(np.float32)
+    return np.asarray(np.where(chosen < 0, np.inf, error), np.float32)
 
 
 def _lengths(rows: np.ndarray[Any, Any], store: Store, ids: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
