@@ -32,7 +32,7 @@ from .pairwise import pairwise
 from .radius import radius
 from .search_graph import search_graph
 from .select_k import select_k
-from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
+from .stores import LVQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Cast",
     "Graph",
     "KMeans",
+    "LeanVec",
     "RaBitQ",
     "ScalarQuantizer",
     "Store",

@@ -11,10 +11,11 @@ import numpy as np
 
 from ._arrays import View, view, with_adjacent_rows
 from ._call import ALIASES, KERNEL_DTYPES, Call, described, refuse_dtype
-from ._store import Store
+from ._store import Store, host_rows
 
 NUMBERS = tuple(KERNEL_DTYPES)
 FLOATS = ("float32", "float16", "bfloat16")
+PROJECTABLE = ("sqeuclidean", "euclidean", "inner_product", "cosine")  # what a projection can keep
 # Sums of more products of 8-bit numbers than this could pass 2^31; counts of more bits could not be held by float32.
 MOST_DIMS_8BIT = 32_768
 MOST_BITS = 1 << 24
@@ -94,6 +95,8 @@ class Scan:
         if kind.bits:
             numbers = [name for name, traits in call.backend.metrics.items() if not traits["bits"]]
             raise ValueError(f"metric: expected {described(numbers)} for a store {store.spec!r}, got {kind.name!r}")
+        if level.projection is not None and kind.name not in PROJECTABLE:
+            raise ValueError(f"metric: expected {described(PROJECTABLE)} for a store {store.spec!r}, got {kind.name!r}")
         q = _vectors("queries", lead, kind)
         if q.shape[1] != level.query_dims:
             raise ValueError(f"queries: expected {level.query_dims} columns, as {base_name} has, got shape {q.shape}")
@@ -103,7 +106,7 @@ class Scan:
         with call.scope():
             q = with_adjacent_rows(q)
             if level.projection is not None:
-                q = _projected(call, q, level.projection)
+                q = projected(call, q, level.projection)
         bases = level.backend_base(call.backend), matrix_of(call, q, kind)
         return cls(call, kind, arrays, q, len(level), q.shape[0], *bases, base_name, from_store=True)
 
@@ -198,13 +201,17 @@ def _refuse_width(name: str, base: View, queries: View, metric: Metric) -> None:
         )
 
 
-def _projected(call: Call, queries: View, projection: Any) -> View:
-    """queries (m, d) times projection (d', d) transposed, each number a chain of its own: whatever the batch."""
-    rows = call.beside("store", view("store", projection, call.stream), "queries")
+def projected(call: Call, rows: View, projection: Any) -> View:
+    """rows (m, d) times projection (d', d) transposed, in float32: each number is a chain of its own, whatever the batch."""
+    matrix = call.beside("store", view("store", projection, call.stream), "queries")
+    if rows.dtype != "float32":
+        rows = view(
+            "queries", host_rows(None, rows, None) if call.device.on_host else rows.space.astype(rows.owner, "float32")
+        )
     kind = metric_named(call, "inner_product")
-    result = call.result("projected queries", None, (queries.shape[0], rows.shape[0]), "float32")
+    result = call.result("projected queries", None, (rows.shape[0], matrix.shape[0]), "float32")
     if not result.empty:
-        matrices = matrix_of(call, queries, kind), matrix_of(call, rows, kind)
+        matrices = matrix_of(call, rows, kind), matrix_of(call, matrix, kind)
         call.run("pairwise", *matrices, kind.name, result.address, 0)
     return result
 

@@ -319,7 +319,7 @@ class Codec:
         """The arrays with room for so many rows; memory that was never written to is not resident."""
         wanted = self._allocate(rows, lambda shape, dtype: np.empty(shape, dtype))
         for name, old in arrays.items():
-            if name in ROWWISE[self.kind] and name in wanted and old.shape != wanted[name].shape:
+            if name in wanted and old.shape != wanted[name].shape:
                 old.resize(wanted[name].shape, refcheck=False)
             wanted[name] = old
         if not arrays:
@@ -376,12 +376,12 @@ class Bar:
         print(f"\r{self.what} {done:,} rows {share}", end=end, file=sys.stderr, flush=True)
 
 
-def training_sample(x: Any, most: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+def training_sample(x: Any, most: int, seed: int = 0, name: str = "x") -> np.ndarray[Any, np.dtype[np.float32]]:
     """At most `most` rows of `x` as float32 on the host, chosen by `seed`, in ascending order; all where they are few."""
-    seen = view("x", x)
+    seen = view(name, x)
     if len(seen.shape) != 2:
-        raise ValueError(f"x: expected 2 dimensions (rows, columns), got shape {seen.shape}")
-    refuse_dtype("x", seen, tuple(KERNEL_DTYPES))
+        raise ValueError(f"{name}: expected 2 dimensions (rows, columns), got shape {seen.shape}")
+    refuse_dtype(name, seen, tuple(KERNEL_DTYPES))
     n = seen.shape[0]
     chosen = None
     if n > most:
@@ -391,7 +391,7 @@ def training_sample(x: Any, most: int, seed: int = 0) -> np.ndarray[Any, np.dtyp
     if bad.any():
         at = int(np.argmax(bad))
         raise ValueError(
-            f"x: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}"
+            f"{name}: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}"
         )
     return rows
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._store import Codec, Store
-from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
+from .stores import LVQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 
 # (pattern, how it is written, examples for the nearest valid spec, the estimator of a match)
 Rule = tuple[str, str, tuple[str, ...], Callable[[re.Match[str]], Codec]]
@@ -24,6 +24,12 @@ RULES: list[Rule] = [
     ),
     (r"rabitq([1-8])", "rabitq<1-8>", tuple(f"rabitq{bits}" for bits in range(1, 9)), lambda m: RaBitQ(int(m[1]))),
     (r"bin", "bin", ("bin",), lambda m: BinaryQuantizer()),
+    (
+        r"leanvec(\d*):([^,]+),([^,]+)",
+        "leanvec<d>:<primary>,<secondary>",
+        ("leanvec16:lvq4,lvq8",),
+        lambda m: LeanVec(int(m[1]) if m[1] else None, m[2], m[3]),
+    ),
 ]
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,14 @@ class Cast(Codec):
         else:
             data = self._cast(x, 0, threads, stream)
         return Store(self.kind, self.spec, (data.shape[0], self.dims_), {"data": data}, {}, self.metric)
+
+    def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
+        return {"data": empty((n, self.dims_), DTYPES[self.dtype])}
+
+    def _encode_rows(self, call: Call, x: View, first: int, count: int, store: Store, to: int) -> None:
+        """Into a part of an array that there is, as a level of another store."""
+        part = x.owner[first : first + count]
+        store.arrays["data"][to : to + count] = self._cast(part, to, call.threads or None, call.stream or None)
 
     def _cast(self, x: Any, first: int, threads: int | None, stream: Any) -> Any:
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
