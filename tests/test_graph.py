@@ -219,5 +219,5 @@ def test_wrong_arguments():
     bad[17, 2] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity in row 17"):
         ak.build_graph(bad, degree=8)
-    with pytest.raises(ValueError, match="queries: .*NaN or infinity in row 17"):
+    with pytest.raises(ValueError, match=r"queries: .*NaN or infinity in row 17"):
         ak.search_graph(graph, x, bad, 3)

@@ -87,6 +87,10 @@ class RaBitQ(Codec):
     def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
         return {"mean": self.mean_, "axis": self.axis_, "signs": self.signs_}
 
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        return layout(store)
+
     def limits(self) -> str:
         return "finite differences from the mean"
 
@@ -171,8 +175,31 @@ class BinaryQuantizer(Codec):
         zero = np.zeros(self.dims_, np.float32)
         return {"terms": terms, "mean": self.threshold_, "axis": zero, "signs": self.signs_}
 
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        return layout(store)
+
     def limits(self) -> str:
         return "finite differences from the threshold"
+
+
+def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Of both estimators, whose stores are of one kind."""
+    (n, d), numbers = store.shape, store.numbers
+    allowed = {"bits": range(1, 9), "rounds": (0, ROUNDS), "binary": (0, 1), "own_terms": (0, 1)}
+    if list(numbers) != list(allowed) or any(numbers[name] not in those for name, those in allowed.items()):
+        raise ValueError(f"expected numbers {allowed}, got {numbers}")
+    if numbers["binary"] > (numbers["bits"] == 1) or not (numbers["binary"] or numbers["own_terms"]):
+        raise ValueError(f"expected the numbers of rabitq1 .. rabitq8 or bin, got {numbers}")
+    shapes = {
+        "rows": ((n, padded(d) * numbers["bits"] // 8 + TERMS_BYTES * numbers["own_terms"]), "uint8"),
+        "mean": ((d,), "float32"),
+        "axis": ((d,), "float32"),
+        "signs": ((numbers["rounds"], padded(d)), "int8"),
+    }
+    if numbers["binary"]:
+        shapes["terms"] = ((1, 4), "float32")
+    return shapes
 
 
 def padded(d: int) -> int:
