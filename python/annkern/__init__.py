@@ -18,14 +18,13 @@
 from ._backend import backends, show_config
 from ._store import Store
 from .assign import assign
-from .compress import compress
-from .distances import distances
-from .files import load
-from .kmeans import KMeans
 from .build_graph import build_graph
 from .compress import compress
 from .distances import distances
+from .files import load
 from .graph import Graph
+from .index import Index
+from .kmeans import KMeans
 from .knn import knn
 from .merge_topk import merge_topk
 from .pairwise import pairwise
@@ -33,17 +32,20 @@ from .radius import radius
 from .search_graph import search_graph
 from .select_k import select_k
 from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
+from .tune import Tuned, tune
 
 __version__ = "0.1.0"
 __all__ = [
     "LVQ",
     "BinaryQuantizer",
     "Cast",
+    "Graph",
+    "Index",
     "KMeans",
     "RaBitQ",
-    "Graph",
     "ScalarQuantizer",
     "Store",
+    "Tuned",
     "assign",
     "backends",
     "build_graph",
@@ -57,4 +59,5 @@ __all__ = [
     "search_graph",
     "select_k",
     "show_config",
+    "tune",
 ]
