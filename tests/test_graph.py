@@ -8,7 +8,7 @@ import pytest
 
 import annkern as ak
 from annkern import reference
-from annkern.build_graph import SLACK, batches, insertion_order
+from annkern.build_graph import SLACK, Sample, batches, insertion_order
 from annkern.build_graph import _scan as scan_of
 
 METRICS = ("sqeuclidean", "euclidean", "inner_product", "cityblock", "chebyshev")
@@ -56,7 +56,8 @@ def check_invariants(graph: ak.Graph, n: int, degree: int) -> None:
 def test_build_is_the_definition(metric, n, d, degree, window):
     x = whole_numbers(n, d)
     graph = ak.build_graph(x, metric, degree, window)
-    order, entry_count = insertion_order(x, scan_of(x, metric, None), 0, None)
+    scan = scan_of(x, metric, None)
+    order, entry_count = insertion_order(scan, Sample.of(x, scan, 0), 0, None)
     room = degree + max(1, round(degree * (SLACK - 1.0)))
     alpha = 0.95 if metric == "inner_product" else 1.2
     want = reference.build_graph(x, order, entry_count, batches(n), degree, room, window, alpha, metric)

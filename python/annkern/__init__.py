@@ -25,6 +25,10 @@ from .compress import compress
 from .distances import distances
 from .files import load
 from .graph import Graph
+<<<<<<< HEAD
+=======
+from .index import Index
+>>>>>>> graph
 from .kmeans import KMeans
 from .knn import knn
 from .merge_topk import merge_topk
@@ -32,7 +36,12 @@ from .pairwise import pairwise
 from .radius import radius
 from .search_graph import search_graph
 from .select_k import select_k
+<<<<<<< HEAD
 from .stores import LVQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
+=======
+from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
+from .tune import Tuned, tune
+>>>>>>> graph
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,11 +49,17 @@ __all__ = [
     "BinaryQuantizer",
     "Cast",
     "Graph",
+<<<<<<< HEAD
     "KMeans",
     "LeanVec",
+=======
+    "Index",
+    "KMeans",
+>>>>>>> graph
     "RaBitQ",
     "ScalarQuantizer",
     "Store",
+    "Tuned",
     "assign",
     "backends",
     "build_graph",
@@ -58,4 +73,5 @@ __all__ = [
     "search_graph",
     "select_k",
     "show_config",
+    "tune",
 ]

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arrays import view
+from ._arrays import host_copy, view, with_adjacent_rows
 from ._call import whole_number
-from ._scan import Metric, Scan, address_of, refuse_bad_row
+from ._scan import Scan, address_of, metric_named, refuse_bad_row
 from ._spaces import aligned
 from ._store import Bar, Store
 from .graph import Graph
@@ -25,6 +25,7 @@ SLACK = 1.25
 LARGEST_BATCH = 0.02
 MOST_ENTRIES = 32
 SAMPLE_ROWS = 16384
+EQUAL_NORMS = 1.02  # the ratio of the largest to the smallest
 KMEANS_ROUNDS = 8
 
 
@@ -56,7 +57,8 @@ def build_graph(
         proportion, and gains little.
     alpha : float, optional
         How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances: 1.2,
-        or 0.95 for "inner_product", by default. Larger keeps longer edges.
+        or 0.95 for "inner_product", by default. Larger keeps longer edges. (Where all rows have the same length, inner
+        product ranks as "sqeuclidean" does, and the edges are chosen by that.)
     seed : int
         Of the order in which rows are added.
     threads : int, optional
@@ -95,8 +97,12 @@ def build_graph(
     if degree > MOST_DEGREE:
         raise ValueError(f"degree: expected at most {MOST_DEGREE}, got {degree}")
     window = whole_number("window", window, 1)
+    sampled = Sample.of(store, scan, whole_number("seed", seed, 0))
+    measure = scan.metric
+    if measure.name == "inner_product" and sampled.norms_are_equal():
+        measure = metric_named(scan.call, "sqeuclidean")
     if alpha is None:
-        alpha = 0.95 if scan.metric.similarity else 1.2
+        alpha = 0.95 if measure.similarity else 1.2
     alpha = float(alpha)
     if not 0.0 < alpha < np.inf:
         raise ValueError(f"alpha: expected a positive number, got {alpha}")
@@ -105,8 +111,9 @@ def build_graph(
         raise ValueError(f"store: expected fewer than 2^31 rows, got {n}")
     if check_finite:
         scan.look(True, base_too=True)
-    order, entry_count = insertion_order(store, scan, whole_number("seed", seed, 0), threads)
-    return _grow(scan, order, entry_count, degree, window, alpha, progress)
+    order = insertion_order(scan, sampled, seed, threads)
+    lists = _grow(scan, measure.name, order, degree, window, alpha, progress)
+    return Graph(lists, order[0][: order[1]].copy(), scan.metric.name)
 
 
 def _scan(store: Any, metric: str, threads: int | None) -> Scan:
@@ -122,15 +129,17 @@ def _scan(store: Any, metric: str, threads: int | None) -> Scan:
     return Scan.of(store, lead, metric, threads, None, base_name="store")
 
 
-def _grow(scan: Scan, order: Array, entry_count: int, degree: int, window: int, alpha: float, progress: bool) -> Graph:
-    n = scan.n
+def _grow(
+    scan: Scan, metric: str, insertion: tuple[Array, int], degree: int, window: int, alpha: float, progress: bool
+) -> Array:
+    n, (order, entry_count) = scan.n, insertion
     room = degree + max(1, round(degree * (SLACK - 1.0)))
     neighbors = np.full((n, room), -1, np.int32)
     state = np.zeros((n, 2), np.int32)
     lists = (degree, room, neighbors.ctypes.data, state.ctypes.data)
     bar = Bar(n, progress, "build")
     bad = scan.look(False)
-    fixed = scan.base_matrix, scan.metric.name
+    fixed = scan.base_matrix, metric
     for first, count in batches(n):
         here = (order.ctypes.data, entry_count, first, count)
         scan.call.backend.build_graph(*fixed, here, window, alpha, lists, address_of(bad), scan.call.executor())
@@ -140,7 +149,7 @@ def _grow(scan: Scan, order: Array, entry_count: int, degree: int, window: int, 
     scan.call.backend.finish_graph(*fixed, whole, window, alpha, lists, address_of(bad), scan.call.executor())
     kept = aligned((n, degree), "int32")
     kept[:] = neighbors[:, :degree]
-    return Graph(kept, order[:entry_count].copy(), scan.metric.name)
+    return kept
 
 
 def batches(n: int) -> Iterator[tuple[int, int]]:
@@ -153,39 +162,47 @@ def batches(n: int) -> Iterator[tuple[int, int]]:
         first += count
 
 
-def insertion_order(store: Any, scan: Scan, seed: int, threads: int | None) -> tuple[Array, int]:
+def insertion_order(scan: Scan, sampled: Sample, seed: int, threads: int | None) -> tuple[Array, int]:
     """The rows as they are added: the entries first, then all others by chance. And how many entries there are."""
-    entries = entry_rows(store, scan, seed, threads)
+    entries = entry_rows(sampled, scan.n, threads)
     shuffled = np.random.Generator(np.random.Philox(seed)).permutation(scan.n).astype(np.int32)
     is_entry = np.zeros(scan.n, bool)
     is_entry[entries] = True
     return np.concatenate([entries, shuffled[~is_entry[shuffled]]]).astype(np.int32), len(entries)
 
 
-def entry_rows(store: Any, scan: Scan, seed: int, threads: int | None) -> Array:
-    """The row nearest to the mean, and those nearest to the means of clusters, of a sample."""
-    n, count = scan.n, min(MOST_ENTRIES, max(1, scan.n // 64))
+def entry_rows(sampled: Sample, n: int, threads: int | None) -> Array:
+    """Of a sample, the row nearest to the mean, and those nearest to the means of clusters."""
     if n == 0:
         return np.empty(0, np.int32)
-    chosen = np.sort(np.random.Generator(np.random.Philox(seed + 1)).permutation(n)[: min(n, SAMPLE_ROWS)])
-    sample, measure = _sample(store, scan.metric, chosen)
-    means = [sample.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
+    rows, count = sampled.vectors, min(MOST_ENTRIES, max(1, n // 64))
+    means: Array = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
     if count > 1:
-        means.append(_cluster_means(sample, count - 1, threads))
-    rows = knn(sample, np.concatenate(means), 1, measure, threads=threads)[1][:, 0]
-    entries: list[int] = list(dict.fromkeys(int(row) for row in chosen[rows]))
-    return np.array(entries, np.int32)
+        means.append(_cluster_means(rows, count - 1, threads))
+    nearest = knn(rows, np.concatenate(means), 1, threads=threads)[1][:, 0]
+    return np.array(list(dict.fromkeys(sampled.ids[nearest].tolist())), np.int32)
 
 
-def _sample(store: Any, metric: Metric, rows: Array) -> tuple[Array, str]:
-    """These rows as float32, bits as zeros and ones; and the metric under which their means are looked up."""
-    if isinstance(store, Store):
-        return np.asarray(store.decode(rows), np.float32), "sqeuclidean"
-    x = view("store", store)
-    taken = x.space.take(store, rows)
-    if metric.bits:
-        return np.unpackbits(taken, axis=1, bitorder="little").astype(np.float32), "sqeuclidean"
-    return np.ascontiguousarray(view("store", x.space.astype(taken, "float32")).owner), "sqeuclidean"
+class Sample(NamedTuple):
+    """Some rows of a store, ascending, as float32; bits as zeros and ones."""
+
+    ids: Array
+    vectors: Array
+
+    @classmethod
+    def of(cls, store: Any, scan: Scan, seed: int) -> Sample:
+        n = scan.n
+        ids = np.sort(np.random.Generator(np.random.Philox(seed + 1)).permutation(n)[: min(n, SAMPLE_ROWS)])
+        if isinstance(store, Store):
+            return cls(ids, np.asarray(host_copy(view("store", store.decode(ids))), np.float32))
+        taken = with_adjacent_rows(view("store", view("store", store).space.take(store, ids)))
+        if scan.metric.bits:
+            return cls(ids, np.unpackbits(host_copy(taken), axis=1, bitorder="little").astype(np.float32))
+        return cls(ids, np.asarray(host_copy(view("store", taken.space.astype(taken.owner, "float32"))), np.float32))
+
+    def norms_are_equal(self) -> bool:
+        norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1)
+        return bool(len(norms) and norms.min() > 0 and norms.max() <= EQUAL_NORMS * norms.min())
 
 
 def _cluster_means(sample: Array, count: int, threads: int | None) -> Array:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs: what `build_graph` makes and `search_graph` walks, and how those of other libraries come in and go out."""
+"""Graphs: what `build_graph` makes and `search_graph` walks, and how those of other libraries come in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from . import _interchange
+from ._spaces import aligned
+from .files import Form, Parts, register
+
 Array = np.ndarray[Any, np.dtype[np.int32]]
+MOST_ENTRIES = 1024
 
 
 class Graph:
@@ -29,6 +34,47 @@ class Graph:
         self.entries: Array = entries
         self.metric = metric
 
+    @classmethod
+    def of(cls, neighbors: Any, entries: Any = None, metric: str = "sqeuclidean") -> Graph:
+        """A graph that another library built, or that an array holds.
+
+        Parameters
+        ----------
+        neighbors : array (n, degree) of integers, hnswlib.Index, or faiss IndexHNSW or IndexNSG
+            Rows; -1 (of an unsigned type: its largest number) stands for none. Of hnswlib and faiss, layer 0 is taken; labels
+            of hnswlib must be the rows of the vectors.
+        entries : array (e,) of integers, optional
+            Where searches begin: by default where the library's do, and else the row that most lead to. What cannot be
+            reached from there gives more of them, and 1024 are the most.
+        metric : str
+            What `search_graph` takes by default.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> ak.Graph.of(np.array([[1, 2], [0, -1], [0, 1]]), [0])
+        Graph(n=3, degree=2, metric='sqeuclidean', 9 bytes a row)
+        """
+        ids, known = _interchange.read(neighbors)
+        n, degree = ids.shape
+        if n >= 2**31:
+            raise ValueError(f"neighbors: expected fewer than 2^31 rows, got {n}")
+        none = np.iinfo(ids.dtype).max if ids.dtype.kind == "u" else -1
+        wrong = ((ids < 0) | (ids >= n)) & (ids != none)
+        if wrong.any():
+            row, place = (int(at[0]) for at in np.nonzero(wrong))
+            raise ValueError(f"neighbors: expected rows in [0, {n}) or {none} for none, got {ids[row, place]} in row {row}")
+        own = aligned((n, degree), "int32")
+        own[:] = np.where(ids == none, -1, ids)
+        own[:] = np.take_along_axis(own, np.argsort(own < 0, axis=1, kind="stable"), axis=1)
+        begin = known if entries is None else np.asarray(entries)
+        if begin is not None and (begin.ndim != 1 or begin.dtype.kind not in "iu" or ((begin < 0) | (begin >= n)).any()):
+            raise ValueError(f"entries: expected rows in [0, {n}), got {begin!r}")
+        if begin is None or len(begin) == 0:
+            popular = np.bincount(own[own >= 0], minlength=n)
+            begin = np.array([int(popular.argmax())] if n else [], np.int32)
+        return cls(own, _entries_that_reach(own, begin.astype(np.int32)), metric)
+
     def __len__(self) -> int:
         return len(self.neighbors)
 
@@ -45,8 +91,52 @@ class Graph:
     def nbytes(self) -> int:
         return int(self.neighbors.nbytes + self.entries.nbytes)
 
+    def save(self, path: Any) -> None:
+        """Write the graph as a safetensors file; see `annkern.load`."""
+        from .files import save
+
+        save(self, path)
+
     def backend_graph(self, backend: ModuleType) -> Any:
         """The graph as the kernels see it."""
         n, degree = self.shape
         own, entries = self.neighbors, self.entries
         return backend.Graph(own.ctypes.data, n, degree, degree, entries.ctypes.data, len(entries))
+
+
+def reached(neighbors: Array, entries: Array, seen: Any = None) -> Any:
+    """(n,) booleans: what a walk from `entries` can come to; `seen`, where given, is added to."""
+    seen = np.zeros(len(neighbors), bool) if seen is None else seen
+    front = entries[~seen[entries]]
+    while len(front):
+        seen[front] = True
+        there = np.unique(neighbors[front])
+        there = there[there >= 0]
+        front = there[~seen[there]]
+    return seen
+
+
+def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
+    seen = reached(neighbors, entries)
+    more = list(entries)
+    while not seen.all() and len(more) < MOST_ENTRIES:
+        more.append(np.int32(np.argmin(seen)))
+        reached(neighbors, np.array(more[-1:], np.int32), seen)
+    return np.array(list(dict.fromkeys(more)), np.int32)
+
+
+def _whole(parts: Parts) -> Graph:
+    neighbors, entries = parts.arrays["neighbors"], parts.arrays["entries"]
+    n = len(neighbors)
+    fit = neighbors.ndim == 2 and entries.ndim == 1 and neighbors.dtype == entries.dtype == np.int32
+    if not fit or (neighbors.size and (neighbors.min() < -1 or neighbors.max() >= n)):
+        raise ValueError(f"expected neighbors (n, degree) int32 in [-1, n), got shape {neighbors.shape} of {neighbors.dtype}")
+    if (n > 0) != (len(entries) > 0) or (n and (entries.min() < 0 or entries.max() >= n)):
+        raise ValueError(f"expected entries in [0, {n}), got {entries!r}")
+    return Graph(neighbors, entries, **parts.parameters)
+
+
+register(
+    "graph",
+    Form(Graph, lambda g: Parts({"metric": g.metric}, {"neighbors": g.neighbors, "entries": g.entries}, {}), _whole),
+)

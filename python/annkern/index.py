@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person keeps: vectors in a store, a graph over them where wanted, and how they are searched."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ._call import ALIASES
+from ._store import Store
+from .build_graph import build_graph
+from .compress import compress
+from .files import Form, Parts, register
+from .graph import Graph
+from .knn import knn
+from .search_graph import search_graph
+
+FROM_DOT = ("sqeuclidean", "euclidean", "inner_product", "cosine")  # what LVQ has kernels for
+
+
+class Index:
+    """Vectors to search: made by `Index.build`, kept by `save` and `annkern.load`.
+
+    Attributes
+    ----------
+    spec, metric : str
+    store : Store
+    graph : Graph or None
+    rerank : Store or None
+        A finer form of the vectors beside a store of one level.
+    window, rerank_k : int, int or None
+        What `search` takes where it is not told: 64 and None, unless set (by what `tune` found, say). They are saved.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        metric: str,
+        store: Store,
+        graph: Graph | None = None,
+        rerank: Store | None = None,
+        window: int = 64,
+        rerank_k: int | None = None,
+    ) -> None:
+        self.spec, self.metric = spec, metric
+        self.store, self.graph, self.rerank = store, graph, rerank
+        self.window, self.rerank_k = window, rerank_k
+
+    @classmethod
+    def build(
+        cls,
+        x: Any,
+        spec: str,
+        metric: str = "sqeuclidean",
+        threads: int | None = None,
+        progress: bool = False,
+        *,
+        learn_queries: Any = None,
+        seed: int = 0,
+        window: int = 128,
+    ) -> Index:
+        """Compress `x`, and build a graph over it.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            As in `compress`.
+        spec : str
+            "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph. <store> is what `compress` takes,
+            or two of them, "lvq4+f32": the first is searched and the second reranks.
+        metric, threads, progress
+            As in `compress`.
+        learn_queries, seed
+            As in `compress`.
+        window : int
+            Of `build_graph`.
+
+        Notes
+        -----
+        The graph is built over "lvq8", whatever the store is: half the time of float32, for the same graph within a few
+        edges, and a better one than over coarser codes. Metrics that "lvq8" has no kernels for take `x` itself.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((2000, 32), dtype=np.float32)
+        >>> index = ak.Index.build(x, "graph32,lvq4x8")
+        >>> dist, idx = index.search(x[:3], 5)
+        >>> idx[:, 0]
+        array([0, 1, 2])
+        """
+        degree, first, second = _parsed(spec)
+        metric = ALIASES.get(metric, metric)
+        given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
+        store = compress(x, first, **given, progress=progress)
+        rerank = compress(x, second, **given, progress=progress) if second else None
+        if degree is None:
+            return cls(spec, metric, store, None, rerank)
+        over = x
+        if metric in FROM_DOT:
+            over = store if first == "lvq8" else compress(x, "lvq8", metric, seed=seed, threads=threads, progress=progress)
+        graph = build_graph(over, metric, degree, window, None, seed, threads, progress)
+        return cls(spec, metric, store, graph, rerank)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __repr__(self) -> str:
+        n, d = len(self), self.store.query_dims
+        return f"Index({self.spec!r}, n={n}, d={d}, metric={self.metric!r}, {self.nbytes / max(n, 1):.0f} bytes a vector)"
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.store, self.graph, self.rerank) if part is not None)
+
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        window: int | None = None,
+        filter: Any = None,
+        threads: int | None = None,
+        *,
+        rerank_k: int | None = None,
+        stream: Any = None,
+        out: Any = None,
+        check_finite: bool = True,
+    ) -> tuple[Any, Any]:
+        """The k vectors nearest to each query, as `search_graph` (or, without a graph, `knn`) gives them.
+
+        Parameters
+        ----------
+        window : int, optional
+            Larger finds more of the true neighbours, and takes time in proportion. Not looked at without a graph.
+        rerank_k : int, optional
+            Candidates whose order is made by the finer form of the vectors, where there is one.
+        """
+        depth = self.rerank_k if rerank_k is None else rerank_k
+        depth = None if depth is None or not self.reranks else max(depth, k)
+        common: dict[str, Any] = {"filter": filter, "rerank": self.rerank, "rerank_k": depth, "threads": threads}
+        common |= {"stream": stream, "out": out, "check_finite": check_finite}
+        if self.graph is None:
+            return knn(self.store, queries, k, self.metric, **common)
+        wide = self.window if window is None else window
+        return search_graph(self.graph, self.store, queries, k, window=wide, metric=self.metric, **common)
+
+    @property
+    def reranks(self) -> bool:
+        """Whether a finer form of the vectors orders the candidates."""
+        return self.rerank is not None or self.store.primary is not None
+
+    def info(self) -> dict[str, Any]:
+        """What the index is made of, and how large each part is in bytes."""
+        n = len(self)
+        told: dict[str, Any] = {"spec": self.spec, "metric": self.metric, "n": n, "d": self.store.query_dims}
+        told |= {"store_bytes": self.store.nbytes, "nbytes": self.nbytes, "bytes_a_vector": self.nbytes / max(n, 1)}
+        if self.rerank is not None:
+            told["rerank_bytes"] = self.rerank.nbytes
+        if self.graph is not None:
+            edges = int((self.graph.neighbors >= 0).sum())
+            told |= {"graph_bytes": self.graph.nbytes, "degree": self.graph.shape[1], "mean_degree": edges / max(n, 1)}
+            told |= {"entries": len(self.graph.entries), "window": self.window}
+        if self.reranks:
+            told["rerank_k"] = self.rerank_k
+        return told
+
+    def save(self, path: Any) -> None:
+        """Write the index as one safetensors file; see `annkern.load`."""
+        from .files import save
+
+        save(self, path)
+
+
+def _parsed(spec: Any) -> tuple[int | None, str, str | None]:
+    """(degree or None, store, store to rerank by)"""
+    if not isinstance(spec, str):
+        raise TypeError(f"spec: expected a string such as 'graph64,lvq4x8', got {type(spec).__name__}")
+    match = re.fullmatch(r"(?:flat|graph(\d+)),([^+]+)(?:\+([^+]+))?", spec)
+    if match is None:
+        raise ValueError(
+            f"spec: expected 'flat,<store>' or 'graph<degree>,<store>', <store> being what compress takes, got {spec!r}"
+        )
+    return int(match[1]) if match[1] else None, match[2], match[3]
+
+
+def _parts(index: Index) -> Parts:
+    parameters = {name: getattr(index, name) for name in ("spec", "metric", "window", "rerank_k")}
+    objects = {"store": index.store, "graph": index.graph, "rerank": index.rerank}
+    return Parts(parameters, {}, {name: part for name, part in objects.items() if part is not None})
+
+
+def _whole(parts: Parts) -> Index:
+    index = Index(**parts.parameters, **parts.objects)
+    n = len(index.store)
+    if (index.graph is not None and len(index.graph) != n) or (index.rerank is not None and len(index.rerank) != n):
+        raise ValueError(f"expected a graph and vectors of {n} rows, as its store has")
+    return index
+
+
+register("index", Form(Index, _parts, _whole))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Indexes: built from a spec, searched, tuned, saved; graphs of other libraries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import annkern as ak
+
+from test_graph import check_invariants, gaussian, recall
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    return gaussian(3000, 24), gaussian(200, 24, 1)
+
+
+@pytest.mark.parametrize("spec", ["graph16,lvq8", "graph24,lvq4x8", "graph24,lvq4+f32", "graph16,f32", "flat,lvq4x8", "flat,f16"])
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+def test_build_and_search(data, spec, metric):
+    x, q = data
+    index = ak.Index.build(x, spec, metric)
+    dist, ids = index.search(q, 10, window=100)
+    assert recall(ids, ak.knn(x, q, 10, metric)[1]) > 0.9
+    assert dist.dtype == np.float32 and ids.dtype == np.int64
+    if index.graph is not None:
+        check_invariants(index.graph, len(x), index.graph.shape[1])
+    told = index.info()
+    assert told["n"] == 3000 and told["d"] == 24 and told["nbytes"] == index.nbytes > index.store.nbytes - 1
+    assert index.metric == index.info()["metric"] != "l2"
+
+
+@pytest.mark.parametrize("spec", ["graph16,lvq4x8", "graph16,lvq4+f16", "flat,lvq8"])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_what_is_saved_gives_the_same_bytes(data, tmp_path, spec, mmap):
+    x, q = data
+    index = ak.Index.build(x, spec, "inner_product")
+    index.window, index.rerank_k = 40, 25
+    index.save(tmp_path / "x.safetensors")
+    again = ak.load(tmp_path / "x.safetensors", mmap=mmap)
+    assert (again.spec, again.metric, again.window, again.rerank_k) == (spec, "inner_product", 40, 25)
+    assert again.info() == index.info()
+    assert [a.tobytes() for a in again.search(q, 10)] == [a.tobytes() for a in index.search(q, 10)]
+
+
+def test_a_graph_is_saved(data, tmp_path):
+    graph = ak.build_graph(data[0], degree=8, window=16)
+    graph.save(tmp_path / "g.safetensors")
+    again = ak.load(tmp_path / "g.safetensors")
+    assert again.metric == graph.metric and again.neighbors.tobytes() == graph.neighbors.tobytes()
+    assert again.entries.tobytes() == graph.entries.tobytes()
+
+
+@pytest.mark.parametrize("wrong", [3000, -2])
+def test_a_file_cannot_lead_out_of_the_rows(data, tmp_path, wrong):
+    graph = ak.build_graph(data[0], degree=8, window=16)
+    graph.neighbors[5, 0] = wrong
+    graph.save(tmp_path / "g.safetensors")
+    with pytest.raises(ValueError, match=r"expected neighbors \(n, degree\)"):
+        ak.load(tmp_path / "g.safetensors", mmap=True)
+
+
+def test_build_of_two_runs_is_one_file(data, tmp_path):
+    for name, threads in (("a", 1), ("b", 7)):
+        ak.Index.build(data[0], "graph16,lvq4x8", threads=threads).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("spec", ["graph24,lvq4x8", "graph24,lvq4+f32", "graph24,f32", "flat,lvq4x8"])
+@pytest.mark.parametrize("wanted", [0.8, 0.97])
+def test_tune_finds_the_least(data, spec, wanted):
+    x, q = data
+    index = ak.Index.build(x, spec)
+    true = ak.knn(x, q, 10)[1]
+    tuned = ak.tune(index, q, true, wanted)
+    assert tuned.recall >= wanted
+    assert recall(index.search(q, 10, window=tuned.window, rerank_k=tuned.rerank_k)[1], true) == pytest.approx(tuned.recall)
+    if index.graph is not None and tuned.window > 10:
+        deep = tuned.window - 1 if index.reranks else None
+        assert recall(index.search(q, 10, window=tuned.window - 1, rerank_k=deep)[1], true) < wanted
+    if index.reranks and tuned.rerank_k > 10:
+        assert recall(index.search(q, 10, window=tuned.window, rerank_k=tuned.rerank_k - 1)[1], true) < wanted
+
+
+def test_tune_says_what_cannot_be_reached(data):
+    x, q = data
+    with pytest.raises(ValueError, match="reaches 0.* at most; take a finer store"):
+        ak.tune(ak.Index.build(x, "graph16,lvq4"), q, ak.knn(x, q, 10)[1], 1.0)
+
+
+def test_wrong_specs(data):
+    for spec in ("graph,lvq8", "ivf100,lvq8", "lvq8", "flat", "graph16,lvq8+f32+f16"):
+        with pytest.raises(ValueError, match="spec: expected 'flat,<store>' or 'graph<degree>,<store>'"):
+            ak.Index.build(data[0], spec)
+    with pytest.raises(ValueError, match="did you mean 'lvq8'"):
+        ak.Index.build(data[0], "graph16,lvq9")
+    with pytest.raises(ValueError, match="degree: expected 1 or more, got 0"):
+        ak.Index.build(data[0], "graph0,lvq8")
+
+
+def test_hnswlib(data):
+    hnswlib = pytest.importorskip("hnswlib")
+    x, q = data
+    labels = np.random.default_rng(3).permutation(len(x))
+    theirs = hnswlib.Index("l2", x.shape[1])
+    theirs.init_index(len(x) + 100, M=12, ef_construction=100)
+    theirs.add_items(x[labels], labels)
+    graph = ak.Graph.of(theirs)
+    assert graph.shape == (len(x), 24)
+    assert recall(ak.search_graph(graph, x, q, 10, window=100)[1], ak.knn(x, q, 10)[1]) > 0.95
+    theirs = hnswlib.Index("l2", x.shape[1])
+    theirs.init_index(10, M=12)
+    theirs.add_items(x[:10], np.arange(10) + 5)
+    with pytest.raises(ValueError, match="expected labels 0 to n - 1"):
+        ak.Graph.of(theirs)
+
+
+@pytest.mark.parametrize("name", ["IndexHNSWFlat", "IndexNSGFlat"])
+def test_faiss(data, name):
+    faiss = pytest.importorskip("faiss")
+    x, q = data
+    theirs = getattr(faiss, name)(x.shape[1], 24)
+    theirs.add(x)
+    graph = ak.Graph.of(theirs)
+    assert recall(ak.search_graph(graph, ak.compress(x, "lvq8"), q, 10, window=100)[1], ak.knn(x, q, 10)[1]) > 0.9
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64"])
+def test_arrays_of_neighbours(data, dtype):
+    x, q = data
+    near = ak.knn(x, x, 13)[1][:, 1:].astype(dtype)
+    near[::3, 5:8] = np.iinfo(dtype).max if dtype == "uint32" else -1  # holes in the middle of a list
+    graph = ak.Graph.of(near)
+    check_invariants(graph, len(x), 12)
+    assert recall(ak.search_graph(graph, x, q, 10, window=200)[1], ak.knn(x, q, 10)[1]) > 0.8
+    near[7, 2] = len(x)
+    with pytest.raises(ValueError, match=rf"neighbors: expected rows in \[0, 3000\).*got 3000 in row 7"):
+        ak.Graph.of(near)
+    with pytest.raises(TypeError, match="neighbors: expected integers"):
+        ak.Graph.of(x)
+    with pytest.raises(ValueError, match=r"entries: expected rows in \[0, 3000\)"):
+        ak.Graph.of(near[:, :2], [3000])
