@@ -176,7 +176,7 @@ def entry_rows(sampled: Sample, n: int, threads: int | None) -> Array:
     if n == 0:
         return np.empty(0, np.int32)
     rows, count = sampled.vectors, min(MOST_ENTRIES, max(1, n // 64))
-    means: Array = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
+    means = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
     if count > 1:
         means.append(_cluster_means(rows, count - 1, threads))
     nearest = knn(rows, np.concatenate(means), 1, threads=threads)[1][:, 0]
@@ -207,7 +207,7 @@ class Sample(NamedTuple):
 
 def _cluster_means(sample: Array, count: int, threads: int | None) -> Array:
     """k-means, begun at the first `count` rows of the sample: a few rounds are enough for entry points."""
-    means = sample[np.linspace(0, len(sample) - 1, count).astype(np.int64)].copy()
+    means: Array = sample[np.linspace(0, len(sample) - 1, count).astype(np.int64)].copy()
     for _ in range(KMEANS_ROUNDS):
         own = knn(means, sample, 1, threads=threads)[1][:, 0]
         by_mean = np.argsort(own, kind="stable")
