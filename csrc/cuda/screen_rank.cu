@@ -76,7 +76,7 @@ __device__ __forceinline__ uint32_t exact_order(const ScreenArgs& a, int query, 
   if (at < bytes) add(at, read_rest<typename Arith::Element>(row + at, bytes - at));
   const uint32_t row_word = with_own ? Arith::row_word(a.metric, own, row, a.rows.dims) : 0;
   const uint32_t query_word = a.query_words != nullptr ? a.query_words[query] : 0;
-  uint32_t order = kNoOrder;
+  uint32_t order;
   visit_list(typename Arith::Metrics{}, a.metric,
              [&](auto metric) { order = Arith::order(metric, sum, query_word, row_word); });
   return order;

@@ -111,6 +111,9 @@ std::vector<Case> screen_cases() {
                          std::memcpy(in.base.mutable_row(s.n / 2), in.base.view.row(0), row_bytes(in.base));
                        }
                        if (offset != 0) move(in.base, offset), move(in.queries, offset);
+                       if (s.base == DType::f16 && s.queries == DType::f32)  // operands are scaled by the largest
+                         for (int64_t q = 0; q < s.m; ++q) *reinterpret_cast<float*>(in.queries.mutable_row(q)) *= 64;
+                       if (!zeros && !s.few) make_tight(in, s, k);
                        check_screen(in, s, k, kind, s.m % 2 == 0, fit);
                      }});
   };
@@ -121,6 +124,7 @@ std::vector<Case> screen_cases() {
   add({129, 1200, 8, DType::f32, DType::f32, M::euclidean}, 3, kBytes, Fit::all);
   add({3, 1100, 48, DType::f16, DType::f16, M::inner_product}, 10, kNone, Fit::all);
   add({31, 1400, 40, DType::f16, DType::f32, M::sqeuclidean}, 5, kBits, Fit::all);
+  add({4, 1300, 40, DType::f16, DType::f32, M::inner_product, {}, false, 1e-6f}, 10, kNone, Fit::all);
   add({4, 1129, 136, DType::f16, DType::f32, M::cosine}, 10, kNone, Fit::all);
   add({6, 1300, 72, DType::bf16, DType::f32, M::inner_product, {0, 0, true}}, 16, kNone, Fit::all);
   add({5, 1200, 56, DType::bf16, DType::bf16, M::euclidean}, 64, kBytes, Fit::any);
@@ -137,10 +141,11 @@ std::vector<Case> screen_cases() {
     for (const Metric metric : {M::sqeuclidean, M::inner_product})
       add({3, 1100, 24, DType::f32, DType::f32, metric}, 10, kNone, offset < 4 ? Fit::all : Fit::any, false, offset);
   add({4100, 1030, 4, DType::f32, DType::f32, M::sqeuclidean}, 2, kNone, Fit::any);
-  // Three levels, and one; rows that hold fewer than k; none.
-  add({2, 17000, 4, DType::f32, DType::f32, M::sqeuclidean}, 10, kNone, Fit::all);
+  // Three levels and blocks of several tiles; one level; rows that hold fewer than k; none; keys of infinity.
+  add({1, 66000, 4, DType::f32, DType::f32, M::sqeuclidean}, 10, kNone, Fit::all);
   add({3, 50, 12, DType::f32, DType::f32, M::cosine}, 60, kBits, Fit::all);
   add({3, 0, 12, DType::f32, DType::f32, M::inner_product}, 2, kNone, Fit::all);
+  add({3, 50, 12, DType::f32, DType::f32, M::sqeuclidean, {}, false, 1e20f}, 4, kNone, Fit::all);
   // Ties and zero vectors, and magnitudes whose squares overflow or vanish.
   add({66, 4000, 1, DType::f32, DType::f32, M::sqeuclidean, {0, 12, false}, true}, 10, kNone, Fit::some_not);
   add({3, 1200, 16, DType::u8, DType::u8, M::cosine, {}, true}, 10, kBits, Fit::any, true);

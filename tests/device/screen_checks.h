@@ -15,6 +15,41 @@ struct Neighbours {
   Neighbours(int64_t m, int64_t k) : distances(m * k * 4), ids(m * k * 8) {}
 };
 
+// Not the NaN patterns of Bytes: as thresholds, -102,287.6 three times, these let nothing survive.
+inline void fill(const Bytes& memory, int64_t bytes) {
+  if (bytes > 0) std::memset(memory.data(), 0xc7, static_cast<size_t>(bytes));
+}
+
+// Moves the nearest rows of the first and the last query to where the first level looks, so that their limits are as tight
+// as can be: the k-th neighbour's own key.
+inline void make_tight(Inputs& in, const Shape& s, int64_t k) {
+  const int64_t each = cuda::kScreenStep;
+  if (s.n < each * 2 * k) return;
+  const size_t size = static_cast<size_t>(Rows::row_bytes(s.d, s.base));
+  std::vector<int64_t> place(static_cast<size_t>(s.n)), row(static_cast<size_t>(s.n));  // of a row, at a place
+  std::iota(place.begin(), place.end(), 0);
+  std::iota(row.begin(), row.end(), 0);
+  const Bytes distances(2 * k * 4), ids(2 * k * 8);
+  for (int64_t i = 0; i < 2; ++i) {
+    Matrix query = in.queries.view;
+    query.data = query.row(i == 0 ? 0 : s.m - 1);
+    query.rows = 1;
+    run(
+        KnnArgs{
+            in.base.view, query, s.metric, k, {}, distances.data<float>() + i * k, ids.data<int64_t>() + i * k, nullptr, {}},
+        knn, knn_workspace);
+  }
+  for (int64_t e = 0; e < 2 * k; ++e) {
+    const auto mine = static_cast<size_t>(ids.data<int64_t>()[e]), there = static_cast<size_t>(e * each);
+    const auto here = static_cast<size_t>(place[mine]), other = static_cast<size_t>(row[there]);
+    if (here % static_cast<size_t>(each) == 0 && here < there) continue;  // the other query's too
+    unsigned char *a = in.base.mutable_row(place[mine]), *b = in.base.mutable_row(e * each);
+    std::swap_ranges(a, a + (a == b ? 0 : size), b);
+    std::swap(place[mine], place[other]);
+    std::swap(row[here], row[there]);
+  }
+}
+
 // Queries with more survivors than fit. Those that fit leave their neighbours in `out`.
 inline int64_t count_misfits(const Inputs& in, const Shape& s, int64_t k, const Filter& filter, const Neighbours& out) {
   const auto plan_all = [&](cuda::Workspace& workspace) {
@@ -25,6 +60,7 @@ inline int64_t count_misfits(const Inputs& in, const Shape& s, int64_t k, const 
   cuda::Workspace counted;
   plan_all(counted);
   const Bytes memory(counted.bytes());
+  fill(memory, counted.bytes());
   Exec exec;
   exec.workspace = memory.data();
   exec.workspace_bytes = counted.bytes();
@@ -45,6 +81,7 @@ inline void check_screen(const Inputs& in, const Shape& s, int64_t k, Filter::Ki
                  to.distances.data(), to.ids.data<int64_t>(), nullptr,  {}};
     const int64_t bytes = cuda::knn_by_lists_workspace(args, screened);
     const Bytes memory(bytes);
+    fill(memory, bytes);
     args.exec.workspace = memory.data();
     args.exec.workspace_bytes = bytes;
     cuda::knn_by_lists(args, screened);
