@@ -8,7 +8,7 @@ namespace {
 using namespace cuda;
 
 template <class Codec, class T>
-__global__ void __launch_bounds__(kCodecThreads)
+__global__ void __launch_bounds__(kCodecThreads, 8)
     encode_kernel(const Codec codec, const Matrix x, int64_t first, unsigned long long* bad_row) {
   ANNK_DYN_SHARED(float, scratch);
   const RowTeam<Codec::kLanes> team;
