@@ -216,4 +216,4 @@ def _cluster_means(sample: Array, count: int, threads: int | None) -> Array:
         there = sizes > 0
         sums = np.add.reduceat(sample[by_mean], starts[there], axis=0, dtype=np.float64)
         means[there] = (sums / sizes[there, None]).astype(np.float32)
-    return means
+    return np.asarray(means)
