@@ -176,7 +176,7 @@ def entry_rows(sampled: Sample, n: int, threads: int | None) -> Array:
     if n == 0:
         return np.empty(0, np.int32)
     rows, count = sampled.vectors, min(MOST_ENTRIES, max(1, n // 64))
-    means: Array = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
+    means: list[Array] = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
     if count > 1:
         means.append(_cluster_means(rows, count - 1, threads))
     nearest = knn(rows, np.concatenate(means), 1, threads=threads)[1][:, 0]
