@@ -86,7 +86,7 @@ def test_tune_finds_the_least(data, spec, wanted):
 
 def test_tune_says_what_cannot_be_reached(data):
     x, q = data
-    with pytest.raises(ValueError, match="reaches 0.* at most; take a finer store"):
+    with pytest.raises(ValueError, match=r"reaches 0.* at most; take a finer store"):
         ak.tune(ak.Index.build(x, "graph16,lvq4"), q, ak.knn(x, q, 10)[1], 1.0)
 
 

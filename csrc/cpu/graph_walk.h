@@ -186,7 +186,8 @@ class GraphWalk {
 
   ANNK_HD void fetch_edges(int64_t row) const {
     const char* const edges = reinterpret_cast<const char*>(graph_.row(row));
-    for (int64_t at = 0; at < graph_.degree * static_cast<int64_t>(sizeof(int32_t)); at += 64) __builtin_prefetch(edges + at);
+    for (int64_t at = 0; at < graph_.degree * static_cast<int64_t>(sizeof(int32_t)); at += 64)
+      __builtin_prefetch(edges + at);
   }
 
   void score() {

@@ -2,8 +2,8 @@
 // The operations of one instruction set, which dispatch.cpp chooses from, and what they share at their ends.
 #pragma once
 #include "metric/all.h"
-#include "ops/cluster_sums.h"
 #include "ops/build_graph.h"
+#include "ops/cluster_sums.h"
 #include "ops/decode.h"
 #include "ops/distances.h"
 #include "ops/encode.h"

@@ -48,10 +48,7 @@ struct Near {
 class Pruner {
  public:
   Pruner(const BuildGraphArgs& args, RowQueries& rows)
-      : rows_(rows),
-        degree_(args.degree),
-        alpha_(args.alpha),
-        query_(rows.tiles().few_bytes * kFewStep) {}
+      : rows_(rows), degree_(args.degree), alpha_(args.alpha), query_(rows.tiles().few_bytes * kFewStep) {}
 
   bool finite() const { return finite_; }
 

@@ -11,10 +11,10 @@
 namespace annk::ANNK_ISA {
 namespace {
 
-constexpr int kTurns = 3;             // walks of one thread that take turns (Zen 4, lvq4: 40, 33, 35 us a query for 1, 2, 3)
+constexpr int kTurns = 3;  // walks of one thread that take turns (Zen 4, lvq4: 40, 33, 35 us a query for 1, 2, 3)
 constexpr int64_t kQueriesATask = 16;
-constexpr double kPlainShare = 0.6;   // of rows that pass: from here on, failing rows are scored like all others
-constexpr int64_t kExactRows = 128;   // rows that pass for each slot of the window: up to here all of them are compared
+constexpr double kPlainShare = 0.6;  // of rows that pass: from here on, failing rows are scored like all others
+constexpr int64_t kExactRows = 128;  // rows that pass for each slot of the window: up to here all of them are compared
 
 int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
   const unsigned char* const own = static_cast<const unsigned char*>(filter.data) + query * filter.query_stride;
@@ -97,7 +97,8 @@ class Searcher {
       for (int64_t i = 0; i < pool.size() && static_cast<int64_t>(found_.size()) < wanted; ++i)
         if (args_.filter.pass(q, pool[i].id())) found_.push(pool[i]);
     }
-    if (turn.exact || (turn.passing < args_.graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_.k, turn.passing)))
+    if (turn.exact ||
+        (turn.passing < args_.graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_.k, turn.passing)))
       compare_all(turn, wanted);
     if (args_.rerank_k > 0) rerank(turn);
     const int64_t count = std::min(static_cast<int64_t>(found_.size()), args_.k);

@@ -15,7 +15,8 @@ namespace annk {
 //           reaches an edge from a near row that is reached.
 // Pruning   Candidates of p by ascending (key, id). A candidate c is kept unless a kept s is so near to it that
 //             alpha key(s, c) < key(p, c);      for similarities   alpha <s, c> > <p, c>
-//           until `degree` are kept; of those as near as the nearest, half of `degree` at most. Keys under euclidean are those of sqeuclidean. reference/build_graph.py defines it.
+//           until `degree` are kept; of those as near as the nearest, half of `degree` at most. Keys under euclidean are
+//           those of sqeuclidean. reference/build_graph.py defines it.
 // Shapes    base (n, d); order (n,) int32, a permutation; neighbors (n, room) int32, -1 behind each list; state (n, 2) int32
 //           zeroed before the first batch: the length of each list, and how many of its first entries the last pruning
 //           left. n < 2^31, degree <= room.

@@ -21,7 +21,8 @@ struct GraphView {
 //           reference/search_graph.py is the definition.
 // Filter    Let p be the share of rows that pass. A row that fails is never returned.
 //             p n small (kExact...)    all rows that pass are compared
-//             p below kPlainShare      failing rows are not scored: the walk looks through them at their neighbours, until it
+//             p below kPlainShare      failing rows are not scored: the walk looks through them at their neighbours, until
+//             it
 //                                      has `degree` rows for the hop
 //             otherwise                as without a filter, with a window of window / p
 //           Where the walk finds fewer than k although more pass, all rows that pass are compared. All true: as no filter.

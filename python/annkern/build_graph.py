@@ -176,7 +176,7 @@ def entry_rows(sampled: Sample, n: int, threads: int | None) -> Array:
     if n == 0:
         return np.empty(0, np.int32)
     rows, count = sampled.vectors, min(MOST_ENTRIES, max(1, n // 64))
-    means = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
+    means: list[Array] = [rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)]
     if count > 1:
         means.append(_cluster_means(rows, count - 1, threads))
     nearest = knn(rows, np.concatenate(means), 1, threads=threads)[1][:, 0]
@@ -216,4 +216,4 @@ def _cluster_means(sample: Array, count: int, threads: int | None) -> Array:
         there = sizes > 0
         sums = np.add.reduceat(sample[by_mean], starts[there], axis=0, dtype=np.float64)
         means[there] = (sums / sizes[there, None]).astype(np.float32)
-    return means
+    return np.asarray(means)

@@ -41,8 +41,8 @@ class Graph:
         Parameters
         ----------
         neighbors : array (n, degree) of integers, hnswlib.Index, or faiss IndexHNSW or IndexNSG
-            Rows; -1 (of an unsigned type: its largest number) stands for none. Of hnswlib and faiss, layer 0 is taken; labels
-            of hnswlib must be the rows of the vectors.
+            Rows; -1 (of an unsigned type: its largest number) stands for none. Of hnswlib and faiss, layer 0 is taken;
+            labels of hnswlib must be the rows of the vectors.
         entries : array (e,) of integers, optional
             Where searches begin: by default where the library's do, and else the row that most lead to. What cannot be
             reached from there gives more of them, and 1024 are the most.
