@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_graph import check_invariants, gaussian, recall
 
 import annkern as ak
-
-from test_graph import check_invariants, gaussian, recall
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +15,9 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return gaussian(3000, 24), gaussian(200, 24, 1)
 
 
-@pytest.mark.parametrize("spec", ["graph16,lvq8", "graph24,lvq4x8", "graph24,lvq4+f32", "graph16,f32", "flat,lvq4x8", "flat,f16"])
+@pytest.mark.parametrize(
+    "spec", ["graph16,lvq8", "graph24,lvq4x8", "graph24,lvq4+f32", "graph16,f32", "flat,lvq4x8", "flat,f16"]
+)
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
 def test_build_and_search(data, spec, metric):
     x, q = data
@@ -135,7 +136,7 @@ def test_arrays_of_neighbours(data, dtype):
     check_invariants(graph, len(x), 12)
     assert recall(ak.search_graph(graph, x, q, 10, window=200)[1], ak.knn(x, q, 10)[1]) > 0.8
     near[7, 2] = len(x)
-    with pytest.raises(ValueError, match=rf"neighbors: expected rows in \[0, 3000\).*got 3000 in row 7"):
+    with pytest.raises(ValueError, match=r"neighbors: expected rows in \[0, 3000\).*got 3000 in row 7"):
         ak.Graph.of(near)
     with pytest.raises(TypeError, match="neighbors: expected integers"):
         ak.Graph.of(x)

@@ -25,10 +25,7 @@ from .compress import compress
 from .distances import distances
 from .files import load
 from .graph import Graph
-<<<<<<< HEAD
-=======
 from .index import Index
->>>>>>> graph
 from .kmeans import KMeans
 from .knn import knn
 from .merge_topk import merge_topk
@@ -36,26 +33,20 @@ from .pairwise import pairwise
 from .radius import radius
 from .search_graph import search_graph
 from .select_k import select_k
-<<<<<<< HEAD
-from .stores import LVQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
-=======
-from .stores import LVQ, BinaryQuantizer, Cast, RaBitQ, ScalarQuantizer
+from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 from .tune import Tuned, tune
->>>>>>> graph
 
 __version__ = "0.1.0"
 __all__ = [
     "LVQ",
+    "OPQ",
+    "PQ",
     "BinaryQuantizer",
     "Cast",
     "Graph",
-<<<<<<< HEAD
-    "KMeans",
-    "LeanVec",
-=======
     "Index",
     "KMeans",
->>>>>>> graph
+    "LeanVec",
     "RaBitQ",
     "ScalarQuantizer",
     "Store",

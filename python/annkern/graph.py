@@ -130,7 +130,9 @@ def _whole(parts: Parts) -> Graph:
     n = len(neighbors)
     fit = neighbors.ndim == 2 and entries.ndim == 1 and neighbors.dtype == entries.dtype == np.int32
     if not fit or (neighbors.size and (neighbors.min() < -1 or neighbors.max() >= n)):
-        raise ValueError(f"expected neighbors (n, degree) int32 in [-1, n), got shape {neighbors.shape} of {neighbors.dtype}")
+        raise ValueError(
+            f"expected neighbors (n, degree) int32 in [-1, n), got shape {neighbors.shape} of {neighbors.dtype}"
+        )
     if (n > 0) != (len(entries) > 0) or (n and (entries.min() < 0 or entries.max() >= n)):
         raise ValueError(f"expected entries in [0, {n}), got {entries!r}")
     return Graph(neighbors, entries, **parts.parameters)
