@@ -154,3 +154,11 @@ def test_bad_input(rng):
     x[4, 1] = np.inf
     with pytest.raises(ValueError, match="row 4"):
         ak.KMeans(2).fit(x)
+
+
+def test_it_does_not_stop_at_a_part_of_the_rows(rng):
+    """The first iterations see every fourth row; where these settle, the others are still to be seen."""
+    x = blobs(rng, 4000, 6, 3, 0.3)
+    km = ak.KMeans(3, iterations=200, sample=None).fit(x)
+    for c in range(3):
+        np.testing.assert_allclose(km.centroids_[c], x[km.labels_ == c].mean(axis=0), rtol=1e-4, atol=1e-5)

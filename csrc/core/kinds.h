@@ -21,7 +21,7 @@ namespace annk {
 #define ANNK_DTYPES(X) X(f32, 32) X(f16, 16) X(bf16, 16) X(i8, 8) X(u8, 8) X(bits, 1)
 
 // X(name, its file in store/): how vectors lie in memory. `array` is a plain matrix of one of the types above.
-#define ANNK_STORES(X) X(array, view) X(lvq, lvq) X(rabitq, rabitq)
+#define ANNK_STORES(X) X(array, view) X(lvq, lvq) X(rabitq, rabitq) X(pq, pq)
 
 #define ANNK_ROW(name, more) name,
 enum class Metric : int32_t { ANNK_METRICS(ANNK_ROW) };

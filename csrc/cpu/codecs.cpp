@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/stores.h"
 #include "store/lvq_codec.h"
+#include "store/pq_codec.h"
 #include "store/rabitq_codec.h"
 
 namespace annk::ANNK_ISA {
@@ -13,6 +14,8 @@ std::unique_ptr<const Codec> make_codec(const Base& store) {
       return std::make_unique<LvqCodec>(store);
     case StoreKind::rabitq:
       return std::make_unique<RabitqCodec>(store);
+    case StoreKind::pq:
+      return std::make_unique<PqCodec>(store);
   }
   return nullptr;
 }

@@ -31,14 +31,31 @@ void for_each_row(int64_t rows, int64_t scratch_floats, const Exec& where, Body&
 void encode(const EncodeArgs& args) {
   const auto codec = make_codec(args.store);
   const int64_t dims = args.x.dims;
+  const int64_t together = codec->rows_together, start = args.first / kRowsATask * kRowsATask;
+  const int64_t end = args.first + args.x.rows;
   std::atomic<int64_t> bad{INT64_MAX};
-  for_each_row(args.x.rows, dims + codec->scratch_floats, args.exec, [&](int64_t i, float* scratch) {
-    widen_query(args.x, i, Term::none, scratch);
-    if (row_is_finite(scratch, dims) && codec->encode(scratch, args.first + i, scratch + dims)) return;
+  auto met = [&](int64_t i) {
     int64_t seen = bad.load();
     while (i < seen && !bad.compare_exchange_weak(seen, i)) {
     }
-  });
+  };
+  // Tasks begin at multiples of kRowsATask in the store, so that rows which share bytes are in one.
+  auto task = [&](int, int64_t t) {
+    Buffer<float> scratch(static_cast<size_t>(together * dims + codec->scratch_floats));
+    const int64_t last = std::min(end, start + (t + 1) * kRowsATask);
+    for (int64_t i = std::max(args.first, start + t * kRowsATask), next; i < last; i = next) {
+      next = std::min(last, i / together * together + together);
+      const int count = static_cast<int>(next - i);
+      int fit = 0;
+      for (; fit < count; ++fit) {
+        widen_query(args.x, i - args.first + fit, Term::none, scratch.get() + fit * dims);
+        if (!row_is_finite(scratch.get() + fit * dims, dims)) break;
+      }
+      const int held = fit < count ? fit : codec->encode_rows(scratch.get(), count, i, scratch.get() + together * dims);
+      if (held < count) met(i - args.first + held);
+    }
+  };
+  parallel_for(args.exec.threads, (end - start + kRowsATask - 1) / kRowsATask, args.exec.interrupted, task);
   *args.bad_row = bad == INT64_MAX ? -1 : bad.load();
 }
 

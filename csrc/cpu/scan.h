@@ -51,7 +51,8 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
       std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
   const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);
   const int64_t wanted = std::min(panels, affordable) * tiles.lanes;
-  plan.block = plan.few ? queries : wanted;
+  const int64_t few = std::min<int64_t>(tiles.few_block, std::max<int64_t>(most_block, 1));
+  plan.block = plan.few ? std::min(queries, few) : wanted;
   plan.blocks = (queries + plan.block - 1) / plan.block;
   // Chunks hold whole tiles. A block of queries costs as many operations on a byte of rows as it has queries.
   const int64_t bytes = plan.few ? kTaskBytes : kTaskBytes / 8;

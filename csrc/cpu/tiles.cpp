@@ -5,6 +5,7 @@
 #include "store/dot_tiles.h"
 #include "store/float_tiles.h"
 #include "store/lvq_tiles.h"
+#include "store/pq_tiles.h"
 #include "store/rabitq_tiles.h"
 
 namespace annk::ANNK_ISA {
@@ -42,10 +43,21 @@ Made rabitq_tiles(const Base& base, const Matrix& queries) {
 }
 
 template <class M>
+Made pq_tiles(const Base& base, const Matrix& queries) {
+  if constexpr (M::kFromDot) {
+    if (M::kTerm == Term::inverse_norm && base.arrays[2] == nullptr) return nullptr;
+    if (base.numbers[3] != 0) return std::make_unique<PqBlockTiles<M>>(base, queries);
+    return std::make_unique<PqRowTiles<M>>(base, queries);
+  }
+  return nullptr;
+}
+
+template <class M>
 Made store_tiles(const Base& base, const Matrix& queries) {
   Made own;
   if (base.kind == StoreKind::lvq) own = lvq_tiles<M>(base, queries);
   if (base.kind == StoreKind::rabitq) own = rabitq_tiles<M, 1>(base, queries);
+  if (base.kind == StoreKind::pq) own = pq_tiles<M>(base, queries);
   if constexpr (!M::kBits)
     if (own == nullptr) own = std::make_unique<DecodedTiles<M>>(base, make_codec(base), queries);
   return own;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What encode and decode ask of a store: one row at a time. Calls are virtual, as a row is hundreds of cycles.
+// What encode and decode ask of a store. Calls are virtual, as a row is hundreds of cycles.
 #pragma once
 #include "core/view.h"
 
@@ -8,9 +8,14 @@ namespace annk::ANNK_ISA {
 class Codec {
  public:
   int64_t scratch_floats = 0;  // room for the caller to lend
+  int rows_together = 1;  // encode_rows takes so many, a divisor of 256: those whose numbers over it have the same quotient
   virtual ~Codec() = default;
   // Writes the row's codes. False: the store cannot hold these numbers.
   virtual bool encode(const float* x, int64_t row, float* scratch) const = 0;
+  // Rows [row, row + count), x (count, dims). The first that the store cannot hold, or count.
+  virtual int encode_rows(const float* x, int count, int64_t row, float* scratch) const {
+    return count == 0 || encode(x, row, scratch) ? count : 0;
+  }
   // dims floats.
   virtual void decode(int64_t row, float* out, float* scratch) const = 0;
 };

@@ -25,13 +25,15 @@ class Tiles {
   size_t few_bytes = 0;                    // a query, packed for few_keys
   int64_t row_bytes = 0;                   // of a base row
   int few_queries = 0;                     // up to so many, few_keys is the cheaper way
+  int few_block = 64;                      // no more at a time: what packed queries fit L2
   virtual ~Tiles() = default;
 
+  // These three are not called where few_queries has no limit.
   // Queries [first, first + count), count <= lanes, as a panel. The other lanes give keys without meaning.
-  virtual void pack_panel(int64_t first, int count, void* panel) const = 0;
+  virtual void pack_panel(int64_t, int, void*) const {}
   // At most tile_rows rows. False: one of them holds NaN or infinity.
-  virtual bool pack_tile(const RowList& rows, void* tile) const = 0;
-  virtual void keys(const void* tile, const void* panel, float* keys) const = 0;
+  virtual bool pack_tile(const RowList&, void*) const { return true; }
+  virtual void keys(const void*, const void*, float*) const {}
 
   // Queries [first, first + count), few_bytes apart; count rounds up to a multiple of kFewStep.
   virtual void pack_few(int64_t first, int count, void* packed) const = 0;

@@ -33,12 +33,14 @@ from .pairwise import pairwise
 from .radius import radius
 from .search_graph import search_graph
 from .select_k import select_k
-from .stores import LVQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
+from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 from .tune import Tuned, tune
 
 __version__ = "0.1.0"
 __all__ = [
     "LVQ",
+    "OPQ",
+    "PQ",
     "BinaryQuantizer",
     "Cast",
     "Graph",

@@ -20,11 +20,13 @@ ARRAYS = {
     "array": ("data",),
     "lvq": ("codes", "scales", "norms", "mean", "residual"),
     "rabitq": ("rows", "terms", "mean", "axis", "signs"),
+    "pq": ("codes", "codebook", "norms", "rotation"),
 }
 ROWWISE = {
     "array": ("data",),
     "lvq": ("codes", "scales", "norms", "residual"),
     "rabitq": ("rows",),
+    "pq": ("codes", "norms"),
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._store import Codec, Store
-from .stores import LVQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
+from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 
 # (pattern, how it is written, examples for the nearest valid spec, the estimator of a match)
 Rule = tuple[str, str, tuple[str, ...], Callable[[re.Match[str]], Codec]]
@@ -29,6 +29,12 @@ RULES: list[Rule] = [
         "leanvec<d>:<primary>,<secondary>",
         ("leanvec16:lvq4,lvq8",),
         lambda m: LeanVec(int(m[1]) if m[1] else None, m[2], m[3]),
+    ),
+    (
+        r"(o?)pq([1-9]\d*)x([48])",
+        "pq<m>x4 pq<m>x8 opq<m>x4 opq<m>x8",
+        ("pq12x4", "pq12x8", "opq12x4", "opq12x8"),
+        lambda m: (OPQ if m[1] else PQ)(int(m[2]), int(m[3])),
     ),
 ]
 

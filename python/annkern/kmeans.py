@@ -158,18 +158,26 @@ def lloyd(rows: Floats, centroids: Floats, metric: str, iterations: int, threads
         augmented[:, d] = 1
         centroids = centroids - shift
     previous = None
+    early = thin_iterations(len(rows), k, iterations)
     for done in range(1, iterations + 1):
-        thin = THIN if done <= iterations * EARLY and len(rows) >= THIN * LEAST_ROWS * k else 1
+        thin = THIN if done <= early else 1
         part, products = augmented[::thin], centroids
         if metric == "sqeuclidean":
             halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
             products = np.concatenate([centroids, halves.astype(np.float32)], axis=1)
         labels, _ = assign(part, products, "inner_product", threads=threads, check_finite=False)
         if previous is not None and np.array_equal(labels, previous):
-            return centroids + shift, done
+            if thin == 1:
+                return centroids + shift, done
+            early = 0
         previous = labels
         centroids = updated(*sums_by_label(part[:, :d], labels, k, threads), centroids, metric)
     return centroids + shift, iterations
+
+
+def thin_iterations(rows: int, clusters: int, iterations: int) -> int:
+    """How many of the first iterations see every fourth row only."""
+    return int(iterations * EARLY) if rows >= THIN * LEAST_ROWS * clusters else 0
 
 
 def sums_by_label(

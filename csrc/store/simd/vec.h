@@ -5,6 +5,7 @@
 //   F32            kLanes float32 lanes: broadcast, load, store, + - *, multiply_add, absolute, larger
 //   load_widened   kLanes elements of float, Half, Bfloat16, int8_t or uint8_t, as F32
 //   below          bit l of the mask: not (key[l] >= threshold[l]); so NaN on either side is below
+//   keep_smaller   best = key and at = place in the lanes where key < best
 //   transpose      kLanes registers of kLanes lanes, in place; load_transposed, from kLanes rows in memory
 //   I32            kLanes int32 lanes; dot_step<T> adds kDotGroup products of T, int8_t or uint8_t, to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements

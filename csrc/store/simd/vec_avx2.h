@@ -29,6 +29,12 @@ ANNK_HD uint32_t below(F32 key, F32 threshold) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(key.v, threshold.v, _CMP_NGE_UQ)));
 }
 
+ANNK_HD void keep_smaller(F32& best, F32& at, F32 key, F32 place) {
+  const __m256 smaller = _mm256_cmp_ps(key.v, best.v, _CMP_LT_OQ);
+  best.v = _mm256_blendv_ps(best.v, key.v, smaller);
+  at.v = _mm256_blendv_ps(at.v, place.v, smaller);
+}
+
 ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
 ANNK_HD F32 load_widened(const Half* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
 ANNK_HD F32 load_widened(const Bfloat16* p) {

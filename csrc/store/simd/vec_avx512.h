@@ -27,6 +27,12 @@ ANNK_HD F32 absolute(F32 a) { return {_mm512_abs_ps(a.v)}; }
 ANNK_HD F32 larger(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 ANNK_HD uint32_t below(F32 key, F32 threshold) { return _mm512_cmp_ps_mask(key.v, threshold.v, _CMP_NGE_UQ); }
 
+ANNK_HD void keep_smaller(F32& best, F32& at, F32 key, F32 place) {
+  const __mmask16 smaller = _mm512_cmp_ps_mask(key.v, best.v, _CMP_LT_OQ);
+  best.v = _mm512_mask_mov_ps(best.v, smaller, key.v);
+  at.v = _mm512_mask_mov_ps(at.v, smaller, place.v);
+}
+
 ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
 ANNK_HD F32 load_widened(const Half* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};

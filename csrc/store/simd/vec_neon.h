@@ -32,6 +32,12 @@ ANNK_HD uint32_t below(F32 key, F32 threshold) {
   return vaddvq_u32(vbicq_u32(vld1q_u32(kBits), not_below));
 }
 
+ANNK_HD void keep_smaller(F32& best, F32& at, F32 key, F32 place) {
+  const uint32x4_t smaller = vcltq_f32(key.v, best.v);
+  best.v = vbslq_f32(smaller, key.v, best.v);
+  at.v = vbslq_f32(smaller, place.v, at.v);
+}
+
 ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
 ANNK_HD F32 load_widened(const Half* p) {
   return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const uint16_t*>(p))))};

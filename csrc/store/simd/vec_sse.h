@@ -30,6 +30,12 @@ ANNK_HD uint32_t below(F32 key, F32 threshold) {
   return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpnge_ps(key.v, threshold.v)));
 }
 
+ANNK_HD void keep_smaller(F32& best, F32& at, F32 key, F32 place) {
+  const __m128 smaller = _mm_cmplt_ps(key.v, best.v);
+  best.v = _mm_blendv_ps(best.v, key.v, smaller);
+  at.v = _mm_blendv_ps(at.v, place.v, smaller);
+}
+
 ANNK_HD F32 load_widened(const float* p) { return F32::load(p); }
 // As widen(Half), four at a time.
 ANNK_HD F32 load_widened(const Half* p) {

@@ -4,6 +4,7 @@
 from .array import Cast
 from .leanvec import LeanVec
 from .lvq import LVQ, ScalarQuantizer
+from .pq import OPQ, PQ
 from .rabitq import BinaryQuantizer, RaBitQ
 
-__all__ = ["LVQ", "BinaryQuantizer", "Cast", "LeanVec", "RaBitQ", "ScalarQuantizer"]
+__all__ = ["LVQ", "OPQ", "PQ", "BinaryQuantizer", "Cast", "LeanVec", "RaBitQ", "ScalarQuantizer"]

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner loop of the 4-bit fast scan: codes of 32 rows by 16 bytes a part (store/pq.h) are looked up in tables of 16
+// bytes held in registers, and summed in integers: the same numbers on every instruction set.
+#pragma once
+#include "store/simd/vec.h"
+
+namespace annk::ANNK_ISA {
+
+inline constexpr int kNibbleRows = 64;  // of two blocks
+
+// sums[q * 64 + r] = sum over the parts s of tables[q][s][code of part s of row r], for Q queries. blocks: two of `steps` *
+// 64 bytes, rows 0 .. 31 and 32 .. 63. tables: `table_stride` bytes from query to query, 64 bytes a step.
+// Entries are at most 127: two are added as bytes before they are widened, which is a quarter of the work saved.
+#if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
+
+// vpermb looks 64 bytes up at once in 64 entries, those of 4 parts: bits 4 and 5 of an index say which. Codes are put in an
+// order in which a 32-bit lane holds the 4 parts of one row, so that vpdpbusd adds them up.
+template <int Q>
+ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const uint8_t* tables, size_t table_stride,
+                         int32_t* sums) {
+  alignas(64) uint8_t places[64], parts[64];
+  for (int i = 0; i < 64; ++i) {
+    places[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
+    parts[i] = static_cast<uint8_t>(i % 4 << 4);
+  }
+  const __m512i order = _mm512_load_si512(places), part = _mm512_load_si512(parts);
+  const __m512i low = _mm512_set1_epi8(15);
+  const I32 ones{_mm512_set1_epi8(1)};
+  I32 acc[Q][4];
+#pragma GCC unroll 8
+  for (int q = 0; q < Q; ++q)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) acc[q][i] = I32::zero();
+  auto indices = [&](int64_t t, __m512i(&index)[4]) __attribute__((always_inline)) {
+#pragma GCC unroll 2
+    for (int b = 0; b < 2; ++b) {
+      const __m512i codes = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(blocks[b] + t * 64));
+      index[2 * b] = _mm512_ternarylogic_epi32(codes, low, part, 0xea);  // codes & low | part
+      index[2 * b + 1] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(codes, 4), low, part, 0xea);
+    }
+  };
+  int64_t t = 0;
+  for (; t + 2 <= steps; t += 2) {
+    __m512i first[4], second[4];
+    indices(t, first);
+    indices(t + 1, second);
+#pragma GCC unroll 8
+    for (int q = 0; q < Q; ++q) {
+      const uint8_t* const table = tables + static_cast<size_t>(q) * table_stride + t * 64;
+      const __m512i table0 = _mm512_loadu_si512(table), table1 = _mm512_loadu_si512(table + 64);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const __m512i found = _mm512_permutexvar_epi8(first[i], table0);
+        acc[q][i] = code_step(acc[q][i], ones, {_mm512_add_epi8(found, _mm512_permutexvar_epi8(second[i], table1))});
+      }
+    }
+  }
+  if (t < steps) {
+    __m512i first[4];
+    indices(t, first);
+#pragma GCC unroll 8
+    for (int q = 0; q < Q; ++q) {
+      const __m512i table = _mm512_loadu_si512(tables + static_cast<size_t>(q) * table_stride + t * 64);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) acc[q][i] = code_step(acc[q][i], ones, {_mm512_permutexvar_epi8(first[i], table)});
+    }
+  }
+#pragma GCC unroll 8
+  for (int q = 0; q < Q; ++q)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) acc[q][i].store(sums + q * kNibbleRows + i * 16);
+}
+
+#else
+
+// Bytes of a register of codes, looked up in one table of 16 for every 16 of them, and sums of 16 bits for the even and the
+// odd bytes: `both` adds bytes in pairs, carries of even into odd bytes included, `odd` the odd ones alone.
+#if defined(__AVX512BW__)
+struct Bytes {
+  __m512i v;
+  static constexpr int kParts = 4;
+  static ANNK_HD Bytes zero() { return {_mm512_setzero_si512()}; }
+  static ANNK_HD Bytes load(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+  ANNK_HD Bytes low() const { return {_mm512_and_si512(v, _mm512_set1_epi8(15))}; }
+  ANNK_HD Bytes high() const { return Bytes{_mm512_srli_epi16(v, 4)}.low(); }
+  ANNK_HD Bytes look_up(Bytes table) const { return {_mm512_shuffle_epi8(table.v, v)}; }
+  ANNK_HD Bytes odd() const { return {_mm512_srli_epi16(v, 8)}; }
+  ANNK_HD Bytes add8(Bytes other) const { return {_mm512_add_epi8(v, other.v)}; }
+  ANNK_HD Bytes add16(Bytes other) const { return {_mm512_add_epi16(v, other.v)}; }
+  ANNK_HD void store(uint16_t* p) const { _mm512_storeu_si512(p, v); }
+};
+#elif defined(__AVX2__)
+struct Bytes {
+  __m256i v;
+  static constexpr int kParts = 2;
+  static ANNK_HD Bytes zero() { return {_mm256_setzero_si256()}; }
+  static ANNK_HD Bytes load(const uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+  ANNK_HD Bytes low() const { return {_mm256_and_si256(v, _mm256_set1_epi8(15))}; }
+  ANNK_HD Bytes high() const { return Bytes{_mm256_srli_epi16(v, 4)}.low(); }
+  ANNK_HD Bytes look_up(Bytes table) const { return {_mm256_shuffle_epi8(table.v, v)}; }
+  ANNK_HD Bytes odd() const { return {_mm256_srli_epi16(v, 8)}; }
+  ANNK_HD Bytes add8(Bytes other) const { return {_mm256_add_epi8(v, other.v)}; }
+  ANNK_HD Bytes add16(Bytes other) const { return {_mm256_add_epi16(v, other.v)}; }
+  ANNK_HD void store(uint16_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+};
+#elif defined(__aarch64__)
+struct Bytes {
+  uint8x16_t v;
+  static constexpr int kParts = 1;
+  static ANNK_HD Bytes zero() { return {vdupq_n_u8(0)}; }
+  static ANNK_HD Bytes load(const uint8_t* p) { return {vld1q_u8(p)}; }
+  ANNK_HD Bytes low() const { return {vandq_u8(v, vdupq_n_u8(15))}; }
+  ANNK_HD Bytes high() const { return {vshrq_n_u8(v, 4)}; }
+  ANNK_HD Bytes look_up(Bytes table) const { return {vqtbl1q_u8(table.v, v)}; }
+  ANNK_HD Bytes odd() const { return {vreinterpretq_u8_u16(vshrq_n_u16(vreinterpretq_u16_u8(v), 8))}; }
+  ANNK_HD Bytes add8(Bytes other) const { return {vaddq_u8(v, other.v)}; }
+  ANNK_HD Bytes add16(Bytes other) const {
+    return {vreinterpretq_u8_u16(vaddq_u16(vreinterpretq_u16_u8(v), vreinterpretq_u16_u8(other.v)))};
+  }
+  ANNK_HD void store(uint16_t* p) const { vst1q_u16(p, vreinterpretq_u16_u8(v)); }
+};
+#else
+struct Bytes {
+  __m128i v;
+  static constexpr int kParts = 1;
+  static ANNK_HD Bytes zero() { return {_mm_setzero_si128()}; }
+  static ANNK_HD Bytes load(const uint8_t* p) { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
+  ANNK_HD Bytes low() const { return {_mm_and_si128(v, _mm_set1_epi8(15))}; }
+  ANNK_HD Bytes high() const { return Bytes{_mm_srli_epi16(v, 4)}.low(); }
+  ANNK_HD Bytes look_up(Bytes table) const { return {_mm_shuffle_epi8(table.v, v)}; }
+  ANNK_HD Bytes odd() const { return {_mm_srli_epi16(v, 8)}; }
+  ANNK_HD Bytes add8(Bytes other) const { return {_mm_add_epi8(v, other.v)}; }
+  ANNK_HD Bytes add16(Bytes other) const { return {_mm_add_epi16(v, other.v)}; }
+  ANNK_HD void store(uint16_t* p) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
+};
+#endif
+
+inline constexpr int64_t kFlushSteps = 128;  // 512 parts of at most 127 each fit 16 bits
+
+// One block and Q queries, steps [from, to): adds to sums[q * 64 + r] for 32 rows.
+template <int Q>
+ANNK_HD void add_nibbles(const uint8_t* block, int64_t from, int64_t to, const uint8_t* tables, size_t table_stride,
+                         int32_t* sums) {
+  constexpr int kBytes = 16 * Bytes::kParts;
+  Bytes both[Q][2], odd[Q][2];
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) both[q][h] = odd[q][h] = Bytes::zero();
+  int64_t at = from * 64;
+  for (; at + 2 * kBytes <= to * 64; at += 2 * kBytes) {
+    const Bytes codes[2] = {Bytes::load(block + at), Bytes::load(block + at + kBytes)};
+    const Bytes half[2][2] = {{codes[0].low(), codes[1].low()}, {codes[0].high(), codes[1].high()}};
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q) {
+      const uint8_t* const table = tables + static_cast<size_t>(q) * table_stride + at;
+      const Bytes table0 = Bytes::load(table), table1 = Bytes::load(table + kBytes);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const Bytes found = half[h][0].look_up(table0).add8(half[h][1].look_up(table1));
+        both[q][h] = both[q][h].add16(found);
+        odd[q][h] = odd[q][h].add16(found.odd());
+      }
+    }
+  }
+  if (at < to * 64) {
+    const Bytes codes = Bytes::load(block + at), half[2] = {codes.low(), codes.high()};
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q) {
+      const Bytes table = Bytes::load(tables + static_cast<size_t>(q) * table_stride + at);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const Bytes found = half[h].look_up(table);
+        both[q][h] = both[q][h].add16(found);
+        odd[q][h] = odd[q][h].add16(found.odd());
+      }
+    }
+  }
+  for (int q = 0; q < Q; ++q)
+    for (int h = 0; h < 2; ++h) {
+      uint16_t pairs[kBytes / 2], odds[kBytes / 2];
+      both[q][h].store(pairs);
+      odd[q][h].store(odds);
+      int32_t* const to_rows = sums + q * kNibbleRows + h * 16;
+      for (int i = 0; i < kBytes / 2; ++i) {
+        to_rows[i % 8 * 2] += static_cast<uint16_t>(pairs[i] - (odds[i] << 8));
+        to_rows[i % 8 * 2 + 1] += odds[i];
+      }
+    }
+}
+
+template <int Q>
+ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const uint8_t* tables, size_t table_stride,
+                         int32_t* sums) {
+  constexpr int kTogether = Q < 2 ? Q : 2;  // 8 accumulators
+  for (int i = 0; i < Q * kNibbleRows; ++i) sums[i] = 0;
+  for (int b = 0; b < 2; ++b)
+    for (int64_t from = 0; from < steps; from += kFlushSteps) {
+      const int64_t to = steps - from < kFlushSteps ? steps : from + kFlushSteps;
+      for (int q = 0; q < Q; q += kTogether)
+        add_nibbles<kTogether>(blocks[b], from, to, tables + static_cast<size_t>(q) * table_stride, table_stride,
+                               sums + q * kNibbleRows + b * 32);
+    }
+}
+
+#endif
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Product quantization, float32 operation by float32 operation: kernels give these very bits, given the codebook.
+
+The dimensions are cut into parts as `numpy.array_split` cuts them; codebook[s, j, c] is dimension j of codeword c of part s.
+A row of few bytes stands for its nearest codewords. With a rotation (OPQ), rows and queries are multiplied by it first.
+"""
+
+# NumPy's stubs call many results Any.
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .lvq import inverse_norms, sum16
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+MOST = np.float32(2.0**126)  # tables are kept within, so that their spans are finite
+LEVELS = np.float32(127)  # of a rounded table: two entries add up in a byte
+
+
+def chain(terms: list[Floats]) -> Floats:
+    """The sum of float32 terms in their order."""
+    total = np.zeros_like(terms[0])
+    for term in terms:
+        total = total + term
+    return total
+
+
+def rotate(x: Floats, rotation: Floats | None) -> Floats:
+    """x @ rotation, each number a chain over ascending dimensions."""
+    if rotation is None:
+        return x
+    return chain([x[:, j : j + 1] * rotation[j] for j in range(x.shape[1])])
+
+
+def parts_of(d: int, codebook: Floats) -> list[NDArray[np.int64]]:
+    return np.array_split(np.arange(d), len(codebook))
+
+
+def encode(x: Floats, codebook: Floats, rotation: Floats | None = None, exponent: int = 0) -> Bytes:
+    """(n, m) codes: in each part the codeword of smallest squared distance, ties to the smaller."""
+    unit = np.float32(2.0**-exponent)
+    y, book = rotate(x, rotation) * unit, codebook * unit
+    codes = np.zeros((len(x), len(codebook)), np.uint8)
+    with np.errstate(over="ignore"):
+        for s, columns in enumerate(parts_of(x.shape[1], codebook)):
+            gaps = [y[:, j, None] - book[s, i] for i, j in enumerate(columns)]
+            codes[:, s] = np.argmin(chain([gap * gap for gap in gaps]), axis=1)
+    return codes
+
+
+def decode(codes: Bytes, codebook: Floats, d: int, rotation: Floats | None = None) -> Floats:
+    """(n, d) float32."""
+    y = np.empty((len(codes), d), np.float32)
+    for s, columns in enumerate(parts_of(d, codebook)):
+        y[:, columns] = codebook[s, : len(columns), codes[:, s]]
+    return y if rotation is None else rotate(y, np.ascontiguousarray(rotation.T))
+
+
+def pack(codes: Bytes) -> Bytes:
+    """4-bit codes (n, m) in blocks of 32 rows, (blocks, m up to 4, 16): rows 0-15 in low halves, 16-31 in high ones."""
+    n, m = codes.shape
+    padded = np.zeros((-(-n // 32) * 32, -(-m // 4) * 4), np.uint8)
+    padded[:n, :m] = codes
+    halves = padded.reshape(-1, 2, 16, padded.shape[1]).transpose(1, 0, 3, 2)
+    return halves[0] | halves[1] << 4
+
+
+def unpack(packed: Bytes, n: int, m: int) -> Bytes:
+    halves = np.stack([packed & 15, packed >> 4], axis=1)  # (blocks, 2, parts, 16)
+    return np.ascontiguousarray(halves.transpose(0, 1, 3, 2).reshape(-1, packed.shape[1])[:n, :m])
+
+
+def tables(queries: Floats, codebook: Floats, metric: str, rotation: Floats | None = None) -> Floats:
+    """(queries, m, codewords): what each codeword adds to the key."""
+    q = np.asarray(queries, np.float32)
+    if metric == "cosine":
+        q = q * inverse_norms(sum16(q.astype(np.float64) ** 2))[:, None]
+    q = rotate(q, rotation)
+    table = np.empty((len(q), len(codebook), codebook.shape[2]), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for s, columns in enumerate(parts_of(q.shape[1], codebook)):
+            pairs = [(q[:, j, None], codebook[s, i]) for i, j in enumerate(columns)]
+            if metric in ("inner_product", "cosine"):
+                table[:, s] = chain([-(own * word) for own, word in pairs])
+            else:
+                table[:, s] = chain([(own - word) * (own - word) for own, word in pairs])
+    return table
+
+
+def rounded(table: Floats) -> tuple[Bytes, Floats, Floats]:
+    """4-bit tables as numbers of 7 bits: (bytes, step, bias); a key is bias + step * (the sum of bytes)."""
+    table = np.where(table < MOST, np.maximum(table, -MOST), MOST)
+    low = table.min(axis=2, keepdims=True)
+    span = (table - low).max(axis=(1, 2))
+    steps = np.where(span > 0, LEVELS / np.where(span > 0, span, np.float32(1)), np.float32(0))
+    whole = np.minimum(np.rint((table - low) * steps[:, None, None]), LEVELS).astype(np.uint8)
+    return whole, span / LEVELS, sum16(low[:, :, 0].astype(np.float64)).astype(np.float32)
+
+
+def pairwise(
+    queries: Floats,
+    codes: Bytes,
+    codebook: Floats,
+    metric: str = "sqeuclidean",
+    rotation: Floats | None = None,
+) -> Floats:
+    """(m, n) distances under sqeuclidean, euclidean, inner_product or cosine; codes (n, parts)."""
+    table = tables(queries, codebook, metric, rotation)
+    rows = range(codes.shape[1])
+    if codebook.shape[2] == 16:
+        whole, step, bias = rounded(table)
+        total = sum((whole[:, s][:, codes[:, s]].astype(np.int64) for s in rows), np.zeros((1, 1), np.int64))
+        key = bias[:, None] + step[:, None] * total.astype(np.float32)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            key = chain([table[:, s][:, codes[:, s]] for s in rows])
+    if metric == "cosine":
+        decoded = decode(codes, codebook, queries.shape[1]).astype(np.float64)
+        return np.float32(1) + key * inverse_norms(sum16(decoded * decoded))
+    if metric == "inner_product":
+        return np.float32(0) - key
+    return np.sqrt(key) if metric == "euclidean" else key
+
+
+def symmetric(codes: Bytes, others: Bytes, codebook: Floats, d: int, metric: str = "sqeuclidean") -> Floats:
+    """Code to code: the distances of decoded rows, as queries, to the others."""
+    return pairwise(decode(codes, codebook, d), others, codebook, metric)

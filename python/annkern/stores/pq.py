@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Product quantization, and the rotation that makes it better (OPQ). Formulas and layouts: csrc/store/pq.h."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._backend import load
+from .._call import whole_number
+from .._store import Codec, training_sample
+from ..kmeans import THIN, split_largest, sums_by_label, thin_iterations
+
+Floats = NDArray[np.float32]
+LARGEST_PLAIN, SMALLEST_PLAIN = 2.0**50, 2.0**-40  # between them squares of differences are well inside float32
+ROTATION_ROWS, ROTATION_ROUNDS, ROTATION_STEPS = 1 << 14, 12, 3  # rows, rounds, and k-means iterations in each
+
+
+class PQ(Codec):
+    """Product quantization: the dimensions are cut into `m` parts, and each is replaced by the nearest of 2^bits codewords.
+
+    Parameters
+    ----------
+    m : int
+        Parts, at most the number of dimensions. Where it does not divide them, the first parts are one dimension longer, as
+        `numpy.array_split` cuts.
+    bits : {4, 8}
+        4: codes lie in blocks of 32 rows, which are scanned by look-ups in registers, at several times the speed of 8 bits;
+        queries' tables are rounded to bytes. Made for scans: a single row is spread over m / 4 cache lines.
+        8: codes of one byte, m of them a row.
+    metric : str
+        The default metric of the stores made. With "cosine" the norms of rows are kept, 4 bytes each; without them
+        that metric decodes each row.
+    iterations : int
+        Of k-means, at most.
+    sample : int
+        Train on at most so many rows for each codeword.
+    seed : int
+        Of the sample and of the first codewords: the same seed gives the same bytes, for any number of threads.
+    threads : int, optional
+        CPU threads for training.
+
+    Attributes
+    ----------
+    codebook_ : ndarray (m, widest part, 2^bits) float32
+        ``codebook_[s, j, c]`` is dimension j of codeword c of part s; zero behind the end of shorter parts.
+    rotation_ : ndarray (d, d) float32, or None
+        Rows are multiplied by it first (OPQ).
+    exponent_ : int
+        A power of two taken out of the data before distances to codewords are compared; 0 unless squares would overflow.
+
+    Notes
+    -----
+    Distances are to the decoded vector. Symmetric distances, code to code, are those of decoded rows as queries:
+    ``store.distances(store.decode(ids), others)``. Jegou et al., "Product quantization for nearest neighbor search", 2011.
+    With fewer rows than codewords, the rows are the codewords.
+    """
+
+    kind = "pq"
+    codebook_: Floats
+    rotation_: Floats | None = None
+    exponent_: int
+
+    def __init__(
+        self,
+        m: int,
+        bits: int = 8,
+        *,
+        metric: str = "sqeuclidean",
+        iterations: int = 25,
+        sample: int = 256,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        if bits not in (4, 8):
+            raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
+        self.m = whole_number("m", m, 1)
+        self.bits = bits
+        self.metric = metric
+        self.iterations = iterations
+        self.sample = sample
+        self.seed = seed
+        self.threads = threads
+
+    @property
+    def spec(self) -> str:  # type: ignore[override]
+        return f"pq{self.m}x{self.bits}"
+
+    def fit(self, x: Any) -> PQ:
+        """Learn the codewords. x: array (n, d)."""
+        rows = self._training_rows(x, whole_number("sample", self.sample, 1) << self.bits)
+        self._train(rows, self._start(rows))
+        return self
+
+    def _training_rows(self, x: Any, most: int) -> Floats:
+        rows = training_sample(x, most, self.seed)
+        d = rows.shape[1]
+        if self.m > d:
+            raise ValueError(f"m: expected at most the {d} dimensions of x, got {self.m}")
+        self.dims_ = d
+        largest = float(np.abs(rows).max(initial=0.0))
+        plain = largest == 0.0 or SMALLEST_PLAIN <= largest <= LARGEST_PLAIN
+        self.exponent_ = 0 if plain else int(np.clip(np.ceil(np.log2(largest)), -120, 120))
+        return rows
+
+    def _start(self, rows: Floats) -> Floats:
+        """(2^bits, d): rows chosen by the seed; all of them, and the first again and again, where they are few."""
+        many = 1 << self.bits
+        if len(rows) <= many:
+            start = np.zeros((many, self.dims_), np.float32)
+            start[: len(rows)] = rows
+            start[len(rows) :] = rows[:1] if len(rows) else 0
+            return start
+        chosen = np.random.Generator(np.random.Philox(self.seed + 1)).permutation(len(rows))[:many]
+        return rows[np.sort(chosen)]
+
+    def _train(self, rows: Floats, start: Floats) -> None:
+        self.codebook_ = self._book(self._lloyd(rows, start, whole_number("iterations", self.iterations, 0)))
+
+    def _lloyd(self, rows: Floats, words: Floats, iterations: int) -> Floats:
+        """k-means in all parts at once. words: (2^bits, d), codeword c of each part in row c."""
+        many = len(words)
+        if len(rows) <= many:
+            return words
+        previous = None
+        early = thin_iterations(len(rows), many, iterations)
+        for done in range(1, iterations + 1):
+            thin = THIN if done <= early else 1
+            part = rows[::thin]
+            codes = self._codes(part, words)
+            if previous is not None and np.array_equal(codes, previous):
+                if thin == 1:
+                    break
+                early = 0
+            previous = codes
+            sums, counts = sums_by_label(part, codes, many, self.threads)
+            filled = np.repeat(np.maximum(counts, 1), self._widths(), axis=0).T
+            new = (sums / filled).astype(np.float32)
+            ends = np.cumsum(self._widths())
+            for s in np.flatnonzero((counts == 0).any(axis=1)):
+                columns = slice(ends[s] - self._widths()[s], ends[s])
+                split_largest(new[:, columns], counts[s], words[:, columns])
+            words = new
+        return words
+
+    def _widths(self) -> NDArray[np.int64]:
+        return self.dims_ // self.m + (np.arange(self.m) < self.dims_ % self.m)
+
+    def _book(self, words: Floats) -> Floats:
+        """(2^bits, d) codewords as the store keeps them, (m, widest part, 2^bits)."""
+        widths = self._widths()
+        book = np.zeros((self.m, int(widths.max(initial=0)), len(words)), np.float32)
+        for s, columns in enumerate(np.array_split(words.T, self.m)):
+            book[s, : len(columns)] = columns
+        return book
+
+    def _codes(self, rows: Floats, words: Floats) -> NDArray[np.uint8]:
+        """(n, m) codes of rows that are already rotated, one byte each."""
+        n, d = rows.shape
+        codes, book, bad = np.empty((n, self.m), np.uint8), self._book(words), ctypes.c_int64(-1)
+        backend = load("cpu")
+        numbers = [self.m, self.bits, self.exponent_, 0]
+        base = backend.Base("pq", n, d, [codes.ctypes.data, book.ctypes.data, 0, 0], numbers)
+        matrix = backend.Matrix(rows.ctypes.data, n, d, rows.strides[0] if n > 1 else 4 * d, "f32")
+        backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(self.threads or 0, 0))
+        return codes
+
+    def _numbers(self) -> dict[str, int]:
+        return {"parts": self.m, "bits": self.bits, "exponent": self.exponent_, "blocked": int(self.bits == 4)}
+
+    def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
+        shape = (-(-n // 32), -(-self.m // 4) * 4, 16) if self.bits == 4 else (n, self.m)
+        norms = {"norms": empty((n,), "float32")} if self.metric == "cosine" else {}
+        return {"codes": empty(shape, "uint8"), **norms}
+
+    def _fitted(self) -> dict[str, NDArray[Any]]:
+        return {"codebook": self.codebook_, **({} if self.rotation_ is None else {"rotation": self.rotation_})}
+
+
+class OPQ(PQ):
+    """Product quantization after a rotation that is learnt with it, so that the parts hold equal shares of the variance.
+
+    Parameters
+    ----------
+    m, bits, metric, iterations, sample, seed, threads
+        As of `PQ`.
+    rounds : int
+        Of learning the rotation: quantize the rotated rows, then turn them towards their codewords (orthogonal Procrustes).
+
+    Attributes
+    ----------
+    rotation_ : ndarray (d, d) float32
+        Orthogonal. It starts as the principal axes, dealt out to the parts so that their variances have level products.
+    codebook_, exponent_
+        As of `PQ`.
+
+    Notes
+    -----
+    Ge et al., "Optimized product quantization", 2013. NumPy's linear algebra takes part in training: the rotation is the
+    same for any `threads`, but not for every build of NumPy or setting of its BLAS.
+    """
+
+    rotation_: Floats
+
+    def __init__(
+        self,
+        m: int,
+        bits: int = 8,
+        *,
+        rounds: int = ROTATION_ROUNDS,
+        metric: str = "sqeuclidean",
+        iterations: int = 25,
+        sample: int = 256,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(m, bits, metric=metric, iterations=iterations, sample=sample, seed=seed, threads=threads)
+        self.rounds = rounds
+
+    @property
+    def spec(self) -> str:  # type: ignore[override]
+        return f"opq{self.m}x{self.bits}"
+
+    def fit(self, x: Any) -> OPQ:
+        """Learn the rotation, then the codewords. x: array (n, d)."""
+        most = whole_number("sample", self.sample, 1) << self.bits
+        rows = self._training_rows(x, max(most, ROTATION_ROWS))
+        scaled = np.ldexp(rows, -self.exponent_)
+        centred = scaled - (scaled.mean(axis=0, dtype=np.float64) if len(rows) else 0)
+        few = centred[:: max(1, len(rows) // ROTATION_ROWS)].astype(np.float32)
+        rotation = self._level_axes(centred[:ROTATION_ROWS])
+        words = None
+        for _ in range(whole_number("rounds", self.rounds, 0) if len(rows) > 1 << self.bits else 0):
+            turned = few @ rotation
+            words = self._scaled_lloyd(turned, self._start(turned) if words is None else words)
+            decoded = self._decoded(self._scaled_codes(turned, words), words)
+            left, _, right = np.linalg.svd(few.T.astype(np.float64) @ decoded)
+            rotation = (left @ right).astype(np.float32)
+        self.rotation_ = np.ascontiguousarray(rotation)
+        turned = np.ascontiguousarray(rows[:: max(1, len(rows) // most)] @ rotation)
+        self._train(turned, self._start(turned))
+        return self
+
+    def _scaled_lloyd(self, rows: Floats, words: Floats) -> Floats:
+        exponent, self.exponent_ = self.exponent_, 0
+        try:
+            return self._lloyd(rows, words, ROTATION_STEPS)
+        finally:
+            self.exponent_ = exponent
+
+    def _scaled_codes(self, rows: Floats, words: Floats) -> NDArray[np.uint8]:
+        exponent, self.exponent_ = self.exponent_, 0
+        try:
+            return self._codes(rows, words)
+        finally:
+            self.exponent_ = exponent
+
+    def _decoded(self, codes: NDArray[np.uint8], words: Floats) -> Floats:
+        columns = np.array_split(np.arange(self.dims_), self.m)
+        return np.concatenate([words[codes[:, s]][:, part] for s, part in enumerate(columns)], axis=1)
+
+    def _level_axes(self, rows: NDArray[Any]) -> Floats:
+        """Principal axes, each dealt to the part that is not full and whose variances so far have the smallest product."""
+        widths = self._widths()
+        covariance = rows.T.astype(np.float64) @ rows if len(rows) else np.eye(self.dims_)
+        values, axes = np.linalg.eigh(covariance)
+        logs, taken = np.zeros(self.m), np.zeros(self.m, np.int64)
+        places = [[] for _ in range(self.m)]  # type: list[list[int]]
+        least = max(float(values[-1]), 1e-300) * 1e-12
+        for axis in range(self.dims_ - 1, -1, -1):
+            part = int(np.argmin(np.where(taken < widths, logs, np.inf)))
+            logs[part] += np.log(max(float(values[axis]) / least, 1.0))
+            taken[part] += 1
+            places[part].append(axis)
+        return axes[:, [axis for part in places for axis in part]].astype(np.float32)
+
+    def _fitted(self) -> dict[str, NDArray[Any]]:
+        return {"codebook": self.codebook_, "rotation": self.rotation_}
