@@ -3,6 +3,7 @@
 #pragma once
 #include "core/check.h"
 #include "cuda/lvq_codec.cuh"
+#include "cuda/pq_codec.cuh"
 #include "cuda/rabitq_codec.cuh"
 
 namespace annk::cuda {
@@ -15,6 +16,8 @@ void visit_codec(const Base& store, Body&& body) {
       return body(LvqCodec(store));
     case StoreKind::rabitq:
       return body(RabitqCodec(store));
+    case StoreKind::pq:
+      return body(PqCodec(store));
     case StoreKind::array:
       break;
   }

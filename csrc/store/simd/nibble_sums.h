@@ -73,64 +73,64 @@ ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const
 
 #else
 
-// Bytes of a register of codes, looked up in one table of 16 for every 16 of them, and sums of 16 bits for the even and the
-// odd bytes: `both` adds bytes in pairs, carries of even into odd bytes included, `odd` the odd ones alone.
+// CodeBytes of a register of codes, looked up in one table of 16 for every 16 of them, and sums of 16 bits for the even and
+// the odd bytes: `both` adds bytes in pairs, carries of even into odd bytes included, `odd` the odd ones alone.
 #if defined(__AVX512BW__)
-struct Bytes {
+struct CodeBytes {
   __m512i v;
   static constexpr int kParts = 4;
-  static ANNK_HD Bytes zero() { return {_mm512_setzero_si512()}; }
-  static ANNK_HD Bytes load(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-  ANNK_HD Bytes low() const { return {_mm512_and_si512(v, _mm512_set1_epi8(15))}; }
-  ANNK_HD Bytes high() const { return Bytes{_mm512_srli_epi16(v, 4)}.low(); }
-  ANNK_HD Bytes look_up(Bytes table) const { return {_mm512_shuffle_epi8(table.v, v)}; }
-  ANNK_HD Bytes odd() const { return {_mm512_srli_epi16(v, 8)}; }
-  ANNK_HD Bytes add8(Bytes other) const { return {_mm512_add_epi8(v, other.v)}; }
-  ANNK_HD Bytes add16(Bytes other) const { return {_mm512_add_epi16(v, other.v)}; }
+  static ANNK_HD CodeBytes zero() { return {_mm512_setzero_si512()}; }
+  static ANNK_HD CodeBytes load(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+  ANNK_HD CodeBytes low() const { return {_mm512_and_si512(v, _mm512_set1_epi8(15))}; }
+  ANNK_HD CodeBytes high() const { return CodeBytes{_mm512_srli_epi16(v, 4)}.low(); }
+  ANNK_HD CodeBytes look_up(CodeBytes table) const { return {_mm512_shuffle_epi8(table.v, v)}; }
+  ANNK_HD CodeBytes odd() const { return {_mm512_srli_epi16(v, 8)}; }
+  ANNK_HD CodeBytes add8(CodeBytes other) const { return {_mm512_add_epi8(v, other.v)}; }
+  ANNK_HD CodeBytes add16(CodeBytes other) const { return {_mm512_add_epi16(v, other.v)}; }
   ANNK_HD void store(uint16_t* p) const { _mm512_storeu_si512(p, v); }
 };
 #elif defined(__AVX2__)
-struct Bytes {
+struct CodeBytes {
   __m256i v;
   static constexpr int kParts = 2;
-  static ANNK_HD Bytes zero() { return {_mm256_setzero_si256()}; }
-  static ANNK_HD Bytes load(const uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
-  ANNK_HD Bytes low() const { return {_mm256_and_si256(v, _mm256_set1_epi8(15))}; }
-  ANNK_HD Bytes high() const { return Bytes{_mm256_srli_epi16(v, 4)}.low(); }
-  ANNK_HD Bytes look_up(Bytes table) const { return {_mm256_shuffle_epi8(table.v, v)}; }
-  ANNK_HD Bytes odd() const { return {_mm256_srli_epi16(v, 8)}; }
-  ANNK_HD Bytes add8(Bytes other) const { return {_mm256_add_epi8(v, other.v)}; }
-  ANNK_HD Bytes add16(Bytes other) const { return {_mm256_add_epi16(v, other.v)}; }
+  static ANNK_HD CodeBytes zero() { return {_mm256_setzero_si256()}; }
+  static ANNK_HD CodeBytes load(const uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+  ANNK_HD CodeBytes low() const { return {_mm256_and_si256(v, _mm256_set1_epi8(15))}; }
+  ANNK_HD CodeBytes high() const { return CodeBytes{_mm256_srli_epi16(v, 4)}.low(); }
+  ANNK_HD CodeBytes look_up(CodeBytes table) const { return {_mm256_shuffle_epi8(table.v, v)}; }
+  ANNK_HD CodeBytes odd() const { return {_mm256_srli_epi16(v, 8)}; }
+  ANNK_HD CodeBytes add8(CodeBytes other) const { return {_mm256_add_epi8(v, other.v)}; }
+  ANNK_HD CodeBytes add16(CodeBytes other) const { return {_mm256_add_epi16(v, other.v)}; }
   ANNK_HD void store(uint16_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 };
 #elif defined(__aarch64__)
-struct Bytes {
+struct CodeBytes {
   uint8x16_t v;
   static constexpr int kParts = 1;
-  static ANNK_HD Bytes zero() { return {vdupq_n_u8(0)}; }
-  static ANNK_HD Bytes load(const uint8_t* p) { return {vld1q_u8(p)}; }
-  ANNK_HD Bytes low() const { return {vandq_u8(v, vdupq_n_u8(15))}; }
-  ANNK_HD Bytes high() const { return {vshrq_n_u8(v, 4)}; }
-  ANNK_HD Bytes look_up(Bytes table) const { return {vqtbl1q_u8(table.v, v)}; }
-  ANNK_HD Bytes odd() const { return {vreinterpretq_u8_u16(vshrq_n_u16(vreinterpretq_u16_u8(v), 8))}; }
-  ANNK_HD Bytes add8(Bytes other) const { return {vaddq_u8(v, other.v)}; }
-  ANNK_HD Bytes add16(Bytes other) const {
+  static ANNK_HD CodeBytes zero() { return {vdupq_n_u8(0)}; }
+  static ANNK_HD CodeBytes load(const uint8_t* p) { return {vld1q_u8(p)}; }
+  ANNK_HD CodeBytes low() const { return {vandq_u8(v, vdupq_n_u8(15))}; }
+  ANNK_HD CodeBytes high() const { return {vshrq_n_u8(v, 4)}; }
+  ANNK_HD CodeBytes look_up(CodeBytes table) const { return {vqtbl1q_u8(table.v, v)}; }
+  ANNK_HD CodeBytes odd() const { return {vreinterpretq_u8_u16(vshrq_n_u16(vreinterpretq_u16_u8(v), 8))}; }
+  ANNK_HD CodeBytes add8(CodeBytes other) const { return {vaddq_u8(v, other.v)}; }
+  ANNK_HD CodeBytes add16(CodeBytes other) const {
     return {vreinterpretq_u8_u16(vaddq_u16(vreinterpretq_u16_u8(v), vreinterpretq_u16_u8(other.v)))};
   }
   ANNK_HD void store(uint16_t* p) const { vst1q_u16(p, vreinterpretq_u16_u8(v)); }
 };
 #else
-struct Bytes {
+struct CodeBytes {
   __m128i v;
   static constexpr int kParts = 1;
-  static ANNK_HD Bytes zero() { return {_mm_setzero_si128()}; }
-  static ANNK_HD Bytes load(const uint8_t* p) { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
-  ANNK_HD Bytes low() const { return {_mm_and_si128(v, _mm_set1_epi8(15))}; }
-  ANNK_HD Bytes high() const { return Bytes{_mm_srli_epi16(v, 4)}.low(); }
-  ANNK_HD Bytes look_up(Bytes table) const { return {_mm_shuffle_epi8(table.v, v)}; }
-  ANNK_HD Bytes odd() const { return {_mm_srli_epi16(v, 8)}; }
-  ANNK_HD Bytes add8(Bytes other) const { return {_mm_add_epi8(v, other.v)}; }
-  ANNK_HD Bytes add16(Bytes other) const { return {_mm_add_epi16(v, other.v)}; }
+  static ANNK_HD CodeBytes zero() { return {_mm_setzero_si128()}; }
+  static ANNK_HD CodeBytes load(const uint8_t* p) { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
+  ANNK_HD CodeBytes low() const { return {_mm_and_si128(v, _mm_set1_epi8(15))}; }
+  ANNK_HD CodeBytes high() const { return CodeBytes{_mm_srli_epi16(v, 4)}.low(); }
+  ANNK_HD CodeBytes look_up(CodeBytes table) const { return {_mm_shuffle_epi8(table.v, v)}; }
+  ANNK_HD CodeBytes odd() const { return {_mm_srli_epi16(v, 8)}; }
+  ANNK_HD CodeBytes add8(CodeBytes other) const { return {_mm_add_epi8(v, other.v)}; }
+  ANNK_HD CodeBytes add16(CodeBytes other) const { return {_mm_add_epi16(v, other.v)}; }
   ANNK_HD void store(uint16_t* p) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
 };
 #endif
@@ -141,36 +141,36 @@ inline constexpr int64_t kFlushSteps = 128;  // 512 parts of at most 127 each fi
 template <int Q>
 ANNK_HD void add_nibbles(const uint8_t* block, int64_t from, int64_t to, const uint8_t* tables, size_t table_stride,
                          int32_t* sums) {
-  constexpr int kBytes = 16 * Bytes::kParts;
-  Bytes both[Q][2], odd[Q][2];
+  constexpr int kBytes = 16 * CodeBytes::kParts;
+  CodeBytes both[Q][2], odd[Q][2];
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q)
 #pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) both[q][h] = odd[q][h] = Bytes::zero();
+    for (int h = 0; h < 2; ++h) both[q][h] = odd[q][h] = CodeBytes::zero();
   int64_t at = from * 64;
   for (; at + 2 * kBytes <= to * 64; at += 2 * kBytes) {
-    const Bytes codes[2] = {Bytes::load(block + at), Bytes::load(block + at + kBytes)};
-    const Bytes half[2][2] = {{codes[0].low(), codes[1].low()}, {codes[0].high(), codes[1].high()}};
+    const CodeBytes codes[2] = {CodeBytes::load(block + at), CodeBytes::load(block + at + kBytes)};
+    const CodeBytes half[2][2] = {{codes[0].low(), codes[1].low()}, {codes[0].high(), codes[1].high()}};
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
       const uint8_t* const table = tables + static_cast<size_t>(q) * table_stride + at;
-      const Bytes table0 = Bytes::load(table), table1 = Bytes::load(table + kBytes);
+      const CodeBytes table0 = CodeBytes::load(table), table1 = CodeBytes::load(table + kBytes);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
-        const Bytes found = half[h][0].look_up(table0).add8(half[h][1].look_up(table1));
+        const CodeBytes found = half[h][0].look_up(table0).add8(half[h][1].look_up(table1));
         both[q][h] = both[q][h].add16(found);
         odd[q][h] = odd[q][h].add16(found.odd());
       }
     }
   }
   if (at < to * 64) {
-    const Bytes codes = Bytes::load(block + at), half[2] = {codes.low(), codes.high()};
+    const CodeBytes codes = CodeBytes::load(block + at), half[2] = {codes.low(), codes.high()};
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
-      const Bytes table = Bytes::load(tables + static_cast<size_t>(q) * table_stride + at);
+      const CodeBytes table = CodeBytes::load(tables + static_cast<size_t>(q) * table_stride + at);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
-        const Bytes found = half[h].look_up(table);
+        const CodeBytes found = half[h].look_up(table);
         both[q][h] = both[q][h].add16(found);
         odd[q][h] = odd[q][h].add16(found.odd());
       }
