@@ -11,7 +11,8 @@
 namespace annk::ANNK_ISA {
 namespace {
 
-constexpr int kTurns = 3;  // walks of one thread that take turns (Zen 4, lvq4: 40, 33, 35 us a query for 1, 2, 3)
+// Walks of one thread that take turns: 40, 33 and 35 us a query for 1, 2 and 3 (Zen 4, lvq4, window 20; noise of 2 us).
+constexpr int kTurns = 3;
 constexpr int64_t kQueriesATask = 16;
 constexpr double kPlainShare = 0.6;  // of rows that pass: from here on, failing rows are scored like all others
 constexpr int64_t kExactRows = 128;  // rows that pass for each slot of the window: up to here all of them are compared

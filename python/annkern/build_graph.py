@@ -18,8 +18,7 @@ from .knn import knn
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_DEGREE = 1024
-# Lists may outgrow the degree by a quarter before they are pruned: pruned each time, a list would be pruned several times as
-# often, for the same graph in the end.
+# Lists may outgrow the degree by a quarter before they are pruned: else a full list would be pruned for each new edge.
 SLACK = 1.25
 # The largest batch as a share of the rows: its rows do not see each other.
 LARGEST_BATCH = 0.02

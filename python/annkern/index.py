@@ -77,8 +77,8 @@ class Index:
 
         Notes
         -----
-        The graph is built over "lvq8", whatever the store is: half the time of float32, for the same graph within a few
-        edges, and a better one than over coarser codes. Metrics that "lvq8" has no kernels for take `x` itself.
+        The graph is built over "lvq8", whatever the store is: a quarter of the bytes of float32, and finer than the
+        4-bit codes that may be searched. Metrics that "lvq8" has no kernels for take `x` itself.
 
         Examples
         --------
