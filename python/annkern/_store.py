@@ -321,7 +321,7 @@ class Codec:
         """The arrays with room for so many rows; memory that was never written to is not resident."""
         wanted = self._allocate(rows, lambda shape, dtype: np.empty(shape, dtype))
         for name, old in arrays.items():
-            if name in wanted and old.shape != wanted[name].shape:
+            if name in ROWWISE.get(self.kind, wanted) and name in wanted and old.shape != wanted[name].shape:
                 old.resize(wanted[name].shape, refcheck=False)
             wanted[name] = old
         if not arrays:
