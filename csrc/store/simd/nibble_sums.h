@@ -51,7 +51,7 @@ ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
         const __m512i found = _mm512_permutexvar_epi8(first[i], table0);
-        acc[q][i] = code_step(acc[q][i], ones, {_mm512_add_epi8(found, _mm512_permutexvar_epi8(second[i], table1))});
+        acc[q][i] = Codes8::step(acc[q][i], ones, {_mm512_add_epi8(found, _mm512_permutexvar_epi8(second[i], table1))});
       }
     }
   }
@@ -62,7 +62,7 @@ ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const
     for (int q = 0; q < Q; ++q) {
       const __m512i table = _mm512_loadu_si512(tables + static_cast<size_t>(q) * table_stride + t * 64);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) acc[q][i] = code_step(acc[q][i], ones, {_mm512_permutexvar_epi8(first[i], table)});
+      for (int i = 0; i < 4; ++i) acc[q][i] = Codes8::step(acc[q][i], ones, {_mm512_permutexvar_epi8(first[i], table)});
     }
   }
 #pragma GCC unroll 8
