@@ -8,6 +8,7 @@
 //   transpose      kLanes registers of kLanes lanes, in place; load_transposed, from kLanes rows in memory
 //   I32            kLanes int32 lanes; dot_step<T> adds kDotGroup products of T, int8_t or uint8_t, to each lane:
 //                  its first operand holds query elements (DotQuery), its second what load_dot makes of row elements
+//   kDotCross      a tile takes cross_step instead, with half the multiplications (dot_tiles.h); kDotRows rows of a tile
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   Bytes          4 * kLanes bytes, where no instruction counts bits (nibble_tiles.h): look_up in 16 bytes that repeat;
 //                  widen_to adds the even bytes to 2 * kLanes sums, then the odd ones
@@ -25,6 +26,10 @@
 #endif
 
 namespace annk::ANNK_ISA {
+
+// Declared for every level, so that code for kDotCross can be read; defined where it holds.
+I32 cross(I32 x);
+void cross_step(I32& acc, I32 query0, I32 query1, I32 row0, I32 row1);
 
 // block[i] = element j + i of each of kLanes rows. Float32 rows have faster ways of their own.
 template <class T>

@@ -80,7 +80,8 @@ ANNK_HD F32 as_f32(I32 x) { return {vreinterpretq_f32_s32(x.v)}; }  // the same 
 using DotQuery = uint8_t;
 using DotRow = uint8_t;
 inline constexpr int kDotGroup = 4;
-inline constexpr bool kDotOffset = false;
+inline constexpr bool kDotOffset = false, kDotCross = false;
+inline constexpr int kDotRows = kTileRows;
 template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   if constexpr (std::is_same_v<T, int8_t>)
