@@ -60,6 +60,22 @@ def test_filters(backend, rng, metric, shared):
             assert_selected(distances, indices, everything, metric, np.broadcast_to(passes, (m, n)))
 
 
+def test_a_filter_of_runs(backend, rng):
+    """Shared filters are read by words; per query, row by row."""
+    n, k = (90, 40) if backend.slow else (1500, 600)
+    base = rng.standard_normal((n, 5)).astype(np.float32)
+    for m in (1, 2) if backend.slow else (1, 20):
+        queries = rng.standard_normal((m, 5)).astype(np.float32)
+        for longest in (3, 20, 70, 400):
+            runs = rng.integers(1, longest + 1, n)
+            passes = np.repeat(np.arange(n) % 2 == 0, runs)[:n]
+            want = search(backend, base, queries, k, "sqeuclidean", filter=np.repeat(passes[None], m, 0))
+            for filter in (passes, packed(passes)):
+                got = search(backend, base, queries, k, "sqeuclidean", filter=filter)
+                assert got[0].tobytes() == want[0].tobytes()
+                assert got[1].tobytes() == want[1].tobytes()
+
+
 @pytest.mark.parametrize("metric", ["sqeuclidean", "inner_product", "hamming"])
 def test_all_true_is_no_filter(backend, metric):
     kind = ("bits", "bits") if metric in BIT_METRICS else ("float32", "float32")

@@ -81,28 +81,84 @@ class ScanScratch {
   int64_t block = -1;  // whose queries are packed
 };
 
-// The rows of a chunk, at most `most` at a time, without those that a shared filter keeps out.
+// The rows of a chunk, at most `most` at a time, without those that a shared filter keeps out. The filter is read by words:
+// what it keeps out costs a bit or a byte, and rows that all pass are adjacent ones.
 class RowWalk {
  public:
   RowWalk(int64_t first, int64_t end, const Filter& filter, int64_t* ids)
-      : at_(first), end_(end), filter_(filter), ids_(ids) {}
+      : at_(first), end_(end), filter_(filter), all_(filter.kind == Filter::Kind::none || !filter.shared()), ids_(ids) {}
+
   RowList next(int most) {
-    if (filter_.kind == Filter::Kind::none || !filter_.shared()) {
-      const RowList rows{nullptr, at_, static_cast<int>(std::min<int64_t>(most, end_ - at_))};
-      at_ += rows.count;
+    if (!all_) skip();
+    const int64_t wanted = std::min<int64_t>(most, end_ - at_);
+    if (all_ || all_pass(wanted)) {
+      const RowList rows{nullptr, at_, static_cast<int>(wanted)};
+      at_ += wanted;
       return rows;
     }
     RowList rows{ids_, at_, 0};
-    for (; at_ < end_ && rows.count < most; ++at_) {
-      ids_[rows.count] = at_;
-      rows.count += filter_.pass(0, at_);
+    while (at_ < end_) {
+      Window window = window_from(at_);
+      for (; window.passing != 0; window.passing &= window.passing - 1) {
+        const int64_t row = at_ + __builtin_ctz(window.passing);
+        if (rows.count == most) {
+          at_ = row;
+          return rows;
+        }
+        ids_[rows.count++] = row;
+      }
+      at_ += window.rows;
     }
     return rows;
   }
 
  private:
+  // Some adjacent rows, the first at bit 0.
+  struct Window {
+    uint32_t passing;
+    int rows;
+    bool all() const { return passing == ~0u >> (32 - rows); }
+  };
+
+  Window window_from(int64_t row) const {
+    if (filter_.kind == Filter::Kind::bits) {
+      const int skipped = static_cast<int>(row & 31), rows = static_cast<int>(std::min<int64_t>(32 - skipped, end_ - row));
+      const uint32_t word = static_cast<const uint32_t*>(filter_.data)[row >> 5];
+      return {word >> skipped & ~0u >> (32 - rows), rows};
+    }
+    if (row + 8 > end_) return {filter_.pass(0, row), 1};
+    uint64_t bytes;
+    __builtin_memcpy(&bytes, static_cast<const unsigned char*>(filter_.data) + row, 8);
+    constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
+    const uint64_t nonzero = (((bytes & kLow) + kLow) | bytes) >> 7 & 0x0101010101010101;
+    return {static_cast<uint32_t>(nonzero * 0x0102040810204080 >> 56), 8};  // the byte of row i sets bit i
+  }
+
+  // On to the next row that passes.
+  void skip() {
+    while (at_ < end_) {
+      const Window window = window_from(at_);
+      if (window.passing != 0) {
+        at_ += __builtin_ctz(window.passing);
+        return;
+      }
+      at_ += window.rows;
+    }
+  }
+
+  bool all_pass(int64_t rows) const {
+    for (int64_t row = at_; row < at_ + rows;) {
+      const Window window = window_from(row);
+      const int64_t left = at_ + rows - row;
+      if (left >= window.rows ? !window.all() : (~window.passing & ((1u << left) - 1)) != 0) return false;
+      row += window.rows;
+    }
+    return true;
+  }
+
   int64_t at_, end_;
   const Filter& filter_;
+  const bool all_;
   int64_t* ids_;
 };
 

@@ -68,9 +68,11 @@ class NibbleTiles final : public BitRows<M> {
       count_steps(rows, queries, from, steps_ - from < kSteps ? steps_ : from + kSteps, sums);
       for (int i = 0; i < kBitTileRows * kQueries; ++i) counts[i] = sums[i] + (from == 0 ? 0 : counts[i]);
     }
-    for (int r = 0; r < kBitTileRows; ++r)
-      for (int l = 0; l < kQueries; ++l)
-        out[r * kQueries + l] = M::key(counts[r * kQueries + l], query_counts[l], row_counts[r]);
+    for (int r = 0; r < kBitTileRows; ++r) {
+      const int32_t* own = counts + r * kQueries;
+#pragma GCC unroll 1
+      for (int l = 0; l < kQueries; ++l) out[r * kQueries + l] = M::key(own[l], query_counts[l], row_counts[r]);
+    }
   }
 
  private:

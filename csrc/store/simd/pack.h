@@ -12,33 +12,39 @@ inline constexpr size_t kPackSlack = kLanes * 4;
 ANNK_HD void fetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 // The tile of adjacent rows from `first` on, wanted when the present tile has met its queries.
-ANNK_HD void fetch_rows(const Matrix& m, int64_t first) {
+ANNK_HD void fetch_rows(const Matrix& m, int64_t first, int count = kTileRows) {
   const char* start = reinterpret_cast<const char*>(m.row(first));
-  for (int64_t at = 0; at < kTileRows * m.stride; at += 64) fetch(start + at);
+  for (int64_t at = 0; at < count * m.stride; at += 64) fetch(start + at);
 }
 
-// tile[u][r] = unit u of row r, for kTileRows rows of 32-bit units. load(r, u) gives units u .. u + kLanes - 1 of row r as
-// the lanes of an F32, load_last(r, u) the same where fewer are left; no arithmetic is done on them.
-template <class Load, class LoadLast>
-ANNK_HD void pack_transposed(int64_t units, float* tile, Load&& load, LoadLast&& load_last) {
-  // Where kTileRows < kLanes, a store runs over into the next unit, which is written after it.
-  static_assert(kTileRows <= kLanes || kTileRows % kLanes == 0);
+// tile[u][r] = unit u of row r, for kRows rows of 32-bit units, of which the first `whole` lie within the row. load(r, u)
+// gives units u .. u + kLanes - 1 of row r as the lanes of an F32, load_last(r, u) the same where fewer are whole; no
+// arithmetic is done on them.
+template <int kRows = kTileRows, class Load, class LoadLast>
+ANNK_HD void pack_transposed(int64_t units, int64_t whole, float* tile, Load&& load, LoadLast&& load_last) {
+  // Where kRows < kLanes, a store runs over into the next unit, which is written after it.
+  static_assert(kRows <= kLanes || kRows % kLanes == 0);
   int64_t u = 0;
-  for (; u + kLanes <= units; u += kLanes)
-    for (int from = 0; from < kTileRows; from += kLanes) {
+  for (; u + kLanes <= whole; u += kLanes)
+    for (int from = 0; from < kRows; from += kLanes) {
       F32 block[kLanes];
 #pragma GCC unroll 16
-      for (int r = 0; r < kLanes; ++r) block[r] = load(from + r < kTileRows ? from + r : kTileRows - 1, u);
+      for (int r = 0; r < kLanes; ++r) block[r] = load(from + r < kRows ? from + r : kRows - 1, u);
       transpose(block);
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) block[i].store(tile + (u + i) * kTileRows + from);
+      for (int i = 0; i < kLanes; ++i) block[i].store(tile + (u + i) * kRows + from);
     }
-  for (int from = 0; u < units && from < kTileRows; from += kLanes) {
-    F32 block[kLanes];
-    for (int r = 0; r < kLanes; ++r) block[r] = load_last(from + r < kTileRows ? from + r : kTileRows - 1, u);
-    transpose(block);
-    for (int i = 0; i < units - u; ++i) block[i].store(tile + (u + i) * kTileRows + from);
-  }
+  for (; u < units; u += kLanes)
+    for (int from = 0; from < kRows; from += kLanes) {
+      F32 block[kLanes];
+      for (int r = 0; r < kLanes; ++r) block[r] = load_last(from + r < kRows ? from + r : kRows - 1, u);
+      transpose(block);
+      for (int i = 0; i < kLanes && i < units - u; ++i) block[i].store(tile + (u + i) * kRows + from);
+    }
+}
+template <class Load, class LoadLast>
+ANNK_HD void pack_transposed(int64_t units, float* tile, Load&& load, LoadLast&& load_last) {
+  pack_transposed(units, units, tile, load, load_last);
 }
 
 }  // namespace annk::ANNK_ISA

@@ -13,6 +13,7 @@
 //                  load: codes, or the low or high nibbles of as many bytes; step: as dot_step; after kRun steps (0: never)
 //                  the sums must be `widened` to int32; 8-bit codes are short of kOffset
 //   load_group4    kLanes * Codes8::kGroup codes of 4 bits, from element i of a group of 64 on; also 2 and 1 (rabitq.h)
+//   kDotCross      a tile takes cross_step instead, with half the multiplications (dot_tiles.h); kDotRows rows of a tile
 //   Word           kWords 64-bit words; CountWord counts the set bits of words, lane by lane
 //   Bytes          4 * kLanes bytes, where no instruction counts bits (nibble_tiles.h): look_up in 16 bytes that repeat;
 //                  widen_to adds the even bytes to 2 * kLanes sums, then the odd ones
@@ -39,6 +40,10 @@ ANNK_HD float widen_one(Half x) {
   return widen(x);
 #endif
 }
+
+// Declared for every level, so that code for kDotCross can be read; defined where it holds.
+I32 cross(I32 x);
+void cross_step(I32& acc, I32 query0, I32 query1, I32 row0, I32 row1);
 
 // block[i] = element j + i of each of kLanes rows. Float32 rows have faster ways of their own.
 template <class T>

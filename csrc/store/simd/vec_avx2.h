@@ -121,7 +121,8 @@ ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
 using DotQuery = int16_t;
 using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
-inline constexpr bool kDotOffset = false;
+inline constexpr bool kDotOffset = false, kDotCross = true;
+inline constexpr int kDotRows = 4;  // 8 accumulators + 4 queries + 2 rows + 2 sums = 16 registers
 template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   return {_mm256_add_epi32(acc.v, _mm256_madd_epi16(query.v, row.v))};
@@ -131,6 +132,15 @@ ANNK_HD I32 load_dot(const int8_t* p) {
 }
 ANNK_HD I32 load_dot(const uint8_t* p) {
   return {_mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+// Four elements in two groups: (0, 1), (2, 3) become (1, 3), (0, 2).
+ANNK_HD I32 cross(I32 x) {
+  return {_mm256_shuffle_epi8(
+      x.v, _mm256_broadcastsi128_si256(_mm_setr_epi8(2, 3, 6, 7, 0, 1, 4, 5, 10, 11, 14, 15, 8, 9, 12, 13)))};
+}
+ANNK_HD void cross_step(I32& acc, I32 query0, I32 query1, I32 row0, I32 row1) {
+  const I32 more{_mm256_madd_epi16(_mm256_add_epi16(query0.v, row0.v), _mm256_add_epi16(query1.v, row1.v))};
+  asm("vpaddd %1, %0, %0" : "+x"(acc.v) : "x"(more.v));  // as Bytes::add
 }
 
 // Sums are written by hand: g++ 12 would make all products of a group before it adds them, keep the sums in memory for

@@ -131,7 +131,8 @@ ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
 using DotQuery = uint8_t;
 using DotRow = int8_t;
 inline constexpr int kDotGroup = 4;
-inline constexpr bool kDotOffset = true;
+inline constexpr bool kDotOffset = true, kDotCross = false;
+inline constexpr int kDotRows = kTileRows;
 template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   // The intrinsic makes g++ 12 copy the accumulator at each step, which halves the speed.
@@ -179,7 +180,8 @@ ANNK_HD I32 load_group1(const uint8_t* group, int) {
 using DotQuery = int16_t;
 using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
-inline constexpr bool kDotOffset = false;
+inline constexpr bool kDotOffset = false, kDotCross = true;
+inline constexpr int kDotRows = 12;  // 24 accumulators + 4 queries + 2 rows + 2 sums = 32 registers
 template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(query.v, row.v))};
@@ -235,6 +237,16 @@ ANNK_HD I32 load_group1(const uint8_t* group, int i) {
   uint32_t bits;
   __builtin_memcpy(&bits, group + i / 8, 4);
   return {_mm512_maskz_set1_epi16(bits, 1)};
+}
+
+// Four elements in two groups: (0, 1), (2, 3) become (1, 3), (0, 2).
+ANNK_HD I32 cross(I32 x) {
+  return {
+      _mm512_shuffle_epi8(x.v, _mm512_broadcast_i32x4(_mm_setr_epi8(2, 3, 6, 7, 0, 1, 4, 5, 10, 11, 14, 15, 8, 9, 12, 13)))};
+}
+ANNK_HD void cross_step(I32& acc, I32 query0, I32 query1, I32 row0, I32 row1) {
+  const I32 more{_mm512_madd_epi16(_mm512_add_epi16(query0.v, row0.v), _mm512_add_epi16(query1.v, row1.v))};
+  acc.v = _mm512_add_epi32(acc.v, more.v);
 }
 #endif
 

@@ -97,7 +97,8 @@ ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
 using DotQuery = uint8_t;
 using DotRow = uint8_t;
 inline constexpr int kDotGroup = 4;
-inline constexpr bool kDotOffset = false;
+inline constexpr bool kDotOffset = false, kDotCross = false;
+inline constexpr int kDotRows = kTileRows;
 template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   if constexpr (std::is_same_v<T, int8_t>)

@@ -94,13 +94,22 @@ ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
 using DotQuery = int16_t;
 using DotRow = int16_t;
 inline constexpr int kDotGroup = 2;
-inline constexpr bool kDotOffset = false;
+inline constexpr bool kDotOffset = false, kDotCross = true;
+inline constexpr int kDotRows = 3;  // 6 accumulators + 4 queries + 2 rows + 2 sums of 16 registers
 template <class T>
 ANNK_HD I32 dot_step(I32 acc, I32 query, I32 row) {
   return {_mm_add_epi32(acc.v, _mm_madd_epi16(query.v, row.v))};
 }
 ANNK_HD I32 load_dot(const int8_t* p) { return {_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
 ANNK_HD I32 load_dot(const uint8_t* p) { return {_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))}; }
+// Four elements in two groups: (0, 1), (2, 3) become (1, 3), (0, 2).
+ANNK_HD I32 cross(I32 x) {
+  return {_mm_shuffle_epi8(x.v, _mm_setr_epi8(2, 3, 6, 7, 0, 1, 4, 5, 10, 11, 14, 15, 8, 9, 12, 13))};
+}
+ANNK_HD void cross_step(I32& acc, I32 query0, I32 query1, I32 row0, I32 row1) {
+  const I32 more{_mm_madd_epi16(_mm_add_epi16(query0.v, row0.v), _mm_add_epi16(query1.v, row1.v))};
+  asm("paddd %1, %0" : "+x"(acc.v) : "x"(more.v));  // as in vec_avx2.h
+}
 
 struct Codes8 {
   using Query = int16_t;
