@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from .._backend import load
 from .._call import whole_number
-from .._store import Codec, training_sample
+from .._store import Codec, Store, training_sample
 from ..kmeans import THIN, split_largest, sums_by_label, thin_iterations
 
 Floats = NDArray[np.float32]
 LARGEST_PLAIN, SMALLEST_PLAIN = 2.0**50, 2.0**-40  # between them squares of differences are well inside float32
 ROTATION_ROWS, ROTATION_ROUNDS, ROTATION_STEPS = 1 << 14, 12, 3  # rows, rounds, and k-means iterations in each
+
+
+def _codes_shape(n: int, m: int, bits: int) -> tuple[int, ...]:
+    return (-(-n // 32), -(-m // 4) * 4, 16) if bits == 4 else (n, m)
 
 
 class PQ(Codec):
@@ -173,9 +177,26 @@ class PQ(Codec):
         return {"parts": self.m, "bits": self.bits, "exponent": self.exponent_, "blocked": int(self.bits == 4)}
 
     def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
-        shape = (-(-n // 32), -(-self.m // 4) * 4, 16) if self.bits == 4 else (n, self.m)
+        shape = _codes_shape(n, self.m, self.bits)
         norms = {"norms": empty((n,), "float32")} if self.metric == "cosine" else {}
         return {"codes": empty(shape, "uint8"), **norms}
+
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        (n, d), numbers = store.shape, store.numbers
+        allowed = {"parts": range(1, d + 1), "bits": (4, 8), "exponent": range(-120, 121), "blocked": (0, 1)}
+        if list(numbers) != list(allowed) or any(numbers[name] not in those for name, those in allowed.items()):
+            raise ValueError(f"expected numbers {allowed}, got {numbers}")
+        if numbers["blocked"] != (numbers["bits"] == 4):
+            raise ValueError(f"expected blocks for 4 bits and rows for 8, got {numbers}")
+        m, bits = numbers["parts"], numbers["bits"]
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
+            "codes": (_codes_shape(n, m, bits), "uint8"),
+            "codebook": ((m, -(-d // m), 1 << bits), "float32"),
+        }
+        # These two are there or not: by the metric that was fitted, and by the estimator.
+        optional = {"norms": ((n,), "float32"), "rotation": ((d, d), "float32")}
+        return {**shapes, **{name: own for name, own in optional.items() if name in store.arrays}}
 
     def _fitted(self) -> dict[str, NDArray[Any]]:
         return {"codebook": self.codebook_, **({} if self.rotation_ is None else {"rotation": self.rotation_})}
