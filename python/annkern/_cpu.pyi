@@ -33,6 +33,9 @@ class Base:
     @overload
     def __init__(self, kind: str, rows: int, dims: int, arrays: list[int], numbers: list[int]) -> None: ...
 
+class Graph:
+    def __init__(self, neighbors: int, rows: int, degree: int, stride: int, entries: int, entry_count: int) -> None: ...
+
 class Filter:
     def __init__(self, data: int = 0, query_stride: int = 0, packed: bool = False) -> None: ...
 
@@ -101,6 +104,42 @@ def radius_workspace(
 ) -> int: ...
 def cluster_sums(
     x: Matrix, labels: int, parts: int, bytes: bool, clusters: int, sums: int, counts: int, exec: Exec
+) -> None: ...
+def search_graph(
+    graph: Graph,
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    window: int,
+    rerank: Matrix | Base,
+    rerank_queries: Matrix,
+    rerank_k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def build_graph(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    window: int,
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def finish_graph(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    window: int,
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
 ) -> None: ...
 def select_k(
     values: int,

@@ -11,7 +11,8 @@ import numpy as np
 
 from ._arrays import View, view, with_adjacent_rows
 from ._call import ALIASES, KERNEL_DTYPES, Call, described, refuse_dtype
-from ._store import Store, host_rows
+from ._store import Store
+from ._training import host_rows
 
 NUMBERS = tuple(KERNEL_DTYPES)
 FLOATS = ("float32", "float16", "bfloat16")

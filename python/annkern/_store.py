@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ._arrays import ITEMSIZES, View, as_numpy, view
-from ._call import KERNEL_DTYPES, Call, refuse_dtype, shaped
+from ._call import KERNEL_DTYPES, Call, shaped
 from ._spaces import NUMPY
+from ._training import Bar
 
 BLOCK_BYTES = 32 << 20  # of float32, read at once while encoding
 # Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
@@ -360,50 +361,3 @@ class Codec:
     def limits(self) -> str:
         """What numbers the store can hold, in words."""
         return "any finite float32"
-
-
-class Bar:
-    """A progress bar on standard error, where one was asked for."""
-
-    def __init__(self, total: int, shown: bool, what: str = "encode") -> None:
-        self.total, self.shown, self.what = total, shown, what
-
-    def at(self, done: int) -> None:
-        if not self.shown:
-            return
-        import sys
-
-        share = f"{done / self.total:5.1%}" if self.total else ""
-        end = "\n" if done == self.total else ""
-        print(f"\r{self.what} {done:,} rows {share}", end=end, file=sys.stderr, flush=True)
-
-
-def training_sample(x: Any, most: int, seed: int = 0, name: str = "x") -> np.ndarray[Any, np.dtype[np.float32]]:
-    """At most `most` rows of `x` as float32 on the host, chosen by `seed`, in ascending order; all where they are few."""
-    seen = view(name, x)
-    if len(seen.shape) != 2:
-        raise ValueError(f"{name}: expected 2 dimensions (rows, columns), got shape {seen.shape}")
-    refuse_dtype(name, seen, tuple(KERNEL_DTYPES))
-    n = seen.shape[0]
-    chosen = None
-    if n > most:
-        chosen = np.sort(np.random.Generator(np.random.Philox(seed)).permutation(n)[:most])
-    rows = host_rows(x, seen, chosen)
-    bad = ~np.isfinite(rows).all(axis=1)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise ValueError(
-            f"{name}: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}"
-        )
-    return rows
-
-
-def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Rows of an array of any library as float32 in host memory."""
-    if not seen.device.on_host:
-        return np.ascontiguousarray(seen.space.to_numpy(x if chosen is None else x[chosen]), np.float32)
-    rows = as_numpy(seen)
-    rows = rows if chosen is None else rows[chosen]
-    if seen.dtype == "bfloat16":
-        return (rows.astype(np.uint32) << 16).view(np.float32)
-    return np.ascontiguousarray(rows, np.float32)

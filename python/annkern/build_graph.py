@@ -12,7 +12,8 @@ from ._arrays import host_copy, view, with_adjacent_rows
 from ._call import whole_number
 from ._scan import Scan, address_of, metric_named, refuse_bad_row
 from ._spaces import aligned
-from ._store import Bar, Store
+from ._store import Store
+from ._training import Bar
 from .graph import Graph
 from .knn import knn
 

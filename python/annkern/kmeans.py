@@ -6,18 +6,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._arrays import View, view
 from ._backend import load
 from ._call import ALIASES, KERNEL_DTYPES, shaped, whole_number
-from ._store import BLOCK_BYTES, host_rows, training_sample
+from ._store import BLOCK_BYTES
+from ._training import host_rows, training_sample
 from .assign import assign
 
 METRICS = ("sqeuclidean", "inner_product")
 THIN, EARLY, LEAST_ROWS = 4, 0.4, 16  # the first 40% of the iterations see every fourth row, if 16 for each cluster remain
 SPLIT = 1.0 / 1024  # how far the halves of a split cluster are moved apart, relative to each coordinate
-Floats = NDArray[np.float32]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class KMeans:
@@ -181,8 +182,8 @@ def thin_iterations(rows: int, clusters: int, iterations: int) -> int:
 
 
 def sums_by_label(
-    rows: Floats, labels: NDArray[Any], k: int, threads: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    rows: Floats, labels: np.ndarray[Any, np.dtype[Any]], k: int, threads: int | None = None
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
     """sums (k, d) of the rows of each label, counts (parts, k). labels: int64 (n,), or uint8 (n, parts) codes."""
     n, d = rows.shape
     parts = 1 if labels.ndim == 1 else labels.shape[1]
@@ -197,14 +198,14 @@ def sums_by_label(
     return sums, counts
 
 
-def updated(sums: NDArray[np.float64], counts: NDArray[np.int64], centroids: Floats, metric: str) -> Floats:
+def updated(sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: str) -> Floats:
     """The means (of unit length under inner_product), empty clusters repaired."""
     new = (sums / np.maximum(counts[0], 1)[:, None]).astype(np.float32)
     split_largest(new, counts[0], centroids)
     return unit(new) if metric == "inner_product" else new
 
 
-def split_largest(new: Floats, counts: NDArray[np.int64], old: Floats) -> None:
+def split_largest(new: Floats, counts: Counts, old: Floats) -> None:
     """Gives each empty cluster half of the one that is then largest. In place."""
     counts = counts.copy()
     away = np.where(np.arange(new.shape[1]) % 2 == 0, np.float32(1 + SPLIT), np.float32(1 - SPLIT))

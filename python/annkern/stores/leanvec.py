@@ -11,7 +11,8 @@ import numpy as np
 from .._arrays import View, view
 from .._call import ALIASES, Call, whole_number
 from .._scan import projected
-from .._store import Codec, Store, host_rows, training_sample
+from .._store import Codec, Store
+from .._training import host_rows, training_sample
 from . import _projections as find
 
 SAMPLE_ROWS = 1 << 17

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .._store import Codec, Store, training_sample
+from .._store import Codec, Store
+from .._training import training_sample
 
 SAMPLE_ROWS = 1 << 20
 FLOAT16_MAX = 65504.0

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._backend import load
 from .._call import whole_number
-from .._store import Codec, Store, training_sample
+from .._store import Codec, Store
+from .._training import training_sample
 from ..kmeans import THIN, split_largest, sums_by_label, thin_iterations
 
-Floats = NDArray[np.float32]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 LARGEST_PLAIN, SMALLEST_PLAIN = 2.0**50, 2.0**-40  # between them squares of differences are well inside float32
 ROTATION_ROWS, ROTATION_ROUNDS, ROTATION_STEPS = 1 << 14, 12, 3  # rows, rounds, and k-means iterations in each
 
@@ -151,7 +151,7 @@ class PQ(Codec):
             words = new
         return words
 
-    def _widths(self) -> NDArray[np.int64]:
+    def _widths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         return self.dims_ // self.m + (np.arange(self.m) < self.dims_ % self.m)
 
     def _book(self, words: Floats) -> Floats:
@@ -162,7 +162,7 @@ class PQ(Codec):
             book[s, : len(columns)] = columns
         return book
 
-    def _codes(self, rows: Floats, words: Floats) -> NDArray[np.uint8]:
+    def _codes(self, rows: Floats, words: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """(n, m) codes of rows that are already rotated, one byte each."""
         n, d = rows.shape
         codes, book, bad = np.empty((n, self.m), np.uint8), self._book(words), ctypes.c_int64(-1)
@@ -198,7 +198,7 @@ class PQ(Codec):
         optional = {"norms": ((n,), "float32"), "rotation": ((d, d), "float32")}
         return {**shapes, **{name: own for name, own in optional.items() if name in store.arrays}}
 
-    def _fitted(self) -> dict[str, NDArray[Any]]:
+    def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         return {"codebook": self.codebook_, **({} if self.rotation_ is None else {"rotation": self.rotation_})}
 
 
@@ -273,18 +273,18 @@ class OPQ(PQ):
         finally:
             self.exponent_ = exponent
 
-    def _scaled_codes(self, rows: Floats, words: Floats) -> NDArray[np.uint8]:
+    def _scaled_codes(self, rows: Floats, words: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
         exponent, self.exponent_ = self.exponent_, 0
         try:
             return self._codes(rows, words)
         finally:
             self.exponent_ = exponent
 
-    def _decoded(self, codes: NDArray[np.uint8], words: Floats) -> Floats:
+    def _decoded(self, codes: np.ndarray[Any, np.dtype[np.uint8]], words: Floats) -> Floats:
         columns = np.array_split(np.arange(self.dims_), self.m)
         return np.concatenate([words[codes[:, s]][:, part] for s, part in enumerate(columns)], axis=1)
 
-    def _level_axes(self, rows: NDArray[Any]) -> Floats:
+    def _level_axes(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Floats:
         """Principal axes, each dealt to the part that is not full and whose variances so far have the smallest product."""
         widths = self._widths()
         covariance = rows.T.astype(np.float64) @ rows if len(rows) else np.eye(self.dims_)
@@ -299,5 +299,5 @@ class OPQ(PQ):
             places[part].append(axis)
         return axes[:, [axis for part in places for axis in part]].astype(np.float32)
 
-    def _fitted(self) -> dict[str, NDArray[Any]]:
+    def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         return {"codebook": self.codebook_, "rotation": self.rotation_}

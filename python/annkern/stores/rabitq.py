@@ -10,7 +10,8 @@ import numpy as np
 
 from .._arrays import as_numpy, view
 from .._call import ALIASES
-from .._store import Codec, Store, host_rows, training_sample
+from .._store import Codec, Store
+from .._training import host_rows, training_sample
 
 SAMPLE_ROWS = 1 << 20
 SIGN_ROWS = 1 << 16  # enough for the mean magnitude of all their dimensions
