@@ -26,8 +26,11 @@ esac
 
 mkdir -p "$folder/include/store/simd"
 cd "$root"
-# The one instruction written as assembly, which no header can stand in for.
-sed 's/asm("vpdpbusd.*/acc.v = _mm512_dpbusd_epi32(acc.v, query.v, row.v);/' csrc/store/simd/vec_avx512.h \
+# The instructions written as assembly, which no header can stand in for.
+sed -e 's/asm("vpdpbusd %2.*/acc.v = _mm512_dpbusd_epi32(acc.v, query.v, row.v);/' \
+  -e 's/asm("vpdpbusd %1.*/acc.v = _mm512_dpbusd_epi32(acc.v, codes.v, query.v);/' \
+  -e 's/asm("vpaddd.*/sum.v = _mm512_add_epi32(sum.v, x.v);/' \
+  -e 's/asm("vpaddw.*/sum.v = _mm512_add_epi16(sum.v, x.v);/' csrc/store/simd/vec_avx512.h \
   >"$folder/include/store/simd/vec_avx512.h"
 
 for source in csrc/cpu/*.cpp tests/cpp/isa_check.cpp; do

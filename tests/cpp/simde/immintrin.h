@@ -54,6 +54,8 @@ Vector fused(const Vector& a, const Vector& b, const Vector& c) {
 
 }  // namespace annk_simde
 
+using __mmask16 = simde__mmask16;
+
 #define ANNK_INTRINSIC static inline __attribute__((always_inline))
 ANNK_INTRINSIC __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) { return annk_simde::fused(a, b, c); }
 ANNK_INTRINSIC __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) { return annk_simde::fused(a, b, c); }
@@ -82,4 +84,8 @@ ANNK_INTRINSIC __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int choice) {
     const int quarter = choice >> (i / 4 * 2) & 3;
     return (i < 8 ? x : y)[4 * quarter + i % 4];
   });
+}
+ANNK_INTRINSIC float _cvtsh_ss(unsigned short bits) {
+  const __m128 wide = _mm_cvtph_ps(_mm_set1_epi16(static_cast<short>(bits)));
+  return annk_simde::Elements<float, __m128>(wide)[0];
 }
