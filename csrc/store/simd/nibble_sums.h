@@ -15,25 +15,31 @@ inline constexpr int kNibbleRows = 64;  // of two blocks
 
 // vpermb looks 64 bytes up at once in 64 entries, those of 4 parts: bits 4 and 5 of an index say which. Codes are put in an
 // order in which a 32-bit lane holds the 4 parts of one row, so that vpdpbusd adds them up.
-template <int Q>
-ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const uint8_t* tables, size_t table_stride,
-                         int32_t* sums) {
+struct NibbleOrder {
   alignas(64) uint8_t places[64], parts[64];
-  for (int i = 0; i < 64; ++i) {
-    places[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
-    parts[i] = static_cast<uint8_t>(i % 4 << 4);
+  constexpr NibbleOrder() : places{}, parts{} {
+    for (int i = 0; i < 64; ++i) {
+      places[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
+      parts[i] = static_cast<uint8_t>(i % 4 << 4);
+    }
   }
-  const __m512i order = _mm512_load_si512(places), part = _mm512_load_si512(parts);
+};
+inline constexpr NibbleOrder kNibbleOrder;
+
+template <int Q, int B>
+ANNK_HD void sum_blocks(const uint8_t* const* blocks, int64_t steps, const uint8_t* tables, size_t table_stride,
+                        int32_t* sums) {
+  const __m512i order = _mm512_load_si512(kNibbleOrder.places), part = _mm512_load_si512(kNibbleOrder.parts);
   const __m512i low = _mm512_set1_epi8(15);
   const I32 ones{_mm512_set1_epi8(1)};
-  I32 acc[Q][4];
+  I32 acc[Q][2 * B];
 #pragma GCC unroll 8
   for (int q = 0; q < Q; ++q)
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) acc[q][i] = I32::zero();
-  auto indices = [&](int64_t t, __m512i(&index)[4]) __attribute__((always_inline)) {
+    for (int i = 0; i < 2 * B; ++i) acc[q][i] = I32::zero();
+  auto indices = [&](int64_t t, __m512i(&index)[2 * B]) __attribute__((always_inline)) {
 #pragma GCC unroll 2
-    for (int b = 0; b < 2; ++b) {
+    for (int b = 0; b < B; ++b) {
       const __m512i codes = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(blocks[b] + t * 64));
       index[2 * b] = _mm512_ternarylogic_epi32(codes, low, part, 0xea);  // codes & low | part
       index[2 * b + 1] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(codes, 4), low, part, 0xea);
@@ -41,7 +47,7 @@ ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const
   };
   int64_t t = 0;
   for (; t + 2 <= steps; t += 2) {
-    __m512i first[4], second[4];
+    __m512i first[2 * B], second[2 * B];
     indices(t, first);
     indices(t + 1, second);
 #pragma GCC unroll 8
@@ -49,26 +55,35 @@ ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const
       const uint8_t* const table = tables + static_cast<size_t>(q) * table_stride + t * 64;
       const __m512i table0 = _mm512_loadu_si512(table), table1 = _mm512_loadu_si512(table + 64);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < 2 * B; ++i) {
         const __m512i found = _mm512_permutexvar_epi8(first[i], table0);
         acc[q][i] = Codes8::step(acc[q][i], ones, {_mm512_add_epi8(found, _mm512_permutexvar_epi8(second[i], table1))});
       }
     }
   }
   if (t < steps) {
-    __m512i first[4];
+    __m512i first[2 * B];
     indices(t, first);
 #pragma GCC unroll 8
     for (int q = 0; q < Q; ++q) {
       const __m512i table = _mm512_loadu_si512(tables + static_cast<size_t>(q) * table_stride + t * 64);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) acc[q][i] = Codes8::step(acc[q][i], ones, {_mm512_permutexvar_epi8(first[i], table)});
+      for (int i = 0; i < 2 * B; ++i) acc[q][i] = Codes8::step(acc[q][i], ones, {_mm512_permutexvar_epi8(first[i], table)});
     }
   }
 #pragma GCC unroll 8
   for (int q = 0; q < Q; ++q)
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) acc[q][i].store(sums + q * kNibbleRows + i * 16);
+    for (int i = 0; i < 2 * B; ++i) acc[q][i].store(sums + q * kNibbleRows + i * 16);
+}
+
+// A single query takes one block after the other, and prefetches nothing: one long stream, which hardware follows (Zen
+// 4, 1.6 million rows of 96 bytes: 26 GB/s; two blocks side by side 12, whatever is fetched ahead).
+template <int Q>
+ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const uint8_t* tables, size_t table_stride,
+                         int32_t* sums) {
+  if constexpr (Q > 1) return sum_blocks<Q, 2>(blocks, steps, tables, table_stride, sums);
+  for (int b = 0; b < 2; ++b) sum_blocks<Q, 1>(blocks + b, steps, tables, table_stride, sums + b * 32);
 }
 
 #else
