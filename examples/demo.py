@@ -90,7 +90,32 @@ def numpy_matmul(base, queries):
     return Method("numpy matmul + argpartition", 4 * base.shape[1], search, ours=False)
 
 
-METHODS = [exact_float32, exact_float16, exact_int8, sign_bits, sign_bits_reranked, numpy_matmul]
+def compressed(spec):
+    """The store of that spec; one of two levels is searched by its first, and reranked by its second."""
+
+    def make(base, queries):
+        store = ak.compress(base, spec, metric="inner_product")
+        return Method(spec, store.nbytes / len(base), lambda: ak.knn(store, queries, K, metric="inner_product")[1])
+
+    return make
+
+
+def graph(window):
+    def make(base, queries):
+        built = ak.build_graph(ak.compress(base, "lvq8", metric="inner_product"), degree=32)
+        store = ak.compress(base, "lvq4x8", metric="inner_product")
+        size = (built.nbytes + store.nbytes) / len(base)
+        return Method(
+            f"graph, lvq4x8, window {window}", size, lambda: ak.search_graph(built, store, queries, K, window=window)[1]
+        )
+
+    return make
+
+
+METHODS = [exact_float32, exact_float16, exact_int8, sign_bits, sign_bits_reranked]
+METHODS += [compressed(spec) for spec in ("lvq4x8", "leanvec192:lvq4,lvq8", "pq192x4", "rabitq1")]
+METHODS += [graph(window) for window in (16, 64)]
+METHODS += [numpy_matmul]
 
 
 def show_answers(base: np.ndarray) -> None:
