@@ -13,8 +13,14 @@ struct PqCodec {
   using Team = RowTeam<kLanes>;
   PqView view;
   int scratch_floats;
+  int parts, narrow, wider;  // the first `wider` parts have a dimension more than `narrow`: no division on the device
 
-  explicit PqCodec(const Base& store) : view(store), scratch_floats(static_cast<int>(store.dims)) {}
+  explicit PqCodec(const Base& store)
+      : view(store),
+        scratch_floats(static_cast<int>(store.dims)),
+        parts(static_cast<int>(view.parts.parts)),
+        narrow(static_cast<int>(store.dims / view.parts.parts)),
+        wider(static_cast<int>(store.dims % view.parts.parts)) {}
 
   template <class X>
   __device__ bool encode_row(const Team& team, const X& x, int64_t row, float* y) const {
@@ -26,13 +32,13 @@ struct PqCodec {
       y[i] = sum * view.unit_inverse;
     }
     team.sync();
-    for (int64_t s = 0; s < view.parts.parts; ++s) {
-      const int code = nearest(team, y + view.parts.first(s), s);
+    for (int s = 0; s < parts; ++s) {
+      const int code = nearest(team, y + first(s), s);
       if (team.lane != 0) continue;
       if (view.blocked)
         write_half(row, s, code);
       else
-        view.codes[row * view.parts.parts + s] = static_cast<uint8_t>(code);
+        view.codes[row * parts + s] = static_cast<uint8_t>(code);
     }
     if (view.blocked) fill_up(team, row);
     team.sync();
@@ -55,26 +61,31 @@ struct PqCodec {
   }
 
  private:
+  __device__ __forceinline__ int first(int s) const { return s * narrow + (s < wider ? s : wider); }
+  __device__ __forceinline__ int width(int s) const { return narrow + (s < wider ? 1 : 0); }
+  __device__ __forceinline__ const float* codebook_of(int s) const {
+    return view.codebook + static_cast<int64_t>(s) * (narrow + (wider > 0 ? 1 : 0)) * view.codewords;
+  }
+
   __device__ void codewords_of(const Team& team, int64_t row, float* y) const {
-    for (int64_t s = 0; s < view.parts.parts; ++s) {
-      const float* const book = view.codebook_of(s) + view.code(row, s);
-      for (int64_t j = team.lane; j < view.parts.width(s); j += kLanes)
-        y[view.parts.first(s) + j] = book[j * view.codewords];
+    for (int s = 0; s < parts; ++s) {
+      const float* const book = codebook_of(s) + view.code(row, s);
+      for (int j = team.lane; j < width(s); j += kLanes) y[first(s) + j] = book[j * view.codewords];
     }
     team.sync();
   }
 
   // Of the codewords as near as any the first, for all of the team; 0 where all are beyond float32.
-  __device__ int nearest(const Team& team, const float* y, int64_t s) const {
+  __device__ int nearest(const Team& team, const float* y, int s) const {
     struct Found {
       float distance;
       int code;
     };
-    const float* const book = view.codebook_of(s);
+    const float* const book = codebook_of(s);
     Found best{INFINITY, 0};
     for (int c = team.lane; c < view.codewords; c += kLanes) {
       float sum = 0.0f;
-      for (int64_t j = 0; j < view.parts.width(s); ++j) {
+      for (int j = 0; j < width(s); ++j) {
         const float gap = y[j] - book[j * view.codewords + c] * view.unit_inverse;
         sum = j == 0 ? gap * gap : sum + gap * gap;
       }
@@ -99,7 +110,7 @@ struct PqCodec {
 
   // Zeros in the parts that fill up a block, and, by the last row, in the rows that do.
   __device__ void fill_up(const Team& team, int64_t row) const {
-    for (int64_t s = view.parts.parts + team.lane; s < view.code_parts; s += kLanes) write_half(row, s, 0);
+    for (int64_t s = parts + team.lane; s < view.code_parts; s += kLanes) write_half(row, s, 0);
     if (row != view.rows - 1) return;
     for (int64_t other = row + 1; other % kBlockRows != 0; ++other)
       for (int64_t s = team.lane; s < view.code_parts; s += kLanes) write_half(other, s, 0);
