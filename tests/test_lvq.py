@@ -54,6 +54,89 @@ def test_codes_are_the_references(rng, bits, residual, kind):
         assert (np.abs(decoded - x) <= step / 2 / 2**residual * (1 if not residual else 2) + rounding).all()
 
 
+def clusters(rng, n, d, scale=1.0):
+    """Rows about a few centres far apart."""
+    centres = rng.standard_normal((5, d), dtype=np.float32) * np.float32(10 * scale)
+    noise = rng.standard_normal((n, d), dtype=np.float32) * np.float32(scale)
+    return (centres[np.arange(n) % 5] + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e-8, 1e30, 1e-30])
+@pytest.mark.parametrize("bits, residual", LEVELS)
+def test_centroids(rng, bits, residual, scale):
+    """Each row is coded from the centroid that is nearest; codes and decodes are the reference's."""
+    for n, d, centroids in [(40, 1, 2), (40, 64, 5), (300, 129, 256), (60, 200, 7)]:
+        x = clusters(rng, n, d, scale)
+        codec = ak.LVQ(bits, residual, centroids)
+        store, arrays, numbers = made(codec, x)
+        assert arrays["mean"].shape == (centroids, d) and numbers["centroids"] == centroids
+        want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_)
+        assert arrays.keys() == want.keys()
+        for name in want:
+            np.testing.assert_array_equal(arrays[name], want[name], err_msg=f"{name} of {n} x {d}")
+        assert store.decode().tobytes() == reference.decode(arrays, bits, residual, codec.exponent_).tobytes()
+        wide, means = x.astype(np.float64) / scale, codec.mean_.astype(np.float64) / scale
+        squares = ((wide[:, None] - means) ** 2).sum(axis=2)
+        chosen = np.take_along_axis(squares, arrays["selectors"][:, None].astype(np.int64), 1)[:, 0]
+        assert (chosen <= squares.min(axis=1) * (1 + d * 2.0**-22)).all()
+        for name in METRICS if scale == 1.0 else ():
+            got, want_keys = ak.pairwise(x[:9], store, name), ak.pairwise(x[:9], store.decode(), name)
+            assert got.tobytes() == want_keys.tobytes()  # rows are decoded
+
+
+def test_centroids_narrow_the_ranges(rng):
+    x = clusters(rng, 2000, 32)
+    errors = [np.abs(ak.LVQ(4, 0, c).fit(x).encode(x).decode() - x).max() for c in (1, 5)]
+    assert errors[1] < 0.5 * errors[0]
+    one, plain = ak.LVQ(4, 8, 1).fit(x).encode(x), ak.compress(x, "lvq4x8")
+    assert one.numbers == plain.numbers and one.arrays["codes"].tobytes() == plain.arrays["codes"].tobytes()
+
+
+def test_centroids_by_threads_blocks_and_levels(rng):
+    x, q = clusters(rng, 1500, 40), clusters(rng, 20, 40)
+    codec = ak.LVQ(4, 8, 9, seed=3)
+    whole = codec.fit(x).encode(x, threads=1)
+    again = ak.LVQ(4, 8, 9, seed=3, threads=3).fit(x).encode(iter([x[:1], x[1:700], x[700:]]), threads=5)
+    for name, array in whole.arrays.items():
+        assert array.tobytes() == again.arrays[name].tobytes(), name
+    assert set(whole.primary.arrays) == {"codes", "scales", "norms", "mean", "selectors"}
+    found = ak.knn(whole, q, 10, rerank_k=60)
+    by_hand = ak.knn(whole.primary.decode(), q, 10, rerank=whole.decode(), rerank_k=60)
+    assert found[1].tobytes() == by_hand[1].tobytes()
+
+
+def test_centroids_on_every_backend(backend, rng, tmp_path):
+    for bits, residual in LEVELS:
+        x = clusters(rng, 90, 33)
+        codec = ak.LVQ(bits, residual, 6).fit(x)
+        here, there = codec.encode(x), codec.encode(backend.array(x))
+        for name, array in here.arrays.items():
+            assert np.asarray(array).tobytes() == backend.numpy(there.arrays[name]).tobytes(), name
+        assert here.decode().tobytes() == backend.numpy(there.decode()).tobytes()
+        for mine, theirs in zip(ak.knn(here, x[:3], 5), ak.knn(there, backend.array(x[:3]), 5), strict=True):
+            np.testing.assert_allclose(mine, backend.numpy(theirs), rtol=1e-6)
+        there.save(tmp_path / "x")
+        for mmap in (False, True):
+            loaded = ak.load(tmp_path / "x", mmap=mmap)
+            assert loaded.numbers == here.numbers and loaded.decode().tobytes() == here.decode().tobytes()
+
+
+def test_centroids_that_do_not_fit(rng, tmp_path):
+    x = clusters(rng, 12, 4)
+    with pytest.raises(ValueError, match="n_centroids: expected at most the 12 rows of x, got 13"):
+        ak.LVQ(8, 0, 13).fit(x)
+    for wrong in (0, 257, 2.5, "2"):
+        with pytest.raises((ValueError, TypeError), match="n_centroids: expected"):
+            ak.LVQ(8, 0, wrong)
+    store = ak.LVQ(8, 0, 3).fit(x).encode(x)
+    store.arrays["selectors"][7] = 3  # the kernels would read behind the centroids
+    store.save(tmp_path / "x")
+    with pytest.raises(ValueError, match="selectors below 3"):
+        ak.load(tmp_path / "x")
+    with pytest.raises(ValueError, match="x: row 2"):
+        ak.LVQ(8, 0, 3).fit(x).encode(np.where(np.arange(12)[:, None] == 2, np.float32(1e9), x))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("bits", [4, 8])
 def test_keys_are_the_references(rng, bits, metric):

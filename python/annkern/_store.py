@@ -19,13 +19,13 @@ BLOCK_BYTES = 32 << 20  # of float32, read at once while encoding
 # Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
 ARRAYS = {
     "array": ("data",),
-    "lvq": ("codes", "scales", "norms", "mean", "residual"),
+    "lvq": ("codes", "scales", "norms", "mean", "residual", "selectors"),
     "rabitq": ("rows", "terms", "mean", "axis", "signs"),
     "pq": ("codes", "codebook", "norms", "rotation"),
 }
 ROWWISE = {
     "array": ("data",),
-    "lvq": ("codes", "scales", "norms", "residual"),
+    "lvq": ("codes", "scales", "norms", "residual", "selectors"),
     "rabitq": ("rows",),
     "pq": ("codes", "norms"),
 }

@@ -47,6 +47,11 @@ def training_sample(x: Any, most: int, seed: int = 0, name: str = "x") -> np.nda
     return rows
 
 
+def mean_of(rows: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(d,) of rows (n, d); zeros of none."""
+    return rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(rows.shape[1], np.float32)
+
+
 def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Rows of an array of any library as float32 in host memory."""
     if not seen.device.on_host:
