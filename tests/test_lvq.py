@@ -86,8 +86,8 @@ def test_centroids(rng, bits, residual, scale):
 
 def test_centroids_narrow_the_ranges(rng):
     x = clusters(rng, 2000, 32)
-    errors = [np.abs(ak.LVQ(4, 0, c).fit(x).encode(x).decode() - x).max() for c in (1, 5)]
-    assert errors[1] < 0.5 * errors[0]
+    errors = [np.square(ak.LVQ(4, 0, c).fit(x).encode(x).decode() - x).mean() for c in (1, 20)]
+    assert errors[1] < 0.1 * errors[0]  # a tenth of the range, and k-means may miss a cluster
     one, plain = ak.LVQ(4, 8, 1).fit(x).encode(x), ak.compress(x, "lvq4x8")
     assert one.numbers == plain.numbers and one.arrays["codes"].tobytes() == plain.arrays["codes"].tobytes()
 

@@ -108,7 +108,8 @@ def encode(
     squared = d * (low64 * low64) + 2.0 * low64 * step64 * codes.sum(axis=1) + step64 * step64 * (codes**2).sum(axis=1)
     whole = (mean + unit * value).astype(np.float64)
     inverse = inverse_norms(sum16(whole * whole))
-    squared = (squared * (float(unit) * float(unit))).astype(np.float32)
+    with np.errstate(over="ignore"):
+        squared = (squared * (float(unit) * float(unit))).astype(np.float32)
     arrays["norms"] = np.stack([np.broadcast_to(squared, n), inverse], axis=1)
     if residual_bits:
         half = 2 ** (residual_bits - 1)
