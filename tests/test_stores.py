@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from oracle import assert_selected
@@ -202,3 +206,67 @@ def test_malformed_specs(spec, hint):
         ak.compress(np.zeros((2, 2), np.float32), spec)
     if spec not in ("", "flat"):
         assert f"did you mean '{hint}" in str(raised.value)
+
+
+# The kernel's own record of the peak, which can be set back; ru_maxrss begins with that of the process that has forked.
+MEMORY = """
+import sys, numpy as np, annkern as ak
+from annkern.compress import codec
+from pathlib import Path
+
+def status(field):
+    return int(next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(field)).split()[1]) / 1024
+
+path, spec, given = sys.argv[1:]
+x = np.load(path, mmap_mode="r")
+made = codec(spec).fit(x[:2000].copy())
+made.encode(x[:20000].copy())
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+blocks = (x[i : i + 20_000] for i in range(0, len(x), 20_000))
+store = made.encode(x if given == "map" else blocks)
+print(status("VmHWM") - before, store.nbytes / 2**20)
+"""
+
+
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory):
+    """147 MB of float32."""
+    path = tmp_path_factory.mktemp("large") / "x.npy"
+    x = np.lib.format.open_memmap(path, "w+", np.float32, (600_000, 64))
+    x[:] = np.tile(np.random.default_rng(0).standard_normal((2000, 64), dtype=np.float32), (300, 1))
+    return path
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no /proc")
+@pytest.mark.parametrize("given", ["map", "blocks"])
+@pytest.mark.parametrize("spec", ["f16", "sq8", "lvq4x8", "pq16x8", "pq32x4", "rabitq2", "bin", "leanvec32:lvq8,f16"])
+def test_floats_are_never_in_memory_as_a_whole(large_file, spec, given):
+    program = [sys.executable, "-c", MEMORY, str(large_file), spec, given]
+    peak, out = map(float, subprocess.check_output(program, text=True).split())
+    assert 0.9 * out < peak < 1.1 * out + 64
+
+
+def test_maps_that_may_be_written_to_keep_what_was_written(rng, tmp_path):
+    np.save(tmp_path / "x.npy", rows(rng, 40_000))
+    for mode in ("c", "r+", "r"):
+        x = np.load(tmp_path / "x.npy", mmap_mode=mode)
+        if mode != "r":
+            x[30_000:] = 17
+        before = x.copy()
+        ak.compress(x, "lvq8")
+        np.testing.assert_array_equal(x, before)
+
+
+def test_progress(rng, spec, capsys):
+    x = rows(rng, 300)
+    made = codec(spec).fit(x)
+    made.encode(x)
+    made.encode(iter([x]))
+    assert capsys.readouterr().err == ""
+    made.encode(iter([x[:100], x[100:]]), progress=True)
+    bar = capsys.readouterr().err
+    assert "encode 100 rows" in bar and bar.endswith("\rencode 300 rows \n")
+    if spec != "f32":  # the array itself
+        made.encode(x, progress=True)
+        assert capsys.readouterr().err == "\rencode 300 rows 100.0%\n"

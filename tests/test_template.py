@@ -65,10 +65,10 @@ STORE_LINES = [
         r"(    case StoreKind::lvq:\n)",
         r"    case StoreKind::absmax:\n      return body(AbsmaxCodec(store));\n\1",
     ),
-    ("python/annkern/_store.py", r'(ARRAYS = \{\n(?:    .*\n)*)\}', r'\1    "absmax": ("codes", "scales"),\n}'),
-    ("python/annkern/_store.py", r'(ROWWISE = \{\n(?:    .*\n)*)\}', r'\1    "absmax": ("codes", "scales"),\n}'),
+    ("python/annkern/_store.py", r"(ARRAYS = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
+    ("python/annkern/_store.py", r"(ROWWISE = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
     ("python/annkern/stores/__init__.py", r"(from \.array import Cast\n)", r"from .absmax import Absmax\n\1"),
-    ("python/annkern/stores/__init__.py", r'(__all__ = \[)', r'\1"Absmax", '),
+    ("python/annkern/stores/__init__.py", r"(__all__ = \[)", r'\1"Absmax", '),
     ("python/annkern/compress.py", r"(from \.stores import )", r"\1Absmax, "),
     (
         "python/annkern/compress.py",
@@ -76,7 +76,7 @@ STORE_LINES = [
         r'\1    (r"absmax8", "absmax8", ("absmax8",), lambda m: Absmax()),\n',
     ),
     ("python/annkern/__init__.py", r"(from \.stores import )", r"\1Absmax, "),
-    ("python/annkern/__init__.py", r'(__all__ = \[\n)', r'\1    "Absmax",\n'),
+    ("python/annkern/__init__.py", r"(__all__ = \[\n)", r'\1    "Absmax",\n'),
 ]
 # The list of stores has grown at its end, so that only what names stores must be compiled again: the rest is the build's.
 COMPILED = {

@@ -12,8 +12,8 @@ import numpy as np
 
 from ._arrays import ITEMSIZES, View, as_numpy, view
 from ._call import KERNEL_DTYPES, Call, shaped
-from ._spaces import NUMPY
-from ._training import Bar
+from ._spaces import NUMPY, numpy_dtype
+from ._training import Bar, let_go
 
 BLOCK_BYTES = 32 << 20  # of float32, read at once while encoding
 # Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
@@ -295,6 +295,7 @@ class Codec:
             bar = Bar(n, progress)
             for first in range(0, n, step):
                 self._encode_rows(call, rows, first, min(step, n - first), self._store(n, arrays), first)
+                let_go(rows, first, min(step, n - first))
                 bar.at(min(n, first + step))
             return self._store(n, {name: call.space.finish(array) for name, array in arrays.items()})
 
@@ -314,20 +315,23 @@ class Codec:
                 room = max(n + here, room + room // 4)
                 arrays = self._grown(arrays, room)
             self._encode_rows(call, rows, 0, here, self._store(room, arrays), n)
+            let_go(rows, 0, here)
             n += here
             bar.at(n)
+        bar.close()
         return self._store(n, self._grown(arrays, n))
 
     def _grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
-        """The arrays with room for so many rows; memory that was never written to is not resident."""
-        wanted = self._allocate(rows, lambda shape, dtype: np.empty(shape, dtype))
-        for name, old in arrays.items():
-            if name in ROWWISE.get(self.kind, wanted) and name in wanted and old.shape != wanted[name].shape:
-                old.resize(wanted[name].shape, refcheck=False)
-            wanted[name] = old
+        """The arrays with room for so many rows. Memory that was never written to is not resident, and large arrays are moved
+        by the kernel, without a copy: as long as none was freed, after which malloc would keep them in its heap."""
+        shapes = self._allocate(rows, lambda shape, dtype: (shape, numpy_dtype(dtype)))
         if not arrays:
-            self._finish_fitted(wanted, None)
-        return wanted
+            arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
+            self._finish_fitted(arrays, None)
+        for name, (shape, _) in shapes.items():
+            if name in ROWWISE.get(self.kind, shapes) and arrays[name].shape != shape:
+                arrays[name].resize(shape, refcheck=False)
+        return arrays
 
     def _finish_fitted(self, arrays: dict[str, Any], call: Call | None) -> None:
         """Arrays that fit() made are NumPy's: they go where the codes are."""

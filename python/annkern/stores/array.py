@@ -7,10 +7,9 @@ import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from .._arrays import View, view
 from .._call import KERNEL_DTYPES, Call, shaped
+from .._spaces import NUMPY
 from .._store import Codec, Store
 
 DTYPES = {short: name for name, short in KERNEL_DTYPES.items()}
@@ -41,13 +40,11 @@ class Cast(Codec):
         """The array, cast once (the same array where it is of that type); blocks of an iterator, one behind the other."""
         self._require_fit()
         if isinstance(x, Iterator):
-            first, parts = 0, []
-            for block in x:
-                parts.append(self._cast(block, first, threads, stream))
-                first += len(parts[-1])
-            data = np.concatenate(parts) if parts else np.empty((0, self.dims_), DTYPES[self.dtype])
-        else:
-            data = self._cast(x, 0, threads, stream)
+            return self._encode_blocks(x, threads, progress)
+        seen = view("x", x)
+        if seen.space is NUMPY and seen.dtype != DTYPES[self.dtype]:
+            return self._encode_array(x, threads, stream, progress)
+        data = self._cast(x, 0, threads, stream)
         return Store(self.kind, self.spec, (data.shape[0], self.dims_), {"data": data}, {}, self.metric)
 
     def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
