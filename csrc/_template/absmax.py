@@ -22,7 +22,7 @@ class Absmax(Codec):
 
     Notes
     -----
-    A row takes d bytes and 4 for its scale. The error of a dimension is at most half a step, and a step is 1/127 of the row's
+    A row takes d bytes and 4 for its scale. The error of a dimension is at most half a step; a step is 1/127 of the row's
     largest magnitude.
     """
 

@@ -322,8 +322,8 @@ class Codec:
         return self._store(n, self._grown(arrays, n))
 
     def _grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
-        """The arrays with room for so many rows. Memory that was never written to is not resident, and large arrays are moved
-        by the kernel, without a copy: as long as none was freed, after which malloc would keep them in its heap."""
+        """The arrays with room for so many rows. Memory that was never written to is not resident. The kernel moves large
+        arrays without a copy, as long as none was freed: malloc would keep the next ones in its heap."""
         shapes = self._allocate(rows, lambda shape, dtype: (shape, numpy_dtype(dtype)))
         if not arrays:
             arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}

@@ -116,7 +116,7 @@ class LVQ(_Turbo):
         Of the secondary level, which holds what the primary left over and is read by reranking alone.
     n_centroids : int
         1 to 256. With several, each row is centred by the nearest of them, which narrows its range where rows come in
-        clusters; a row takes one byte more, and is decoded to be searched, several times slower than integer codes are.
+        clusters; a row takes one byte more, and is decoded to be searched, which is slower (docs/stores.md).
     seed : int
         Of the centroids.
     threads : int, optional
