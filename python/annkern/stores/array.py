@@ -7,6 +7,8 @@ import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from .._arrays import View, view
 from .._call import KERNEL_DTYPES, Call, shaped
 from .._spaces import NUMPY
@@ -64,7 +66,11 @@ class Cast(Codec):
             row = self._first_bad(call, seen)
             if row >= 0:
                 raise ValueError(f"x: row {first + row} holds NaN or infinity")
-            data = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
+            with np.errstate(over="ignore"):  # looked for below
+                data = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
+            row = self._first_bad(call, view("x", data)) if wanted != seen.dtype and self.dtype in ("f16", "bf16") else -1
+            if row >= 0:
+                raise ValueError(f"x: row {first + row} holds a number that {wanted} cannot hold; 'lvq8x8' scales each row")
             if self.dtype in ("i8", "u8") and seen.dtype != wanted and not bool((data == seen.owner).all()):
                 raise ValueError(
                     f"x: expected whole numbers that {wanted} holds, got others; for a scaled store write 'sq8'"
