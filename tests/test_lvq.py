@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -198,3 +202,37 @@ def test_layout_by_hand():
     assert [int(x[17]) for x in reference.turbo_place(64, 8)] == [5, 0]
     assert [int(x[33]) for x in reference.turbo_place(128, 4)] == [5, 0]
     assert [int(x[16]) for x in reference.turbo_place(128, 4)] == [0, 4]
+
+
+CHECK = """
+import hashlib, sys
+import numpy as np
+import annkern as ak
+assert ak.backends()["cpu"]["isa"] == sys.argv[1]
+rng, digest = np.random.default_rng(5), hashlib.sha256()
+for d in (30, 65, 384):
+    x, q = rng.standard_normal((300, d), dtype=np.float32), rng.standard_normal((40, d), dtype=np.float32)
+    means = np.ascontiguousarray(x[:70])
+    for made in [ak.LVQ(8), ak.LVQ(4), ak.LVQ(4, 4), ak.LVQ(8, 8), ak.LVQ(4, 8, 70), ak.ScalarQuantizer(4)]:
+        made.fit(x)
+        if getattr(made, "n_centroids", 1) > 1:
+            made.mean_ = means  # those of k-means are a level's own
+        store = made.encode(x)
+        for array in store.arrays.values():
+            digest.update(array.tobytes())
+        digest.update(store.decode().tobytes())
+        for metric in ("sqeuclidean", "euclidean", "inner_product", "cosine") if store.numbers["residual_bits"] == 0 else ():
+            for part in (q, q[:2]):
+                digest.update(b"".join(found.tobytes() for found in ak.knn(store, part, 20, metric)))
+print(digest.hexdigest())
+"""
+
+
+def test_equal_bits_on_every_level():
+    runnable = ak.backends()["cpu"]["runnable"]
+    said = [
+        subprocess.run([sys.executable, "-c", CHECK, level], env={**os.environ, "ANNKERN_ISA": level},
+                       capture_output=True, text=True, check=True).stdout
+        for level in runnable
+    ]  # fmt: skip
+    assert len(set(said)) == 1, dict(zip(runnable, said, strict=True))
