@@ -130,6 +130,24 @@ bool near_decoded(const std::vector<float>& products, const Table& queries, cons
   return near;
 }
 
+// knn's ten are those that sorting all distances gives.
+bool nearest_first(const Store& s, const Matrix& queries, Metric metric, const std::vector<float>& all) {
+  constexpr int64_t kWanted = 10;
+  const float sign = metric == Metric::inner_product ? -1.0f : 1.0f;
+  std::vector<float> distances(queries.rows * kWanted);
+  std::vector<int64_t> ids(queries.rows * kWanted);
+  isa::knn({s.base, queries, metric, kWanted, {}, distances.data(), ids.data(), nullptr, {.threads = 2}});
+  bool same = true;
+  for (int64_t q = 0; q < queries.rows; ++q) {
+    std::vector<std::pair<float, int64_t>> order;
+    for (int64_t i = 0; i < kRows; ++i) order.push_back({sign * all[q * kRows + i], i});
+    std::sort(order.begin(), order.end());
+    for (int64_t j = 0; j < kWanted; ++j)
+      same &= ids[q * kWanted + j] == order[j].second && sign * distances[q * kWanted + j] == order[j].first;
+  }
+  return same;
+}
+
 void check_one(Store s, Numbers& numbers, Hash& hash) {
   const int64_t dims = s.base.dims;
   const auto rows = [&](int64_t count) {
@@ -160,6 +178,7 @@ void check_one(Store s, Numbers& numbers, Hash& hash) {
       few.rows = count;
       expect(memcmp(keys(s, few, metric).data(), many.data(), count * kRows * 4) == 0, "few queries " + which);
     }
+    expect(nearest_first(s, queries.matrix, metric, many), "knn " + which);
     std::vector<int64_t> ids(kQueries * 5);
     for (int64_t& id : ids) id = numbers.rng() % kRows;
     std::vector<float> chosen(ids.size());
