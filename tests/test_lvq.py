@@ -79,6 +79,9 @@ def test_centroids(rng, bits, residual, scale):
         for name in want:
             np.testing.assert_array_equal(arrays[name], want[name], err_msg=f"{name} of {n} x {d}")
         assert store.decode().tobytes() == reference.decode(arrays, bits, residual, codec.exponent_).tobytes()
+        step = arrays["scales"][:, :1].astype(np.float64) * 2.0**codec.exponent_
+        rounding = 2.0**-22 * (np.abs(x).max() + np.abs(codec.mean_).max())
+        assert (np.abs(store.decode() - x) <= step / 2 / 2**residual * (1 if not residual else 2) + rounding).all()
         wide, means = x.astype(np.float64) / scale, codec.mean_.astype(np.float64) / scale
         squares = ((wide[:, None] - means) ** 2).sum(axis=2)
         chosen = np.take_along_axis(squares, arrays["selectors"][:, None].astype(np.int64), 1)[:, 0]
@@ -123,6 +126,14 @@ def test_centroids_on_every_backend(backend, rng, tmp_path):
         for mmap in (False, True):
             loaded = ak.load(tmp_path / "x", mmap=mmap)
             assert loaded.numbers == here.numbers and loaded.decode().tobytes() == here.decode().tobytes()
+
+
+def test_equal_centroids_give_the_first(backend, rng):
+    x = clusters(rng, 50, 20)
+    codec = ak.LVQ(8, 0, 5).fit(x)
+    codec.mean_ = np.ascontiguousarray(codec.mean_[[2, 0, 0, 2, 0]])
+    chosen = backend.numpy(codec.encode(backend.array(x)).arrays["selectors"])
+    assert set(chosen.tolist()) == {0, 1}
 
 
 def test_centroids_that_do_not_fit(rng, tmp_path):

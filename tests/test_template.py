@@ -155,7 +155,7 @@ def built_with(tree: Path, module: str, level: str, objects: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         fresh = list(pool.map(compiled, again))
     rest = [str(build / out) for out in own if out not in again]
-    suffix = _backend.load("cpu").__file__.split(".", 1)[1]
+    suffix = Path(_backend.load("cpu").__file__).name.split(".", 1)[1]
     target = tree / "python" / "annkern" / f"{module}.{suffix}"
     script = f"-Wl,--version-script={ROOT / 'cmake' / 'exports.map'}"
     subprocess.run(["c++", "-shared", "-o", target, *fresh, *rest, "-pthread", "-ldl", script], check=True)

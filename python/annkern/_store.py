@@ -162,6 +162,15 @@ class Store:
         -------
         ndarray (m, c) of float32
             +inf where the id is negative. Of "euclidean" the larger side of an interval that is not symmetric.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+        >>> store, ids = ak.compress(x, "rabitq2"), np.arange(1000)[None]
+        >>> off = store.distances(x[:1], ids) - ak.distances(x, x[:1], ids)
+        >>> bool(0.9 < (np.abs(off) <= store.error_bounds(x[:1], ids)).mean() < 1)
+        True
         """
         if self.kind != "rabitq" or self.numbers["binary"]:
             raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {self.spec!r}")
