@@ -140,9 +140,8 @@ constexpr StoreScan kLvqScan{kCodeBits,
 
 }  // namespace
 
-// With its residual a row is decoded: only the few that are reranked are asked for.
 const StoreScan* lvq_scan(const Base& store, Metric metric) {
-  if (store.numbers[1] != 0 || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (!LvqView(store).codes_are_all() || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
   return store.numbers[0] == 8 ? &kLvqScan<8> : &kLvqScan<4>;
 }
 

@@ -15,9 +15,11 @@ class LvqCodec final : public Codec {
 
   bool encode(const float* x, int64_t row, float* scratch) const override {
     const int64_t dims = view_.dims;
+    if (view_.selectors != nullptr) view_.selectors[row] = static_cast<uint8_t>(nearest_centroid(x));
+    const float* const mean = view_.mean_of(row);
     float low = INFINITY, high = -INFINITY;
     for (int64_t j = 0; j < dims; ++j) {
-      scratch[j] = (x[j] - view_.mean[j]) * unit_inverse_;
+      scratch[j] = (x[j] - mean[j]) * unit_inverse_;
       low = scratch[j] < low ? scratch[j] : low;
       high = scratch[j] > high ? scratch[j] : high;
     }
@@ -39,13 +41,37 @@ class LvqCodec final : public Codec {
   void decode(int64_t row, float* out, float* scratch) const override {
     decode_primary(row, scratch);
     if (view_.residual_bits != 0) add_residual(row, scratch);
-    for (int64_t j = 0; j < view_.dims; ++j) out[j] = view_.mean[j] + view_.unit * scratch[j];
+    const float* const mean = view_.mean_of(row);
+    for (int64_t j = 0; j < view_.dims; ++j) out[j] = mean[j] + view_.unit * scratch[j];
   }
 
  private:
   struct Codes {
     int64_t sum, squares;
   };
+
+  int nearest_centroid(const float* x) const {
+    int nearest = 0;
+    float least = INFINITY;
+    for (int c = 0; c < view_.centroids; ++c) {
+      const float distance = centroid_distance(x, view_.centroid(c));
+      if (distance < least) least = distance, nearest = c;
+    }
+    return nearest;
+  }
+  float centroid_distance(const float* x, const float* centroid) const {
+    float partial[16] = {}, total = 0.0f;
+    auto square = [&](int64_t j) {
+      const float difference = (x[j] - centroid[j]) * unit_inverse_;
+      return difference * difference;
+    };
+    int64_t j = 0;
+    for (; j + 16 <= view_.dims; j += 16)
+      for (int i = 0; i < 16; ++i) partial[i] += square(j + i);
+    for (int i = 0; j + i < view_.dims; ++i) partial[i] += square(j + i);
+    for (int i = 0; i < 16; ++i) total += partial[i];
+    return total;
+  }
 
   // One block of 512 / bits dimensions, of which `there` exist; x becomes what is left to the residual.
   static void encode_block(float* x, int64_t there, const LvqScale& scale, uint8_t* out, Codes& sums) {
@@ -81,8 +107,9 @@ class LvqCodec final : public Codec {
 
   LvqNorms norms_of(int64_t row, const LvqScale& scale, const Codes& sums, float* scratch) const {
     decode_primary(row, scratch);
+    const float* const mean = view_.mean_of(row);
     const double whole = sum16(view_.dims, [&](int64_t j) {
-      const float y = view_.mean[j] + view_.unit * scratch[j];
+      const float y = mean[j] + view_.unit * scratch[j];
       return static_cast<double>(y) * static_cast<double>(y);
     });
     return {lvq_squared(scale, view_.dims, view_.unit, sums.sum, sums.squares), inverse_norm(whole)};

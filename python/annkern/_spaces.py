@@ -91,10 +91,19 @@ LINE = 64  # bytes of a cache line
 SMALLEST_ALIGNED = 1 << 16
 
 
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    if name == "bfloat16":
+        try:
+            import ml_dtypes  # noqa: F401  gives NumPy the name
+        except ImportError:
+            raise TypeError("bfloat16: NumPy has no such type by itself; pip install ml_dtypes") from None
+    return np.dtype(name)
+
+
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """np.empty, on a cache line's boundary where it is large: NumPy's own large arrays begin 16 bytes behind one, so that
     a row of three lines would touch four."""
-    kind = np.dtype(dtype)
+    kind = numpy_dtype(dtype)
     size = kind.itemsize
     for extent in shape:
         size *= extent
@@ -112,13 +121,7 @@ class NumpySpace(Space):
         return aligned(shape, dtype)
 
     def astype(self, array: Any, dtype: str) -> Any:
-        if dtype == "bfloat16":
-            try:
-                import ml_dtypes
-            except ImportError:
-                raise TypeError("bfloat16: NumPy has no such type by itself; pip install ml_dtypes") from None
-            return array.astype(ml_dtypes.bfloat16)
-        return array.astype(dtype)
+        return array.astype(numpy_dtype(dtype))
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return array
