@@ -65,16 +65,21 @@ struct LvqNorms {
 };
 static_assert(sizeof(LvqNorms) == 8);
 
+// rint(x / step), clamped to [least, top], whose ends are whole. A step of zero belongs to a row of zeros. There is no
+// branch and no call, so that loops become vectors: next to 1.5 * 2^23 float32 holds whole numbers alone.
+ANNK_HD int whole_steps(float x, float step, float least, float top) {
+  constexpr float kWhole = 12582912.0f;
+  float steps = x / (step > 0.0f ? step : INFINITY);
+  steps = steps < least ? least : steps;
+  steps = steps > top ? top : steps;
+  return static_cast<int>((steps + kWhole) - kWhole);
+}
+
 // One row's scale, or what is left of a step to its residual (low = 0).
 struct LvqScale {
   float step, low;
   int bits;
-  // A step of zero belongs to a row of zeros.
-  ANNK_HD int code(float x) const {
-    const float steps = step > 0.0f ? rintf((x - low) / step) : 0.0f;
-    const float top = static_cast<float>((1 << bits) - 1);
-    return static_cast<int>(steps < 0.0f ? 0.0f : steps > top ? top : steps);
-  }
+  ANNK_HD int code(float x) const { return whole_steps(x - low, step, 0.0f, static_cast<float>((1 << bits) - 1)); }
   ANNK_HD float value(int code) const { return low + step * static_cast<float>(code); }
 
   // Of a row whose numbers end at low and high. The sum with zero leaves zeros one sign, whichever was met first.
@@ -100,9 +105,7 @@ struct LvqResidual {
       : step(scale.step / static_cast<float>(1 << residual_bits)), bits(residual_bits) {}
   ANNK_HD int half() const { return 1 << (bits - 1); }
   ANNK_HD int code(float left) const {
-    const float least = static_cast<float>(-half()), top = static_cast<float>(half() - 1);
-    const float steps = step > 0.0f ? rintf(left / step) : 0.0f;
-    return static_cast<int>(steps < least ? least : steps > top ? top : steps) + half();
+    return whole_steps(left, step, static_cast<float>(-half()), static_cast<float>(half() - 1)) + half();
   }
   ANNK_HD float value(int code) const { return step * static_cast<float>(code - half()); }
 };
