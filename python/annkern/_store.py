@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,6 +76,7 @@ class Store:
         self.metric = metric
         self._levels = levels
         self.projection = projection
+        self._seen: _Seen | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -206,10 +207,27 @@ class Store:
         save(self, path)
 
     def array_views(self) -> list[View]:
-        return [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()]
+        return self._look().views
 
     def backend_base(self, backend: ModuleType) -> Any:
         """The store as the kernels see it."""
+        bases = self._look().bases
+        if backend.__name__ not in bases:
+            bases[backend.__name__] = self._base(backend)
+        return bases[backend.__name__]
+
+    def _look(self) -> _Seen:
+        """The arrays' views, kept for the next call where they are host memory: a query on its own takes 20 us, and so
+        would they."""
+        key = tuple(map(id, self.arrays.values()))
+        if self._seen is None or self._seen.key != key:
+            seen = _Seen(key, [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()], {})
+            if not all(x.device.on_host for x in seen.views):
+                return seen
+            self._seen = seen
+        return self._seen
+
+    def _base(self, backend: ModuleType) -> Any:
         if self.kind == "array":
             x = view("store", self.arrays["data"])
             (n, d), stride = x.shape, x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
@@ -217,6 +235,14 @@ class Store:
         names = ARRAYS[self.kind]
         addresses = [view("store", self.arrays[name]).address if name in self.arrays else 0 for name in names]
         return backend.Base(self.kind, *self.shape, addresses, list(self.numbers.values()))
+
+
+class _Seen(NamedTuple):
+    """What a store's arrays are, for as long as it holds the same ones."""
+
+    key: tuple[int, ...]
+    views: list[View]
+    bases: dict[str, Any]  # by backend
 
 
 def _checked_ids(call: Call, ids: Any, n: int) -> View:
