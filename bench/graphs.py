@@ -269,7 +269,7 @@ class Graphs(Bench):
 
 
 def clean(at: dict[str, float]) -> dict[str, float]:
-    return {f"{name.split()[0].replace(',', '_')}_qps": value for name, value in at.items()}
+    return {f"{name.replace(' ', '_')}_qps": value for name, value in at.items()}
 
 
 def filtered_peers(bench: Graphs) -> dict[str, Callable[[Any, int], Any]]:
