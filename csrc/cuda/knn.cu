@@ -50,7 +50,7 @@ struct Plan {
   Screen screen;
   Plan(const KnnArgs& args, Workspace& workspace, bool screened)
       : scan(plan_scan(args.queries, args.base, args.metric, kQueriesPerLaunch)), prepared(take_prepared(workspace, scan)) {
-    const int64_t tile = scan_shape(scan.wide).queries();
+    const int64_t tile = scan.tile_queries();
     splits = splits_of(scan, ceil_div(scan.launch_queries, tile), args.base.rows);
     lists = workspace.take<Entry>(splits.count * scan.launch_queries * args.k);
     if (screened) screen = take_screen(workspace, scan, args.base, args.k);

@@ -15,7 +15,10 @@ struct ScanShape {
 };
 inline constexpr int kScanThreads = 128;
 inline constexpr int kRowTile = 128;
-constexpr ScanShape scan_shape(bool wide) { return wide ? ScanShape{16, 4, 4, 1, 3, 3} : ScanShape{4, 1, 1, 4, 3, 4}; }
+// `parts`: sums of a pair. Wide blocks take fewer queries for it.
+constexpr ScanShape scan_shape(bool wide, int parts = 1) {
+  return wide ? ScanShape{16 / parts, 4, 4, 1, 3, 3} : ScanShape{4, 1, 1, 4, 3, 4};
+}
 
 // From 17 queries on, one wide pass is cheaper than five narrow ones.
 constexpr bool use_wide(int64_t m) { return m > 16; }

@@ -16,6 +16,7 @@ struct ScanPlan {
   int64_t decoded_rows = 0;        // rows of a store that are decoded at a time; 0: the kernels read the base as it is
   const StoreScan* own = nullptr;  // of Family::store
   int64_t decoded_bytes = 0;       // of such a row
+  int64_t tile_queries() const { return scan_shape(wide, own != nullptr ? own->query_parts : 1).queries(); }
 };
 ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries);
 // For Job::pairs, of so many pairs.

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// RaBitQ stores by integer products, with the keys of store/rabitq_tiles.h bit for bit.
+#include "cuda/codecs.cuh"
+#include "cuda/elements.h"
+#include "cuda/rabitq_tile.cuh"
+#include "cuda/scan.cuh"
+#include "cuda/store_scan.h"
+
+namespace annk::cuda {
+namespace {
+
+struct alignas(16) RabitqQueryTerm {
+  RabitqQueryTerms<float> own;
+  int32_t surplus[2];  // of each part: what is added to the sum of products
+};
+
+// kParts: 2 where queries have 15 bits.
+template <int kParts, bool kOneBit>
+struct RabitqArith {
+  using Sum = RabitqSum<kParts>;
+  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  template <bool kWide>
+  using OwnTile = RabitqTile<kParts, kOneBit, kWide>;
+  using OwnPair = RabitqPair<kParts, kOneBit>;
+  static constexpr int kBits = 8;
+
+  using QueryTerm = RabitqQueryTerm;
+  struct RowTerm {
+    float step, along, norm;
+  };
+
+  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Base& store, int64_t row) {
+    const float* const at = store.numbers[3] != 0
+                                ? reinterpret_cast<const float*>(store.row(row) + store.dims / 8 * store.numbers[0])
+                                : store.array<const float>(1);
+    return {at[0], at[1], metric == Metric::cosine ? at[3] : at[2]};
+  }
+  template <class Key>
+  __device__ static __forceinline__ uint32_t order(Key, const Sum& sum, const QueryTerm& query, const RowTerm& row) {
+    float dot = static_cast<float>(sum.part[0] + query.surplus[0]);
+    if constexpr (kParts == 2) dot = dot * 128.0f + static_cast<float>(sum.part[1] + query.surplus[1]);
+    const RabitqRowTerms<float> terms{row.step, row.along, row.norm};
+    const float key = rabitq_key<Key>(dot, query.own, terms, 0.0f, 1.0f, 2.0f);
+    return ordered(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
+  }
+};
+
+constexpr int kThreads = 128;
+
+// All threads of a block. What they reduce is for all, and everything that they wrote before is seen.
+struct BlockTeam {
+  static constexpr int kSize = kThreads;
+  int lane;
+
+  __device__ __forceinline__ BlockTeam() : lane(static_cast<int>(threadIdx.x)) {}
+  __device__ __forceinline__ void sync() const { __syncthreads(); }
+
+  template <class Body>
+  __device__ __forceinline__ void each(int64_t count, Body&& body) const {
+    for (int64_t j = lane; j < count; j += kSize) body(j);
+  }
+  template <class V, class Combine>
+  __device__ __forceinline__ V all(V value, Combine&& combine) const {
+    ANNK_SHARED(V, of_warp, [kThreads / kWarp]);
+    value = RowTeam<kWarp>().all(value, combine);
+    sync();  // what an earlier call left has been read
+    if (lane_id() == 0) of_warp[warp_id()] = value;
+    sync();
+    value = of_warp[0];
+    for (int w = 1; w < kThreads / kWarp; ++w) value = combine(value, of_warp[w]);
+    return value;
+  }
+  __device__ __forceinline__ double product16(const float* a, const float* b, int64_t count) const {
+    ANNK_SHARED(double, sum, [1]);
+    sync();
+    if (warp_id() == 0) {
+      const double whole =
+          RowTeam<kWarp>().sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
+      if (lane_id() == 0) *sum = whole;
+    }
+    sync();
+    return *sum;
+  }
+  __device__ __forceinline__ float largest(const float* x, int64_t count) const {
+    float most = 0.0f;
+    each(count, [&](int64_t j) { most = larger(absolute(x[j]), most); });
+    return all(most, [](float a, float b) { return larger(a, b); });
+  }
+};
+
+// The query, split as rows are, rotated in place; its terms but for what the rounding decides. x: element j of the query;
+// w, other: room for the dimensions of the rotation each.
+template <class X>
+__device__ RabitqQueryTerms<float> rotate_query(const BlockTeam& team, const RabitqView& view, Metric metric, const X& x,
+                                                float* w, float* other) {
+  const bool dot = metric == Metric::inner_product || metric == Metric::cosine;
+  const int64_t dims = view.dims;
+  RabitqQueryTerms<float> own{};
+  team.each(dims, [&](int64_t j) { w[j] = x(j); });
+  if (metric == Metric::cosine) {
+    const float inverse = inverse_norm(team.product16(w, w, dims));
+    team.each(dims, [&](int64_t j) { w[j] = w[j] * inverse; });
+  }
+  if (dot) {
+    own.shift = static_cast<float>(team.product16(w, view.mean, dims));
+  } else {
+    team.each(dims, [&](int64_t j) { w[j] = w[j] - view.mean[j]; });
+  }
+  own.along = static_cast<float>(team.product16(w, view.axis, dims));
+  team.each(dims, [&](int64_t j) { w[j] = w[j] - own.along * view.axis[j]; });
+  if (!dot) own.shift = static_cast<float>(team.product16(w, w, dims));
+
+  const PowerOfTwo unit(team.largest(w, dims));
+  team.each(view.padded, [&](int64_t j) { w[j] = j < dims ? w[j] * unit.inverse : 0.0f; });
+  team.sync();
+  TeamRotation<BlockTeam>{team, view.rotation}.apply(w, other);
+  own.scale = unit.power;
+  return own;
+}
+
+// A block per query.
+template <class T>
+__global__ void __launch_bounds__(kThreads) prepare_rabitq(const StoreQueries a) {
+  ANNK_DYN_SHARED(float, w);
+  const BlockTeam team;
+  const RabitqView view(a.base);
+  signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  RabitqQueryTerm* const term = reinterpret_cast<RabitqQueryTerm*>(a.words) + blockIdx.x;
+  if (blockIdx.x >= a.m || view.dims == 0) {
+    team.each(a.pitch, [&](int64_t at) { to[at] = 0; });
+    if (team.lane == 0) *term = {};
+    return;
+  }
+  const T* const from = reinterpret_cast<const T*>(a.queries.row(a.begin + blockIdx.x));
+  RabitqQueryTerm whole{};
+  whole.own = rotate_query(team, view, a.metric, [&](int64_t j) { return widen(from[j]); }, w, w + view.padded);
+
+  const float top = static_cast<float>(rabitq_query_top(view.bits)), most = team.largest(w, view.padded);
+  const float steps = most > 0.0f ? top / most : 0.0f;
+  whole.own.scale = most / top * whole.own.scale;
+  const RabitqChunk chunk(view.bits, a.wide);
+  const bool two = rabitq_query_top(view.bits) > 127;
+  int first_sum = 0, second_sum = 0;
+  team.each(a.pitch, [&](int64_t at) {
+    const int64_t run = at / chunk.dims(), in_chunk = at % chunk.dims();  // a run of positions of one part
+    const int64_t j = (two ? run / 2 : run) * chunk.dims() + in_chunk / kRabitqGroup * kRabitqGroup +
+                      rabitq_dim_at(view.bits, static_cast<int>(in_chunk % kRabitqGroup));
+    const float exact = j < view.padded ? rintf(w[j] * steps) : 0.0f;
+    const int code = static_cast<int>(exact > top ? top : exact < -top ? -top : exact);
+    const int high = two ? (code + 64) >> 7 : code, part = two ? static_cast<int>(run % 2) : 0;
+    const int here = part == 0 ? high : code - high * 128;
+    to[at] = static_cast<signed char>(here);
+    (part == 0 ? first_sum : second_sum) += here;
+  });
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+    const long long twice =
+        ((1 << view.bits) - 1) * team.all(part == 0 ? first_sum : second_sum, [](int a, int b) { return a + b; });
+    whole.surplus[part] = static_cast<int32_t>(-((twice + 1) >> 1));
+    whole.own.half += static_cast<float>(twice & 1) * (two && part == 0 ? 64.0f : 0.5f);
+  }
+  if (team.lane == 0) *term = whole;
+}
+
+void prepare_queries(const StoreQueries& a, void* stream) {
+  const int64_t bytes = scratch_bytes(2 * rabitq_dims(a.base.dims));
+  visit_element(a.queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_rabitq<T>, a.padded, kThreads, bytes, stream, a); });
+}
+
+StoreChunk chunk_of(const Base& store, bool wide) {
+  const int bits = static_cast<int>(store.numbers[0]), parts = rabitq_query_top(bits) > 127 ? 2 : 1;
+  const int64_t dims = RabitqChunk(bits, wide).dims();
+  return {dims, parts * dims};
+}
+
+Matrix code_rows(const Base& store) {
+  const RabitqView view(store);
+  return {view.rows, store.rows, view.padded, view.row_bytes, DType::u8};
+}
+
+template <int kParts, bool kOneBit>
+constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t), kParts, chunk_of, code_rows, prepare_queries,
+                                launch_job<RabitqArith<kParts, kOneBit>>};
+
+}  // namespace
+
+const StoreScan* rabitq_scan(const Base& store, Metric metric) {
+  if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  const int bits = static_cast<int>(store.numbers[0]);
+  return bits == 1 ? &kRabitqScan<1, true> : rabitq_query_top(bits) > 127 ? &kRabitqScan<2, false> : &kRabitqScan<1, false>;
+}
+
+}  // namespace annk::cuda
