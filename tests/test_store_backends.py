@@ -13,9 +13,7 @@ from annkern._backend import load
 from annkern.compress import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2] if spec not in ("f32", "f16", "bf16", "i8", "u8")]
-# Those whose keys every backend makes in the same way: on devices the others are decoded.
-EXACT_SPECS = [spec for spec in SPECS if not spec.startswith(("pq", "opq"))]
-OWN_FORM = [spec for spec in EXACT_SPECS if not spec.startswith("leanvec")]
+INTEGERS = [spec for spec in SPECS if spec.startswith(("lvq", "rabitq", "bin"))]
 METRICS = ["sqeuclidean", "euclidean", "inner_product", "cosine", "cityblock", "chebyshev"]
 FUSED = load("cpu").backend_info()["isa"] != "baseline"
 DIMS = [1, 33, 130]
@@ -92,7 +90,7 @@ def test_rows_that_cannot_be_encoded(backend, rng, spec):
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("spec", EXACT_SPECS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_distances(backend, rng, spec, metric):
     """Few and many queries, dimensions that fill no block."""
     for d, n, m in ((33, 150, 3), (130, 140, 18)):
@@ -112,7 +110,7 @@ def test_distances(backend, rng, spec, metric):
 
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
-@pytest.mark.parametrize("spec", EXACT_SPECS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_filter_and_radius(backend, rng, spec):
     x, q = rows(rng, 300, 40), rows(rng, 5, 40)
     store = fitted(spec, x).encode(x)
@@ -133,7 +131,7 @@ def test_filter_and_radius(backend, rng, spec):
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-@pytest.mark.parametrize("spec", EXACT_SPECS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_queries_of_other_types(backend, rng, spec, dtype):
     x, q = 3 * rows(rng, 130, 20), (3 * rows(rng, 3, 20)).astype(dtype)
     store = fitted(spec, x).encode(x)
@@ -142,7 +140,7 @@ def test_queries_of_other_types(backend, rng, spec, dtype):
         same(backend, ak.pairwise(q, store, metric), ak.pairwise(backend.array(q), there, metric))
 
 
-@pytest.mark.parametrize("spec", OWN_FORM)
+@pytest.mark.parametrize("spec", INTEGERS)
 def test_rows_of_several_chunks(backend, rng, spec):
     """More of a row than the stages of a ring hold, in rows that begin at multiples of 8 bytes and of 16."""
     for d, m in ((703, 2), (768, 17)):
@@ -161,3 +159,19 @@ def test_bits_with_terms_of_their_own(backend, rng, metric):
     store = ak.BinaryQuantizer(rotation=True).fit(x).encode(x)
     there = store.convert(backend.array)
     same(backend, ak.pairwise(q, store, metric), ak.pairwise(backend.array(q), there, metric))
+
+
+@pytest.mark.parametrize("spec", ["pq96x8", "pq100x8", "pq70x8", "pq100x4", "pq70x4"])
+def test_tables_of_many_parts(backend, rng, spec):
+    """More rows than a tile has, and more parts than a stage, in rows that begin at multiples of 16, 4 and 2 bytes."""
+    for n, m in ((1100, 2), (150, 17)):
+        x, q = rows(rng, n, 203), rows(rng, m, 203)
+        store = codec(spec).fit(x[:100]).encode(x)
+        there, queries = store.convert(backend.array), backend.array(q)
+        ids = rng.integers(0, n, (m, 3))
+        for metric in ("euclidean", "inner_product"):
+            same(backend, ak.pairwise(q, store, metric), ak.pairwise(queries, there, metric))
+        here = ak.distances(store, q, ids, "sqeuclidean")
+        same(backend, here, ak.distances(there, queries, backend.array(ids), "sqeuclidean"))
+        for mine, theirs in zip(ak.knn(store, q, 20), ak.knn(there, queries, 20), strict=True):
+            same(backend, mine, theirs)

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "cuda/emit.cuh"
 #include "cuda/knn_by_keys.h"
 #include "cuda/knn_by_lists.h"
@@ -84,8 +86,8 @@ void cuda::knn_by_lists(const KnnArgs& args, bool screened) {
   const Plan plan(args, workspace, screened);
   workspace.require();
   const int64_t m = args.queries.rows, k = args.k;
-  for (int64_t begin = 0; begin < m; begin += kQueriesPerLaunch) {
-    const int64_t count = m - begin < kQueriesPerLaunch ? m - begin : kQueriesPerLaunch;
+  for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
+    const int64_t count = std::min(m - begin, plan.scan.launch_queries);
     ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
     scan_args.job = Job::select;

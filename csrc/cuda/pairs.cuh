@@ -27,7 +27,8 @@ struct PairSums {
   typename Arith::Sum sum = 0, own = 0;
 
   // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
-  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t query, bool with_own) {
+  __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool with_own) {
+    const unsigned char* const row = a.base.row(number);
     const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
     const unsigned char* from = a.queries + query * a.query_pitch;
     for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
@@ -74,15 +75,15 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
     *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
     return;
   }
-  const unsigned char* const row = a.base.row(a.gathered ? p : id);
+  const int64_t number = a.gathered ? p : id;
   const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
   typename PairChoice<Arith>::Type sums;
-  sums.add_row(a, row, query, summed);
+  sums.add_row(a, number, query, summed);
   typename Terms<Arith>::Row row_term{};
   if constexpr (Terms<Arith>::kRead) {
     row_term = Arith::row_term(a.metric, a.base, id);
   } else if (summed) {
-    row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
+    row_term = Arith::row_word(a.metric, sums.own, a.base.row(number), a.base.dims);
   }
   typename Terms<Arith>::Query query_term{};
   if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];

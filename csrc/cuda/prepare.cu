@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "cuda/arith.cuh"
 #include "cuda/elements.h"
 #include "cuda/prepare.h"
@@ -122,6 +124,8 @@ ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t
   const StoreChunk chunk = plan.own != nullptr ? plan.own->chunk(base, plan.wide) : chunk_of(plan, read.dtype);
   plan.chunks = static_cast<int32_t>(read.dims > 0 ? ceil_div(read.dims, chunk.positions) : 1);
   plan.pitch = plan.chunks * chunk.query_bytes;
+  const int64_t tile = plan.tile_queries(), fit = kPreparedBytes / plan.pitch / tile * tile;
+  plan.launch_queries = std::min(plan.launch_queries, std::max(fit, tile));
   if (plan.own != nullptr) {
     plan.query_words = plan.own->query_words;
   } else if (base.kind != StoreKind::array) {
@@ -140,8 +144,13 @@ ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int6
   return plan_of(queries, base, metric, most_queries, true, pairs);
 }
 
+KeyChunk plan_chunk(const Matrix& queries, const Base& base, Metric metric, int64_t k) {
+  return key_chunk(queries.rows, base.rows, k, plan_scan(queries, base, metric, kQueriesPerLaunch).launch_queries);
+}
+
 Splits splits_of(const ScanPlan& plan, int64_t query_tiles, int64_t rows) {
-  return plan.decoded_rows == 0 ? splits_for(query_tiles, rows) : splits_for(query_tiles, rows, plan.decoded_rows);
+  const int64_t most = plan.decoded_rows == 0 ? kMostSplitRows : plan.decoded_rows;
+  return splits_for(query_tiles, rows, most, plan.shape().rows());
 }
 
 Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {

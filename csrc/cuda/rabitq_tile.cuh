@@ -96,7 +96,8 @@ template <int kParts, bool kOneBit, bool kWide>
 struct RabitqTile {
   static constexpr ScanShape kShape = scan_shape(kWide, kParts);
   static constexpr int kQ = kShape.queries_per_warp, kR = kShape.rows_per_lane, kQueries = kShape.queries();
-  static_assert(kShape.row_warps * kWarp * kR == kRowTile && kRowTile == kScanThreads);
+  static constexpr int kRows = kShape.rows();
+  static_assert(kRows == kRowTile && kRowTile == kScanThreads);
   static_assert(kShape.query_warps * kShape.row_warps * kWarp == kScanThreads);
 
   RabitqSum<kParts> sums[kQ][kR];
@@ -133,7 +134,7 @@ struct RabitqTile {
       for (int r = 0; r < kR; ++r) sums[q][r] = {};
   }
 
-  __device__ __forceinline__ void accumulate(const Base& base, const unsigned char* stage, bool) {
+  __device__ __forceinline__ void accumulate(const Base& base, const unsigned char* stage, int, bool) {
     const RabitqChunk chunk = chunk_of(base);
     const int bits = static_cast<int>(base.numbers[0]), pitch = chunk.pitch(), dims = chunk.dims();
     const int query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
@@ -195,7 +196,8 @@ struct RabitqPair {
   RabitqSum<kParts> sum = {};
   int32_t own = 0;
 
-  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t query, bool) {
+  __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool) {
+    const unsigned char* const row = a.base.row(number);
     const int bits = static_cast<int>(a.base.numbers[0]);
     const RabitqChunk chunk(bits, false);
     const unsigned char* const codes = a.queries + query * a.query_pitch;

@@ -79,6 +79,8 @@ const StoreScan* store_scan(const Base& base, Metric metric) {
       return lvq_scan(base, metric);
     case StoreKind::rabitq:
       return rabitq_scan(base, metric);
+    case StoreKind::pq:
+      return pq_scan(base, metric);
     default:
       return nullptr;
   }

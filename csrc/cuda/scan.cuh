@@ -183,11 +183,12 @@ template <class Arith, bool kWide>
 __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min_blocks) scan_kernel(const ScanArgs a) {
   using Shared = TileOf<Arith, kWide>;
   constexpr ScanShape kShape = Shared::kShape;
+  constexpr int kOwn = Shared::kRows / kScanThreads;  // rows whose terms a thread sees to
   ANNK_DYN_SHARED(unsigned char, shared);
   const int stage_bytes = Shared::stage_bytes(a.base);
   using RowTerm = typename Terms<Arith>::Row;
   RowTerm* row_terms = reinterpret_cast<RowTerm*>(shared + Shared::kShape.stages * stage_bytes);
-  Entry* lists = reinterpret_cast<Entry*>(row_terms + kRowTile);
+  Entry* lists = reinterpret_cast<Entry*>(row_terms + Shared::kRows);
 
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
@@ -210,31 +211,34 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
     fetch_stage = fetch_stage + 1 == kShape.stages ? 0 : fetch_stage + 1;
     if (++fetch_chunk == a.chunks) {
       fetch_chunk = 0;
-      fetch_row += kRowTile;
+      fetch_row += Shared::kRows;
     }
   };
 #pragma unroll 1
   for (int s = 1; s < kShape.stages; ++s) fetch_next();
 
-  for (int row = 0; row < rows; row += kRowTile) {
+  for (int row = 0; row < rows; row += Shared::kRows) {
     Shared tile;
     tile.clear();
     const int own = row + static_cast<int>(threadIdx.x);
-    RowTerm term{};  // asked for before the tile's dimensions, so that it is there behind them
+    RowTerm term[kOwn]{};  // asked for before the tile's dimensions, so that it is there behind them
     if constexpr (Terms<Arith>::kRead)
-      if (own < rows) term = Arith::row_term(a.metric, a.base, begin + own);
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i)
+        if (own + i * kScanThreads < rows) term[i] = Arith::row_term(a.metric, a.base, begin + own + i * kScanThreads);
     for (int chunk = 0; chunk < a.chunks; ++chunk) {
       // The barrier says both that the chunk has arrived for all, and that all are done with the stage fetched next.
       ptx::cp_async_wait<kShape.stages - 2>();
       __syncthreads();
       fetch_next();
-      tile.accumulate(a.base, shared + stage * stage_bytes, summed);
+      tile.accumulate(a.base, shared + stage * stage_bytes, chunk, summed);
       stage = stage + 1 == kShape.stages ? 0 : stage + 1;
     }
     if (needs_term) {
       if constexpr (!Terms<Arith>::kRead)
-        term = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
-      row_terms[threadIdx.x] = term;
+        term[0] = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) row_terms[threadIdx.x + i * kScanThreads] = term[i];
       __syncthreads();
     }
     consumer.take(tile, row_terms, row);
@@ -254,12 +258,16 @@ void launch_scan(const ScanArgs& a, void* stream) {
   constexpr ScanShape kShape = Shared::kShape;
   const size_t lists = a.job == Job::select ? static_cast<size_t>(kShape.row_warps * kShape.queries()) * a.k : 0;
   const size_t ring = static_cast<size_t>(kShape.stages) * Shared::stage_bytes(a.base);
-  const size_t shared_bytes = ring + kRowTile * sizeof(typename Terms<Arith>::Row) + lists * sizeof(Entry);
+  const size_t shared_bytes = ring + Shared::kRows * sizeof(typename Terms<Arith>::Row) + lists * sizeof(Entry);
   const int64_t grid = static_cast<int64_t>(a.query_tiles) * a.splits.count;
   ANNK_LAUNCH((scan_kernel<Arith, kWide>), grid, kScanThreads, shared_bytes, stream, a);
 }
 
-// The kernel of a job.
+// The kernel of a job, of an arithmetic that has one shape, or two.
+template <class Arith>
+void launch_job_of_one_shape(const ScanArgs& a, bool, void* stream) {
+  a.job == Job::pairs ? launch_pairs<Arith>(a, stream) : launch_scan<Arith, false>(a, stream);
+}
 template <class Arith>
 void launch_job(const ScanArgs& a, bool wide, void* stream) {
   if (a.job == Job::pairs) return launch_pairs<Arith>(a, stream);

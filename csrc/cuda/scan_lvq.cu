@@ -128,7 +128,7 @@ StoreChunk chunk_of(const Base&, bool wide) {
 
 template <int kCodeBits>
 constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
-                             1,
+                             {scan_shape(false), scan_shape(true)},
                              chunk_of<kCodeBits>,
                              code_rows<kCodeBits>,
                              prepare_queries<kCodeBits>,

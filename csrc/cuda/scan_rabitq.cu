@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RaBitQ stores by integer products, with the keys of store/rabitq_tiles.h bit for bit.
+#include "cuda/block_team.cuh"
 #include "cuda/codecs.cuh"
 #include "cuda/elements.h"
 #include "cuda/rabitq_tile.cuh"
@@ -46,52 +47,12 @@ struct RabitqArith {
 };
 
 constexpr int kThreads = 128;
-
-// All threads of a block. What they reduce is for all, and everything that they wrote before is seen.
-struct BlockTeam {
-  static constexpr int kSize = kThreads;
-  int lane;
-
-  __device__ __forceinline__ BlockTeam() : lane(static_cast<int>(threadIdx.x)) {}
-  __device__ __forceinline__ void sync() const { __syncthreads(); }
-
-  template <class Body>
-  __device__ __forceinline__ void each(int64_t count, Body&& body) const {
-    for (int64_t j = lane; j < count; j += kSize) body(j);
-  }
-  template <class V, class Combine>
-  __device__ __forceinline__ V all(V value, Combine&& combine) const {
-    ANNK_SHARED(V, of_warp, [kThreads / kWarp]);
-    value = RowTeam<kWarp>().all(value, combine);
-    sync();  // what an earlier call left has been read
-    if (lane_id() == 0) of_warp[warp_id()] = value;
-    sync();
-    value = of_warp[0];
-    for (int w = 1; w < kThreads / kWarp; ++w) value = combine(value, of_warp[w]);
-    return value;
-  }
-  __device__ __forceinline__ double product16(const float* a, const float* b, int64_t count) const {
-    ANNK_SHARED(double, sum, [1]);
-    sync();
-    if (warp_id() == 0) {
-      const double whole =
-          RowTeam<kWarp>().sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
-      if (lane_id() == 0) *sum = whole;
-    }
-    sync();
-    return *sum;
-  }
-  __device__ __forceinline__ float largest(const float* x, int64_t count) const {
-    float most = 0.0f;
-    each(count, [&](int64_t j) { most = larger(absolute(x[j]), most); });
-    return all(most, [](float a, float b) { return larger(a, b); });
-  }
-};
+using Team = BlockTeam<kThreads>;
 
 // The query, split as rows are, rotated in place; its terms but for what the rounding decides. x: element j of the query;
 // w, other: room for the dimensions of the rotation each.
 template <class X>
-__device__ RabitqQueryTerms<float> rotate_query(const BlockTeam& team, const RabitqView& view, Metric metric, const X& x,
+__device__ RabitqQueryTerms<float> rotate_query(const Team& team, const RabitqView& view, Metric metric, const X& x,
                                                 float* w, float* other) {
   const bool dot = metric == Metric::inner_product || metric == Metric::cosine;
   const int64_t dims = view.dims;
@@ -113,7 +74,7 @@ __device__ RabitqQueryTerms<float> rotate_query(const BlockTeam& team, const Rab
   const PowerOfTwo unit(team.largest(w, dims));
   team.each(view.padded, [&](int64_t j) { w[j] = j < dims ? w[j] * unit.inverse : 0.0f; });
   team.sync();
-  TeamRotation<BlockTeam>{team, view.rotation}.apply(w, other);
+  TeamRotation<Team>{team, view.rotation}.apply(w, other);
   own.scale = unit.power;
   return own;
 }
@@ -122,7 +83,7 @@ __device__ RabitqQueryTerms<float> rotate_query(const BlockTeam& team, const Rab
 template <class T>
 __global__ void __launch_bounds__(kThreads) prepare_rabitq(const StoreQueries a) {
   ANNK_DYN_SHARED(float, w);
-  const BlockTeam team;
+  const Team team;
   const RabitqView view(a.base);
   signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
   RabitqQueryTerm* const term = reinterpret_cast<RabitqQueryTerm*>(a.words) + blockIdx.x;
@@ -179,7 +140,11 @@ Matrix code_rows(const Base& store) {
 }
 
 template <int kParts, bool kOneBit>
-constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t), kParts, chunk_of, code_rows, prepare_queries,
+constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
+                                {scan_shape(false, kParts), scan_shape(true, kParts)},
+                                chunk_of,
+                                code_rows,
+                                prepare_queries,
                                 launch_job<RabitqArith<kParts, kOneBit>>};
 
 }  // namespace

@@ -23,8 +23,8 @@ struct StoreChunk {
 };
 
 struct StoreScan {
-  int query_words;  // in the arithmetic's QueryTerm
-  int query_parts;  // sums of a pair
+  int query_words;      // in the arithmetic's QueryTerm
+  ScanShape shapes[2];  // narrow, wide
   StoreChunk (*chunk)(const Base& store, bool wide);
   Matrix (*rows)(const Base& store);  // where the positions lie, as many as `dims` says; dtype is ignored
   void (*prepare)(const StoreQueries&, void* stream);
@@ -34,6 +34,7 @@ struct StoreScan {
 // Null: rows are to be decoded.
 const StoreScan* lvq_scan(const Base& store, Metric metric);
 const StoreScan* rabitq_scan(const Base& store, Metric metric);
+const StoreScan* pq_scan(const Base& store, Metric metric);
 
 // The list of them, a line a store (scan.cu).
 const StoreScan* store_scan(const Base& base, Metric metric);
