@@ -92,7 +92,7 @@ struct RabitqSum {
   int32_t part[kParts];
 };
 
-template <int kParts, bool kOneBit, bool kWide>
+template <bool kOneBit, int kParts, bool kWide>
 struct RabitqTile {
   static constexpr ScanShape kShape = scan_shape(kWide, kParts);
   static constexpr int kQ = kShape.queries_per_warp, kR = kShape.rows_per_lane, kQueries = kShape.queries();
@@ -191,7 +191,7 @@ struct RabitqTile {
 };
 
 // A chosen pair: the codes of a row from memory, 8 bytes at a time.
-template <int kParts, bool kOneBit>
+template <bool kOneBit, int kParts>
 struct RabitqPair {
   RabitqSum<kParts> sum = {};
   int32_t own = 0;

@@ -16,13 +16,13 @@ struct alignas(16) RabitqQueryTerm {
 };
 
 // kParts: 2 where queries have 15 bits.
-template <int kParts, bool kOneBit>
+template <bool kOneBit, int kParts>
 struct RabitqArith {
   using Sum = RabitqSum<kParts>;
   using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
   template <bool kWide>
-  using OwnTile = RabitqTile<kParts, kOneBit, kWide>;
-  using OwnPair = RabitqPair<kParts, kOneBit>;
+  using OwnTile = RabitqTile<kOneBit, kParts, kWide>;
+  using OwnPair = RabitqPair<kOneBit, kParts>;
   static constexpr int kBits = 8;
 
   using QueryTerm = RabitqQueryTerm;
@@ -139,20 +139,20 @@ Matrix code_rows(const Base& store) {
   return {view.rows, store.rows, view.padded, view.row_bytes, DType::u8};
 }
 
-template <int kParts, bool kOneBit>
+template <bool kOneBit, int kParts>
 constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
                                 {scan_shape(false, kParts), scan_shape(true, kParts)},
                                 chunk_of,
                                 code_rows,
                                 prepare_queries,
-                                launch_job<RabitqArith<kParts, kOneBit>>};
+                                launch_job<RabitqArith<kOneBit, kParts>>};
 
 }  // namespace
 
 const StoreScan* rabitq_scan(const Base& store, Metric metric) {
   if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
   const int bits = static_cast<int>(store.numbers[0]);
-  return bits == 1 ? &kRabitqScan<1, true> : rabitq_query_top(bits) > 127 ? &kRabitqScan<2, false> : &kRabitqScan<1, false>;
+  return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;
 }
 
 }  // namespace annk::cuda
