@@ -142,29 +142,41 @@ struct RabitqTile {
     const unsigned char* const row = stage + (row_warp * kWarp * kR + lane_id()) * pitch;
 #pragma unroll 1
     for (int first = 0; first < dims; first += 16, queries += 16) {
-      uint32_t x[kR][4];
 #pragma unroll
-      for (int r = 0; r < kR; ++r) {
-        const unsigned char* const group =
-            row + r * kWarp * pitch + first / static_cast<int>(kRabitqGroup) * chunk.group_bytes;
-        rabitq_codes<kOneBit>(RabitqGroup{group, true}, bits, first % static_cast<int>(kRabitqGroup) / 16, x[r]);
-      }
+      for (int r = 0; r < kR; r += kRowsAtOnce) {
+        uint32_t x[kRowsAtOnce][4];
 #pragma unroll
-      for (int q = 0; q < kQ; ++q) {
-#pragma unroll
-        for (int part = 0; part < kParts; ++part) {
-          uint32_t y[4];
-          read4(queries + (q * kParts + part) * dims, y);
-#pragma unroll
-          for (int i = 0; i < 4; ++i)
-#pragma unroll
-            for (int r = 0; r < kR; ++r) sums[q][r].part[part] = ptx::dot4_mixed(x[r][i], y[i], sums[q][r].part[part]);
+        for (int i = 0; i < kRowsAtOnce; ++i) {
+          const unsigned char* const group = row + (r + i) * kWarp * pitch + first / kGroup * chunk.group_bytes;
+          rabitq_codes<kOneBit>(RabitqGroup{group, true}, bits, first % kGroup / 16, x[i]);
         }
+        multiply(queries, dims, r, x);
       }
     }
   }
 
  private:
+  // Of one bit: more would not fit 168 registers beside the addresses.
+  static constexpr int kRowsAtOnce = kOneBit && kWide ? 2 : kR, kGroup = static_cast<int>(kRabitqGroup);
+
+  // Sixteen dimensions of rows r and those behind it with the queries'.
+  __device__ __forceinline__ void multiply(const unsigned char* queries, int dims, int r,
+                                           const uint32_t (&x)[kRowsAtOnce][4]) {
+#pragma unroll
+    for (int q = 0; q < kQ; ++q) {
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        uint32_t y[4];
+        read4(queries + (q * kParts + part) * dims, y);
+#pragma unroll
+        for (int w = 0; w < 4; ++w)
+#pragma unroll
+          for (int i = 0; i < kRowsAtOnce; ++i)
+            sums[q][r + i].part[part] = ptx::dot4_mixed(x[i][w], y[w], sums[q][r + i].part[part]);
+      }
+    }
+  }
+
   // Rows are multiples of 8 bytes, and so at least of 4-byte copies.
   template <int kBytes>
   __device__ static __forceinline__ void fetch_rows(const ScanArgs& a, const RabitqChunk& chunk, unsigned char* stage,
