@@ -13,7 +13,7 @@ from annkern._backend import load
 from annkern.compress import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2] if spec not in ("f32", "f16", "bf16", "i8", "u8")]
-INTEGERS = [spec for spec in SPECS if spec.startswith(("lvq", "rabitq", "bin"))]
+INTEGERS = [spec for spec in SPECS if spec.startswith(("lvq", "rabitq", "bin")) and "x" not in spec]
 METRICS = ["sqeuclidean", "euclidean", "inner_product", "cosine", "cityblock", "chebyshev"]
 FUSED = load("cpu").backend_info()["isa"] != "baseline"
 DIMS = [1, 33, 130]
@@ -175,3 +175,23 @@ def test_tables_of_many_parts(backend, rng, spec):
         same(backend, here, ak.distances(there, queries, backend.array(ids), "sqeuclidean"))
         for mine, theirs in zip(ak.knn(store, q, 20), ak.knn(there, queries, 20), strict=True):
             same(backend, mine, theirs)
+
+
+@pytest.mark.parametrize("spec", ["pq5x4", "pq5x8", "opq5x4"])
+def test_tables_with_norms(backend, rng, spec):
+    x, q = rows(rng, 270, 23), rows(rng, 20, 23)
+    x[7] = 0
+    store = ak.compress(x, spec, metric="cosine")
+    there, queries = store.convert(backend.array), backend.array(q)
+    same(backend, ak.pairwise(q, store), ak.pairwise(queries, there))
+    for mine, theirs in zip(ak.knn(store, q[:2], 100), ak.knn(there, queries[:2], 100), strict=True):
+        same(backend, mine, theirs)
+
+
+@pytest.mark.parametrize("spec", ["pq2x4", "pq2x8", "rabitq2"])
+def test_keys_of_several_chunks(backend, rng, spec):
+    """Neighbours beyond those that lists hold, of more rows than wait as keys at a time."""
+    x, q = rows(rng, 66_000, 4), rows(rng, 2, 4)
+    store = codec(spec).fit(x[:1000]).encode(x)
+    for mine, theirs in zip(ak.knn(store, q, 70), ak.knn(store.convert(backend.array), backend.array(q), 70), strict=True):
+        same(backend, mine, theirs)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tile of a scan of RaBitQ rows (store/rabitq.h). Codes of any number of bits become bytes in registers, once for all
-// queries of a warp, and meet the query's by dp4a: of one bit, too, since an SM counts the bits of 16 words a cycle and
-// multiplies 64, so that the six planes of a query of 15 bits or fewer would cost four times the eight products of 32
-// dimensions.
+// queries of a warp, and meet the query's by dp4a. Those of one bit, too: an SM counts the bits of 16 words a cycle and does
+// 64 dp4a, so that the six planes of a query up to 31 would take three times as long as the eight products of 32 dimensions.
 #pragma once
 #include "cuda/arith.cuh"
 #include "cuda/scan.h"
@@ -11,8 +10,7 @@
 namespace annk::cuda {
 
 // A stage holds the codes of a power of two of groups, in 16-byte pieces: those of an odd number of bits come in pairs of
-// groups. Rows lie an odd number of pieces apart, so that eight lanes that read 16 bytes, or four times as many that read 4,
-// meet as many different groups of banks as there are.
+// groups. Rows lie an odd number of pieces apart, so that eight lanes in a row meet eight different groups of banks.
 struct RabitqChunk {
   int group_bytes, groups_log, pieces;
 

@@ -188,9 +188,8 @@ std::vector<Case> distances_cases() {
 std::vector<Case> store_cases() {
   constexpr StoreSpec kStores[] = {{8, 0}, {4, 0}, {8, 0, true}, {4, 8}, {4, 4}, {8, 8}, {4, 0, true}, {8, 0, false, 5}};
   constexpr auto kRabitq = StoreKind::rabitq, kPq = StoreKind::pq;
-  constexpr StoreSpec kOthers[] = {{1, 0, false, 0, kRabitq}, {3, 0, false, 0, kRabitq}, {6, 0, false, 0, kRabitq},
-                                   {8, 0, false, 0, kRabitq}, {4, 0, false, 0, kPq, 21}, {4, 0, false, 0, kPq, 70},
-                                   {8, 0, false, 0, kPq, 6},  {8, 0, false, 0, kPq, 20}};
+  constexpr StoreSpec kOthers[] = {{1, 0, false, 0, kRabitq}, {5, 0, false, 0, kRabitq}, {8, 0, false, 0, kRabitq},
+                                   {4, 0, false, 0, kPq, 21}, {8, 0, false, 0, kPq, 6},  {8, 0, false, 0, kPq, 20}};
   constexpr int64_t kNeighbours[] = {10, 70, 33};
   std::vector<Case> cases;
   const auto add = [&](const Shape& s, size_t i) {
@@ -204,9 +203,9 @@ std::vector<Case> store_cases() {
   size_t i = 0;
   for (const StoreSpec& store : kOthers) {
     const Layout layout{i % 2 == 0 ? size_t{4} : 0, 0, false};
-    for (const auto& [m, n, d, metric] : {std::tuple{3, 257, 40, Metric::sqeuclidean},
-                                          {20, 150, 150, Metric::inner_product},
-                                          {70, 40, 65, Metric::cosine}}) {
+    for (const auto& [m, n, d, metric] : {std::tuple{3, 200, 40, Metric::sqeuclidean},
+                                          {20, 130, 130, Metric::inner_product},
+                                          {66, 33, 65, Metric::cosine}}) {
       add({m, n, d, DType::f32, i % 3 == 0 ? DType::f16 : DType::f32, metric, layout, false, 1, store}, i);
       ++i;
     }
@@ -220,7 +219,8 @@ std::vector<Case> store_cases() {
       add(s, i);
     }
   }
-  add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {8, 0}}, 0);
+  for (const StoreSpec& store : {kStores[0], kOthers[0], kOthers[3], kOthers[4]})
+    add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store}, 0);
   add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
   return cases;
 }
