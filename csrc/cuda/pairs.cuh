@@ -19,11 +19,28 @@ __device__ __forceinline__ uint4 load_piece(const unsigned char* row, int64_t at
   return {words[0], words[1], words[2], words[3]};
 }
 
+// One pair's sums. An arithmetic with an OwnTile brings its own, with the same members.
 template <class Arith>
 struct PairSums {
+  static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   using Operand = typename Arith::Operand;
   typename Arith::Sum sum = 0, own = 0;
 
+  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
+  __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool with_own) {
+    const unsigned char* const row = a.base.row(number);
+    const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+    const unsigned char* from = a.queries + query * a.query_pitch;
+    for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
+      uint4 raw[kPiecesAhead];
+#pragma unroll
+      for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
+#pragma unroll
+      for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) take(raw[i], from, with_own);
+    }
+  }
+
+ private:
   __device__ __forceinline__ void take(const uint4& raw, const unsigned char* query, bool with_own) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
@@ -38,6 +55,15 @@ struct PairSums {
     }
   }
 };
+template <class Arith>
+struct PairChoice {
+  using Type = PairSums<Arith>;
+};
+template <class Arith>
+  requires requires { typename Arith::OwnPair; }
+struct PairChoice<Arith> {
+  using Type = typename Arith::OwnPair;
+};
 
 template <class Arith>
 __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
@@ -49,24 +75,15 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
     *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
     return;
   }
-  const int64_t number = a.gathered ? p : id, bytes = (a.base.dims * Arith::kBits + 7) / 8;
-  const unsigned char* const row = a.base.row(number);
-  const unsigned char* from = a.queries + query * a.query_pitch;
+  const int64_t number = a.gathered ? p : id;
   const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
-  PairSums<Arith> sums;
-  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
-  for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
-    uint4 raw[kPiecesAhead];
-#pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
-#pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) sums.take(raw[i], from, summed);
-  }
+  typename PairChoice<Arith>::Type sums;
+  sums.add_row(a, number, query, summed);
   typename Terms<Arith>::Row row_term{};
   if constexpr (Terms<Arith>::kRead) {
     row_term = Arith::row_term(a.metric, a.base, id);
   } else if (summed) {
-    row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
+    row_term = Arith::row_word(a.metric, sums.own, a.base.row(number), a.base.dims);
   }
   typename Terms<Arith>::Query query_term{};
   if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
@@ -77,7 +94,6 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
 
 template <class Arith>
 void launch_pairs(const ScanArgs& a, void* stream) {
-  static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   ANNK_LAUNCH(pairs_kernel<Arith>, ceil_div<int64_t>(a.pairs, kPairThreads), kPairThreads, 0, stream, a);
 }
 

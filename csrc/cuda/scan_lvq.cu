@@ -2,6 +2,7 @@
 // LVQ stores by integer products, with the keys of store/lvq_tiles.h bit for bit. Codes meet the query's in the order in
 // which they lie in memory; those of four bits are taken from 16 bytes as 16 low nibbles, then 16 high ones.
 #include "cuda/codec.cuh"
+#include "cuda/elements.h"
 #include "cuda/scan.cuh"
 #include "cuda/store_scan.h"
 #include "store/lvq.h"
@@ -109,19 +110,8 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
 
 template <int kCodeBits>
 void prepare_queries(const StoreQueries& a, void* stream) {
-  const auto run = [&]<class T>(T) { ANNK_LAUNCH((prepare_lvq<T, kCodeBits>), a.padded, kThreads, 0, stream, a); };
-  switch (a.queries.dtype) {
-    case DType::f32:
-      return run(float{});
-    case DType::f16:
-      return run(Half{});
-    case DType::bf16:
-      return run(Bfloat16{});
-    case DType::i8:
-      return run(int8_t{});
-    default:
-      return run(uint8_t{});
-  }
+  visit_element(a.queries.dtype,
+                [&]<class T>(T) { ANNK_LAUNCH((prepare_lvq<T, kCodeBits>), a.padded, kThreads, 0, stream, a); });
 }
 
 template <int kCodeBits>
@@ -131,9 +121,15 @@ Matrix code_rows(const Base& store) {
 }
 
 template <int kCodeBits>
-constexpr StoreScan kLvqScan{kCodeBits,
-                             8,
-                             sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
+StoreChunk chunk_of(const Base&, bool wide) {
+  const int64_t dims = row_chunk_bytes(wide, kCodeBits, false) * 8 / kCodeBits;
+  return {dims, dims};
+}
+
+template <int kCodeBits>
+constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
+                             {scan_shape(false), scan_shape(true)},
+                             chunk_of<kCodeBits>,
                              code_rows<kCodeBits>,
                              prepare_queries<kCodeBits>,
                              launch_job<LvqArith<kCodeBits>>};

@@ -67,10 +67,6 @@ class Space:
         """A NumPy array as one of this library's, on that device."""
         raise TypeError(f"store: cannot make arrays of {self.name}; encode NumPy arrays, and move the store with convert")
 
-    def to_numpy(self, array: Any) -> Any:
-        """A device array in host memory; waits for the stream."""
-        raise TypeError(f"x: cannot copy {self.name} to the host; fit on a NumPy array, of which a sample is enough")
-
     def current_stream(self, device: Device) -> int:
         return 0
 
@@ -148,9 +144,6 @@ class TorchSpace(Space):
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.torch.from_numpy(array).to(self._device(device))
 
-    def to_numpy(self, array: Any) -> Any:
-        return array.float().cpu().numpy()
-
     def astype(self, array: Any, dtype: str) -> Any:
         return array.to(getattr(self.torch, dtype))
 
@@ -197,9 +190,6 @@ class CupySpace(Space):
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.cupy.asarray(array)
-
-    def to_numpy(self, array: Any) -> Any:
-        return self.cupy.asnumpy(array)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.cupy.where(condition, a, b)
@@ -255,9 +245,6 @@ class JaxSpace(Space):
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.jax.numpy.asarray(array)
-
-    def to_numpy(self, array: Any) -> Any:
-        return np.asarray(array)
 
     def take(self, array: Any, rows: Any) -> Any:
         return self.jax.numpy.take(array, rows, axis=0)

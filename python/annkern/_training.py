@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import View, as_numpy, view
+from ._arrays import View, as_numpy, host_copy, view
 from ._call import KERNEL_DTYPES, refuse_dtype
 
 
@@ -75,10 +75,12 @@ def mean_of(rows: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.d
 
 def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Rows of an array of any library as float32 in host memory."""
-    if not seen.device.on_host:
-        return np.ascontiguousarray(seen.space.to_numpy(x if chosen is None else x[chosen]), np.float32)
-    rows = as_numpy(seen)
-    rows = rows if chosen is None else rows[chosen]
+    if seen.device.on_host:
+        rows = as_numpy(seen)
+        rows = rows if chosen is None else rows[chosen]
+    else:
+        part = x if chosen is None else seen.space.take(x, seen.space.from_numpy(chosen, seen.device))
+        rows = host_copy(view("x", part))
     if seen.dtype == "bfloat16":
         return (rows.astype(np.uint32) << 16).view(np.float32)
     return np.ascontiguousarray(rows, np.float32)
