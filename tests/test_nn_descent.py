@@ -8,8 +8,8 @@ import pytest
 from test_graph import METRICS, check_invariants, gaussian, reached, recall, whole_numbers
 
 import annkern as ak
-from annkern import reference
 from annkern import nn_descent as descent
+from annkern import reference
 from annkern.build_graph import _scan as scan_of
 from annkern.reference import nn_descent as defined
 

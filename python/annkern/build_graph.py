@@ -56,7 +56,7 @@ def build_graph(
     degree : int
         Neighbours of a row, at most: 32 to 64. More of them reach high recall with fewer steps, and take 4 bytes each.
     window : int
-        Rows kept in view while the neighbours of a row are looked for, and raised to the degree under "nn_descent". Twice the
+        Rows kept in view while the neighbours of a row are looked for; "nn_descent" raises it to the degree. Twice the
         degree is enough; more costs time in proportion, and gains little.
     alpha : float, optional
         How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances: 1.2,
@@ -69,8 +69,8 @@ def build_graph(
     progress : bool
         Show a bar on the terminal.
     method : str
-        "vamana" adds rows one after the other, and leaves out what a nearer neighbour leads to by distance (Subramanya et al.,
-        NeurIPS 2019). "nn_descent" looks for the `window` nearest rows of all at once among the neighbours of neighbours
+        "vamana" adds rows one after the other, and leaves out what a nearer neighbour leads to by distance (Subramanya et
+        al., NeurIPS 2019). "nn_descent" looks for the `window` nearest rows of all at once among the neighbours of neighbours
         (Dong et al., WWW 2011), and leaves out what others lead to by rank (CAGRA: Ootomo et al., ICDE 2024).
     check_finite : bool
         Refuse NaN and infinity in the rows.
