@@ -70,8 +70,8 @@ def build_graph(
         Show a bar on the terminal.
     method : str
         "vamana" adds rows one after the other, and leaves out what a nearer neighbour leads to by distance (Subramanya et
-        al., NeurIPS 2019). "nn_descent" looks for the `window` nearest rows of all at once among the neighbours of neighbours
-        (Dong et al., WWW 2011), and leaves out what others lead to by rank (CAGRA: Ootomo et al., ICDE 2024).
+        al., NeurIPS 2019). "nn_descent" looks for the `window` nearest rows of all at once, among the neighbours of
+        neighbours (Dong et al., WWW 2011), and leaves out what others lead to by rank (CAGRA: Ootomo et al., ICDE 2024).
     check_finite : bool
         Refuse NaN and infinity in the rows.
 
