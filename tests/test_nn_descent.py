@@ -35,15 +35,17 @@ def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
     x = whole_numbers(n, d)
     keys = reference.metrics.find(metric).key(reference.pairwise(x, x, "sqeuclidean" if metric == "euclidean" else metric))
     want = defined.NearestLists(keys, window)
+    firsts = descent.first_equals(x, n)
+    members = np.unique(firsts)
     for start in range(2):
-        defined.start(want, descent.order_of_start(n, 0, start))
+        defined.start(want, descent.order_of_start(members, 0, start))
     for _ in range(3):
         defined.descend(want, 4)
         if want.untaken() == 0:
             break
-    lists = descent.nearest_lists(scan_of(x, metric, 2), metric, window, 0)
+    lists = descent.nearest_lists(scan_of(x, metric, 2), metric, window, members, 0)
     np.testing.assert_array_equal(ids_of(lists), want.array())
-    graph, pruned = build(x, metric, degree, window), defined.prune(want.array(), degree)
+    graph, pruned = build(x, metric, degree, window), defined.add_equals(defined.prune(want.array(), degree), firsts)
     connected = (graph.neighbors != pruned).any(axis=1)
     assert connected.sum() <= (~reached(ak.Graph(pruned, graph.entries))).sum()
     check_invariants(graph, n, degree)
@@ -67,7 +69,7 @@ def test_another_seed_is_another_graph():
 def test_lists_are_close_to_exact(dims):
     """Rows of a known intrinsic dimension in a space of 48."""
     x = gaussian(10_000, dims) @ gaussian(dims, 48, 1)
-    lists = descent.nearest_lists(scan_of(x, "sqeuclidean", None), "sqeuclidean", 64, 0)
+    lists = descent.nearest_lists(scan_of(x, "sqeuclidean", None), "sqeuclidean", 64, np.arange(10_000), 0)
     true = ak.knn(x, x[:500], 65)[1]
     true = np.array([own[own != row][:64] for row, own in enumerate(true)])
     assert recall(ids_of(lists)[:500], true) > 0.95
@@ -84,6 +86,13 @@ def test_is_searched_as_well_as_vamana(metric):
         for method in ("vamana", "nn_descent")
     ]
     assert found[1] > found[0] - 0.01
+
+
+def test_rows_that_are_equal():
+    x = np.random.default_rng(0).integers(0, 3, (2000, 5)).astype(np.float16)
+    _, first, which = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    for rows in (x, x.astype(np.int8), ak.compress(x.astype(np.float32), "f32")):
+        np.testing.assert_array_equal(descent.first_equals(rows, 2000), first[which.ravel()])
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 40, 129])
@@ -111,6 +120,18 @@ def test_all_rows_equal():
     check_invariants(graph, 3000, 8)
     dist, ids = ak.search_graph(graph, x, x[:2], 10)
     assert (dist == 0).all() and (ids >= 0).all()
+
+
+@pytest.mark.parametrize("spec", ["f32", "lvq8"])
+def test_thousands_of_duplicates(spec):
+    x = np.repeat(gaussian(200, 10), 20, axis=0)
+    x = np.concatenate([x, np.zeros((3000, 10), np.float32)])
+    store = ak.compress(x, spec)
+    graph = build(store)
+    check_invariants(graph, len(x), 16)
+    dist, _ = ak.search_graph(graph, store, x[:4000:20], 10, window=40)
+    true, _ = ak.knn(store, x[:4000:20], 10)
+    assert (dist == true).mean() > 0.95
 
 
 def test_clusters_far_apart():

@@ -178,21 +178,22 @@ BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple
           where};
 }
 
-// lists: their address, width, and how many of them a round samples. graph: degree, addresses of neighbors and state.
-NnDescentArgs nn_descent_args(Base base, const std::string& metric, uintptr_t order,
-                              std::tuple<uintptr_t, int64_t, int64_t> lists, std::tuple<int64_t, uintptr_t, uintptr_t> graph,
+// order: its address and length. lists: their address, width, and how many of them a round samples. graph: degree, address.
+NnDescentArgs nn_descent_args(Base base, const std::string& metric, std::pair<uintptr_t, int64_t> order,
+                              std::tuple<uintptr_t, int64_t, int64_t> lists, std::pair<int64_t, uintptr_t> graph,
                               uintptr_t untaken, uintptr_t bad_row, Exec where) {
+  const auto [rows, count] = order;
   const auto [entries, width, sample] = lists;
-  const auto [degree, neighbors, state] = graph;
+  const auto [degree, neighbors] = graph;
   return {base,
           metric_from_name(metric),
-          pointer<int32_t>(order),
+          pointer<int32_t>(rows),
+          count,
           width,
           sample,
           degree,
           pointer<uint64_t>(entries),
           pointer<int32_t>(neighbors),
-          pointer<int32_t>(state),
           pointer<int64_t>(untaken),
           pointer<int64_t>(bad_row),
           where};

@@ -23,9 +23,9 @@ struct Span {
 class Leaves {
  public:
   Leaves(const NnDescentArgs& args, Joiners& joiners)
-      : rows_(args.order), sorted_(static_cast<size_t>(args.base.rows)), nearest_(sorted_.size()) {
+      : rows_(args.order), sorted_(static_cast<size_t>(args.count)), nearest_(sorted_.size()) {
     Growing<Span> open, next;
-    settle({0, args.base.rows}, open);
+    settle({0, args.count}, open);
     while (open.size() > 0) {
       find_nearest(open, joiners);
       for (size_t s = 0; s < open.size(); ++s) cut(open[s], next);
@@ -183,8 +183,9 @@ void nn_descent_round(const NnDescentArgs& args) {
   NearestLists lists(args.lists, n, args.width, args.exec);
   Joiners joiners(args, lists, 4 * args.sample, bad);
   const Samples samples(args, lists);
-  joiners.each((n + kRowsATask - 1) / kRowsATask, [&](Joiner& joiner, int64_t t) {
-    for (int64_t i = t * kRowsATask; i < std::min(n, (t + 1) * kRowsATask); ++i) samples.join(args.order[i], joiner);
+  joiners.each((args.count + kRowsATask - 1) / kRowsATask, [&](Joiner& joiner, int64_t t) {
+    for (int64_t i = t * kRowsATask; i < std::min(args.count, (t + 1) * kRowsATask); ++i)
+      samples.join(args.order[i], joiner);
   });
   *args.untaken = count_untaken(args, lists);
   bad.report(args.base, args.exec);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str) -> 
 
 
 def faiss_hnsw(graph: Graph, vectors: Any) -> Any:
-    import faiss
+    faiss: Any = importlib.import_module("faiss")
 
     rows = rows_of(graph, vectors, FAISS_METRICS, "faiss")
     neighbors, entry = from_one_entry(graph)
@@ -79,7 +80,7 @@ def faiss_hnsw(graph: Graph, vectors: Any) -> Any:
 
 def faiss_nsg(graph: Graph, vectors: Any) -> Any:
     """By way of a file of faiss in memory: it has no other door to the graph of an IndexNSG."""
-    import faiss
+    faiss: Any = importlib.import_module("faiss")
 
     rows = rows_of(graph, vectors, FAISS_METRICS, "faiss")
     neighbors, entry = from_one_entry(graph)

@@ -110,6 +110,22 @@ def prune(ids: NDArray[np.int32], degree: int) -> NDArray[np.int32]:
     return _padded(woven, degree)
 
 
+def add_equals(neighbors: NDArray[np.int32], firsts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Rows that equal one another, of which only the first was in the descent, lead to those that follow in a ring of
+    theirs, half of `degree` at most, and else where the first leads, each beginning where the one before it ends."""
+    degree = neighbors.shape[1]
+    lists = [[int(id) for id in own if id >= 0] for own in neighbors]
+    for first in set(firsts.tolist()):
+        equals = np.flatnonzero(firsts == first).tolist()
+        beyond = lists[first]
+        half = max(degree // 2, 1)
+        for at, row in enumerate(equals):
+            ring = (equals[at + 1 :] + equals[:at])[:half]
+            turn = at * (degree - half) % max(len(beyond), 1)
+            lists[row] = (ring + beyond[turn:] + beyond[:turn])[:degree]
+    return _padded(lists, degree)
+
+
 def _padded(lists: Sequence[Sequence[int]], width: int) -> NDArray[np.int32]:
     out = np.full((len(lists), width), -1, np.int32)
     for row, own in enumerate(lists):
