@@ -125,7 +125,7 @@ def build_graph(
         scan.look(True, base_too=True)
     order = insertion_order(scan, sampled, seed, threads)
     if method == "nn_descent":
-        lists = descend(scan, store, measure.name, order, degree, max(window, degree), seed, progress)
+        lists = descend(scan, store, measure.name, order, degree, window, seed, progress)
     else:
         lists = _grow(scan, measure.name, order, degree, window, alpha, progress)
     return Graph(lists, order[0][: order[1]].copy(), scan.metric.name)

@@ -29,6 +29,7 @@ def descend(
     """(n, degree) int32: the neighbours of each row, all of them within reach of the first rows of the insertion's order."""
     n, (order, entry_count) = scan.n, insertion
     firsts = first_equals(rows, n)
+    width = max(degree, min(width, n - 1))
     lists = nearest_lists(scan, metric, width, np.unique(firsts), seed, progress)
     neighbors = aligned((n, degree), "int32")
     bad, backend = scan.look(False), scan.call.backend
@@ -60,10 +61,10 @@ def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int
     for turn in range(MOST_ROUNDS):
         backend.nn_descent_round(scan.base_matrix, metric, (order.ctypes.data, len(order)), *held)
         refuse_bad_row("store", bad)
-        if untaken[0] <= FEW_UNTAKEN * len(members) * width:
+        ended = untaken[0] <= FEW_UNTAKEN * len(members) * width
+        bar.at(STARTS + (MOST_ROUNDS if ended else turn + 1))
+        if ended:
             break
-        bar.at(STARTS + turn + 1)
-    bar.at(STARTS + MOST_ROUNDS)
     return lists
 
 
