@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chosen pairs of queries and rows, a thread each: the same arithmetic over the same chain as a tile's.
+// Chosen pairs of queries and rows: the same arithmetic over the same chain as a tile's.
 #pragma once
 #include "cuda/arith.cuh"
+#include "cuda/codec.cuh"
 #include "cuda/scan.h"
 
 namespace annk::cuda {
@@ -39,28 +40,30 @@ struct PairSums {
   }
 };
 
-template <class Arith>
-__global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
-  const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
-  if (p >= a.pairs) return;
-  const int64_t id = a.ids[p], query = (a.first_pair + p) / a.width;
-  uint32_t* const out = static_cast<uint32_t*>(a.out) + p;
-  if (id < 0) {
-    *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
-    return;
-  }
-  const int64_t number = a.gathered ? p : id, bytes = (a.base.dims * Arith::kBits + 7) / 8;
-  const unsigned char* const row = a.base.row(number);
-  const unsigned char* from = a.queries + query * a.query_pitch;
+// The key, in order, of prepared query `query` and the row at `row`, whose terms are those of number `id`, for all lanes of
+// a team. Floats are summed by one lane, since the order of a chain is part of the contract; sums of integers are exact, so
+// that a team may share the pieces of a row.
+template <class Arith, class Team>
+__device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t query, const unsigned char* row, int64_t id,
+                                                  const Team& team) {
+  constexpr int kSize = Team::kSize, kQueryPiece = 16 * Arith::kParts;
+  static_assert(kSize == 1 || std::is_same_v<typename Arith::Sum, int32_t>);
+  const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+  const unsigned char* from = a.queries + query * a.query_pitch + team.lane * kQueryPiece;
   const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
   PairSums<Arith> sums;
-  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
-  for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
+  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces; a team's may end earlier.
+  for (int64_t at = 16 * team.lane; at < bytes; at += 16 * kSize * kPiecesAhead) {
     uint4 raw[kPiecesAhead];
 #pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
+    for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * kSize * i, bytes, a.vector_loads);
 #pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) sums.take(raw[i], from, summed);
+    for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece * kSize)
+      if (kSize == 1 || at + 16 * kSize * i < bytes) sums.take(raw[i], from, summed);
+  }
+  if constexpr (kSize > 1) {
+    sums.sum = team.sum(sums.sum);
+    if (summed) sums.own = team.sum(sums.own);
   }
   typename Terms<Arith>::Row row_term{};
   if constexpr (Terms<Arith>::kRead) {
@@ -70,9 +73,27 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
   }
   typename Terms<Arith>::Query query_term{};
   if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
-  visit_list(typename Arith::Metrics{}, a.metric, [&](auto metric) {
-    *out = reported_bits<Arith>(a.metric, Arith::order(metric, sums.sum, query_term, row_term));
-  });
+  uint32_t order = kNoOrder;
+  visit_list(typename Arith::Metrics{}, a.metric,
+             [&](auto metric) { order = Arith::order(metric, sums.sum, query_term, row_term); });
+  return order;
+}
+
+template <class Arith>
+__global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
+  const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
+  if (p >= a.pairs) return;
+  const int64_t id = a.ids[p], query = (a.first_pair + p) / a.width;
+  uint32_t order = kNoOrder;
+  if (id >= 0) order = order_of_pair<Arith>(a, query, a.base.row(a.gathered ? p : id), id, RowTeam<1>());
+  uint32_t* const out = static_cast<uint32_t*>(a.out) + p;
+  if (a.job == Job::pair_keys) {
+    *out = order;
+  } else if (id >= 0) {
+    *out = reported_bits<Arith>(a.metric, order);
+  } else {
+    *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
+  }
 }
 
 template <class Arith>

@@ -259,7 +259,7 @@ void launch_scan(const ScanArgs& a, void* stream) {
 // The kernel of a job.
 template <class Arith>
 void launch_job(const ScanArgs& a, bool wide, void* stream) {
-  if (a.job == Job::pairs) return launch_pairs<Arith>(a, stream);
+  if (a.job == Job::pairs || a.job == Job::pair_keys) return launch_pairs<Arith>(a, stream);
   wide ? launch_scan<Arith, true>(a, stream) : launch_scan<Arith, false>(a, stream);
 }
 
