@@ -53,7 +53,7 @@ struct WalkPool {
 
   // Takes in batch[0, count), of which none counts as expanded. A row that is there already is not taken in again, so that
   // it does not matter if a row is met twice. Synchronises before it ends, but not before it begins.
-  __device__ void merge(int count) {
+  __device__ __forceinline__ void merge(int count) {
     const int size = s.size, entering = pick(count);
     if (entering == 0) return;
     const int kept = sort(entering);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of chosen rows within a block, for kernels that choose the rows themselves: those of pairs.cuh, bit for bit. Few
 // types, so that such kernels are few: metric and element type are decided once a call.
-//   kThreads                                        of a block
+//   kThreads, kBlocks                               of a block, and of an SM at least: kernels that are told spill less
 //   keys(query, ids, count, scratch, to)            to[i] = the entry of row ids[i] for prepared query `query`; for all
 //                                                   threads of the block, which are to be synchronised before and after
 //   scratch_bytes()                                 of shared memory that keys() wants
@@ -20,33 +20,52 @@ __device__ __forceinline__ Entry entry_of_row(uint32_t order, int32_t row) {
 __device__ __forceinline__ int32_t row_of(Entry entry) { return static_cast<int32_t>(position_of(entry) >> 1); }
 __device__ __forceinline__ bool expanded(Entry entry) { return (entry & 1u) != 0; }
 
-// body.template operator()<Arith>() for the arithmetic of float32 sums.
+// body.template run<Arith>() for the arithmetic of float32 sums.
 template <class T, class Body>
-__device__ __forceinline__ void visit_family(Family family, Body&& body) {
+__device__ __forceinline__ void visit_family(Family family, const Body& body) {
   switch (family) {
     case Family::dot:
-      return body.template operator()<DotArith<T>>();
+      return body.template run<DotArith<T>>();
     case Family::l2:
-      return body.template operator()<L2Arith<T>>();
+      return body.template run<L2Arith<T>>();
     case Family::l1:
-      return body.template operator()<L1Arith<T>>();
+      return body.template run<L1Arith<T>>();
     default:
-      return body.template operator()<LinfArith<T>>();
+      return body.template run<LinfArith<T>>();
   }
 }
 
+// A team for each of ids[0, count), whose rows lie at scan.base or, where `room` is not null, one after the other there.
+template <int kThreads, class Team>
+struct EachRow {
+  const ScanArgs& scan;
+  int64_t query;
+  const int32_t* ids;
+  int count;
+  Entry* to;
+  const unsigned char* room;
+
+  template <class Arith>
+  __device__ __forceinline__ void run() const {
+    const Team team;
+    for (int i = static_cast<int>(threadIdx.x) / Team::kSize; i < count; i += kThreads / Team::kSize) {
+      const int32_t id = ids[i];
+      const unsigned char* const row = room != nullptr ? room + i * scan.base.stride : scan.base.row(id);
+      const uint32_t order = order_of_pair<Arith>(scan, query, row, id, team);
+      if (team.lane == 0) to[i] = entry_of_row(order, id);
+    }
+  }
+};
+
 // Arrays of numbers that widen to float32: a thread a row. Two warps, since a hop seldom finds more than 64 rows.
 struct FloatRows {
-  static constexpr int kThreads = 64;
+  static constexpr int kThreads = 64, kBlocks = 8;
   ScanArgs scan;
   Family family;
 
   size_t scratch_bytes() const { return 0; }
-  __device__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
-    const auto each = [&]<class Arith>() {
-      for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads)
-        to[i] = entry_of_row(order_of_pair<Arith>(scan, query, scan.base.row(ids[i]), ids[i], RowTeam<1>()), ids[i]);
-    };
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+    const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
     switch (scan.base.dtype) {
       case DType::f32:
         return visit_family<float>(family, each);
@@ -64,30 +83,23 @@ struct FloatRows {
 
 // Rows whose sums are of integers: 8-bit numbers met by such, bits, LVQ codes. Four threads share a row, 64 bytes at a time.
 struct CodeRows {
-  static constexpr int kThreads = 128;
+  static constexpr int kThreads = 128, kBlocks = 4;
   using Team = RowTeam<4>;
   ScanArgs scan;
   Family family;
 
   size_t scratch_bytes() const { return 0; }
-  __device__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
-    const Team team;
-    const auto each = [&]<class Arith>() {
-      for (int i = static_cast<int>(threadIdx.x) / Team::kSize; i < count; i += kThreads / Team::kSize) {
-        const uint32_t order = order_of_pair<Arith>(scan, query, scan.base.row(ids[i]), ids[i], team);
-        if (team.lane == 0) to[i] = entry_of_row(order, ids[i]);
-      }
-    };
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+    const EachRow<kThreads, Team> each{scan, query, ids, count, to, nullptr};
     switch (family) {
       case Family::hamming:
-        return each.template operator()<BitArith<Hamming>>();
+        return each.template run<BitArith<Hamming>>();
       case Family::jaccard:
-        return each.template operator()<BitArith<Jaccard>>();
+        return each.template run<BitArith<Jaccard>>();
       case Family::store:
-        return scan.base.numbers[0] == 8 ? each.template operator()<LvqArith<8>>() : each.template operator()<LvqArith<4>>();
+        return scan.base.numbers[0] == 8 ? each.template run<LvqArith<8>>() : each.template run<LvqArith<4>>();
       default:
-        return scan.base.dtype == DType::i8 ? each.template operator()<IntArith<int8_t>>()
-                                            : each.template operator()<IntArith<uint8_t>>();
+        return scan.base.dtype == DType::i8 ? each.template run<IntArith<int8_t>>() : each.template run<IntArith<uint8_t>>();
     }
   }
 };
@@ -99,7 +111,7 @@ inline constexpr int64_t kMostDecodeScratch = 40 * 1024;  // beside what a walk 
 
 template <class Codec>
 struct DecodedRows {
-  static constexpr int kThreads = 128;
+  static constexpr int kThreads = 128, kBlocks = 4;
   Codec codec;
   ScanArgs scan;
   Family family;
@@ -117,24 +129,22 @@ struct DecodedRows {
   }
   size_t scratch_bytes() const { return static_cast<size_t>(teams * scratch_of_team()); }
 
-  __device__ void keys(int64_t query, const int32_t* ids, int count, unsigned char* scratch, Entry* to) const {
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char* scratch,
+                                       Entry* to) const {
     const RowTeam<Codec::kLanes> team;
-    const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes, thread = static_cast<int>(threadIdx.x);
+    const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes;
     float* const own = reinterpret_cast<float*>(scratch) + in_block * codec.scratch_floats;
     unsigned char* const room =
         static_cast<unsigned char*>(const_cast<void*>(scan.base.data)) + blockIdx.x * (kDecodedAtOnce * scan.base.stride);
     for (int first = 0; first < count; first += kDecodedAtOnce) {
       const int here = count - first < kDecodedAtOnce ? count - first : kDecodedAtOnce;
       if (in_block < teams)
-        for (int i = in_block; i < here; i += teams)
+        for (int i = in_block; i < here; i += teams) {
           codec.decode_row(team, ids[first + i], reinterpret_cast<float*>(room + i * scan.base.stride), own);
+          team.sync();  // all have read the scratch
+        }
       __syncthreads();
-      visit_family<float>(family, [&]<class Arith>() {
-        if (thread >= here) return;
-        const int32_t id = ids[first + thread];
-        to[first + thread] =
-            entry_of_row(order_of_pair<Arith>(scan, query, room + thread * scan.base.stride, id, RowTeam<1>()), id);
-      });
+      visit_family<float>(family, EachRow<kThreads, RowTeam<1>>{scan, query, ids + first, here, to + first, room});
       __syncthreads();
     }
   }

@@ -92,7 +92,7 @@ class Graph:
     @property
     def nbytes(self) -> int:
         n, degree = self.shape
-        return (n * degree + self.entries.shape[0]) * np.dtype(np.int32).itemsize
+        return int(n * degree + self.entries.shape[0]) * np.dtype(np.int32).itemsize
 
     def convert(self, to: Callable[[Any], Any]) -> Graph:
         """The same graph with both arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU."""

@@ -169,8 +169,9 @@ class Index:
     def convert(self, to: Callable[[Any], Any]) -> Index:
         """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU, where
         `search` then takes queries."""
-        parts = [None if part is None else part.convert(to) for part in (self.store, self.graph, self.rerank)]
-        return Index(self.spec, self.metric, *parts, self.window, self.rerank_k)
+        graph = None if self.graph is None else self.graph.convert(to)
+        rerank = None if self.rerank is None else self.rerank.convert(to)
+        return Index(self.spec, self.metric, self.store.convert(to), graph, rerank, self.window, self.rerank_k)
 
     def save(self, path: Any) -> None:
         """Write the index as one safetensors file; see `annkern.load`."""
