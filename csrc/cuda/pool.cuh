@@ -91,10 +91,14 @@ struct WalkPool {
     }
     return -1;
   }
-  // Warp 0, lane 0.
+  // Warp 0, which has looked at the pool and will again.
   __device__ __forceinline__ void mark_expanded(int place) const {
-    slots[place] |= 1u;
-    s.next = place + 1;
+    __syncwarp();
+    if (lane_id() == 0) {
+      slots[place] |= 1u;
+      s.next = place + 1;
+    }
+    __syncwarp();
   }
 
  private:

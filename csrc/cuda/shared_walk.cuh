@@ -44,7 +44,7 @@ class WaitingWalk : public WalkBlock<Rows> {
     walk.size = s_.size;
     walk.capacity = pool_.capacity;
     walk.begun = 1;
-    walk.arrived = 0;
+    atomicExch(&walk.arrived, 0u);
   }
 
  private:
@@ -155,10 +155,8 @@ class LookAhead : WaitingWalk<Rows> {
       const Entry entry = place < 0 ? kNoEntry : pool_.slots[place];
       const bool here = place >= 0 && lane < kWalkSlots && walk.chosen[lane] == entry && walk.counts[lane] >= 0;
       const int slot = __ffs(static_cast<int>(__ballot_sync(kAllLanes, here))) - 1;
-      if (lane == 0) {
-        s_.slot = slot;
-        if (slot >= 0) pool_.mark_expanded(place);
-      }
+      if (lane == 0) s_.slot = slot;
+      if (slot >= 0) pool_.mark_expanded(place);
     }
     __syncthreads();
     const int slot = s_.slot;

@@ -141,9 +141,7 @@ class Walk : WaitingWalk<Rows> {
     const int place = a_.stage == WalkStage::start ? -1 : pool_.smallest_open();
     if (place < 0) return false;
     const int32_t row = row_of(pool_.slots[place]);
-    __syncwarp();
-    if (lane_id() == 0) pool_.mark_expanded(place);
-    __syncwarp();
+    pool_.mark_expanded(place);
     hop = {{a_.graph.row(row), this->degree(), 0}, hop.through, hop.through, true, 0, 0, 0};
     return true;
   }
