@@ -69,7 +69,7 @@ def search_graph(
     -----
     Distances are those of `distances` on the same backend, bit for bit. Costs about `window` hops of `degree` rows a query.
     On a device a block walks for a query; up to 32 queries with a window of 32 or more have blocks that make keys ahead of
-    the walk, by more launches (24 for a window of 256), with the same result. Workspace on a device: what the queries take
+    the walk, by more launches (35 for a window of 256), with the same result. Workspace on a device: what the queries take
     when prepared, and for filters, stores that are decoded and windows beyond 1024 up to 256 MiB more.
 
     Examples

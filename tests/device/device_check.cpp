@@ -247,8 +247,8 @@ std::vector<Case> graph_cases() {
   }
   add({{2, 9000, 2, f32, f32, M::sqeuclidean}, 3, 33, 6, 5, kBits, false, 90});
   cases.push_back({"graph rounds", [] {
-                     check_rounds({{5, 900, 6, f32, f32, M::sqeuclidean}, 10, 64, 12, 3}, cuda::walk_rounds(64));
-                     check_rounds({{2, 3000, 6, f32, f32, M::cosine}, 10, 256, 24, 3}, cuda::walk_rounds(256));
+                     check_rounds({{5, 900, 6, f32, f32, M::sqeuclidean}, 10, 64, 12, 3}, 48);
+                     check_rounds({{2, 3000, 6, f32, f32, M::cosine}, 10, 256, 24, 3}, 128);
                    }});
   return cases;
 }
