@@ -22,6 +22,14 @@ def test_examples(name):
     assert result.attempted and not result.failed
 
 
+CLASSES = sorted({getattr(ak, name).__module__ for name in ak.__all__ if inspect.isclass(getattr(ak, name))})
+
+
+@pytest.mark.parametrize("module", CLASSES)
+def test_examples_of_classes(module):
+    assert not doctest.testmod(sys.modules[module], optionflags=doctest.ELLIPSIS).failed
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_argument_is_described(name):
     function = getattr(ak, name)

@@ -93,8 +93,7 @@ def test_pools_beyond_shared_memory(device):
     + [(spec, metric) for spec in ("f16", "lvq8", "lvq4x8", "pq12x8", "rabitq4") for metric in ("inner_product", "cosine")],
 )
 def test_stores(device, spec, metric):
-    """Distances are those of `distances` on the device. All is as on the CPU, but for stores that devices decode: there as
-    on the CPU over the rows that they decode to."""
+    """Distances are those of `distances` on the device; all is as on the CPU."""
     x, q = gaussian(1200, 64), gaussian(ALONE, 64, 1)
     store = ak.compress(x, spec, metric)
     graph = ak.build_graph(x, metric, 16, 32)
@@ -102,8 +101,7 @@ def test_stores(device, spec, metric):
     same(search(device, graph, store, q[:SHARED], 10, window=40), [part[:SHARED] for part in found])
     own = ak.distances(store.convert(device.array), device.array(q), device.array(found[1]), metric)
     assert found[0].tobytes() == device.numpy(own).tobytes()
-    decoded = spec.startswith(("rabitq", "bin", "pq", "opq"))
-    here = ak.search_graph(graph, store.decode() if decoded else store, q, 10, window=40, metric=metric)
+    here = ak.search_graph(graph, store, q, 10, window=40, metric=metric)
     if FUSED:
         same(found, here)
     assert abs(recall(found[1], ak.knn(x, q, 10, metric)[1]) - recall(here[1], ak.knn(x, q, 10, metric)[1])) <= 0.002

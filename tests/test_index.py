@@ -100,6 +100,41 @@ def test_wrong_specs(data):
         ak.Index.build(data[0], "graph0,lvq8")
 
 
+@pytest.mark.parametrize("spec", ["graph24,lvq8", "graph24,lvq4+f32", "graph24,f32"])
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_the_order_of_rows_does_not_show(data, tmp_path, spec, metric):
+    x, q = data
+    plain, ordered = (ak.Index.build(x, spec, metric, reorder=reorder) for reorder in (False, True))
+    check_invariants(ordered.graph, len(x), 24)
+    assert sorted(ordered.order) == list(range(len(x))) and not np.array_equal(ordered.order, np.arange(len(x)))
+    true = ak.knn(x, q, 10, metric)[1]
+    found = ordered.search(q, 10, window=100)
+    assert recall(found[1], true) > recall(plain.search(q, 10, window=100)[1], true) - 0.01
+    if "f32" in spec:
+        assert found[0].tobytes() == ak.distances(x, q, found[1], metric).tobytes()
+    passing = np.random.default_rng(5).random(len(x)) < 0.3
+    packed = np.packbits(np.append(passing, np.zeros(-len(x) % 32, bool)), bitorder="little").view(np.uint32)
+    for filter in (passing, packed, np.broadcast_to(passing, (len(q), len(x)))):
+        kept = ordered.search(q, 10, window=100, filter=filter)[1]
+        assert passing[kept].all() and recall(kept, ak.knn(x, q, 10, metric, filter=passing)[1]) > 0.9
+    out = np.empty((len(q), 10), np.float32), np.empty((len(q), 10), np.int64)
+    assert ordered.search(q, 10, window=100, out=out)[1] is out[1]
+    np.testing.assert_array_equal(out[1], found[1])
+    ordered.save(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(ak.load(tmp_path / "x.safetensors").search(q, 10, window=100)[1], found[1])
+
+
+def test_an_order_and_ties():
+    x = np.repeat(gaussian(300, 6), 3, axis=0)
+    index = ak.Index.build(x, "graph16,f32", reorder=True)
+    ids = index.search(x[::3], 3, window=60)[1]
+    assert (ids == np.arange(900).reshape(-1, 3)).mean() > 0.99
+    with pytest.raises(ValueError, match="reorder: expected False without a graph"):
+        ak.Index.build(x, "flat,f32", reorder=True)
+    with pytest.raises(ValueError, match=r"filter: expected shape \(900,\)"):
+        index.search(x[:2], 3, filter=np.ones(899, bool))
+
+
 def test_hnswlib(data):
     hnswlib = pytest.importorskip("hnswlib")
     x, q = data

@@ -13,8 +13,7 @@ from annkern._backend import load
 from annkern.compress import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2] if spec not in ("f32", "f16", "bf16", "i8", "u8")]
-# Those whose keys every backend makes in the same way: on devices the others are decoded.
-EXACT_SPECS = [spec for spec in SPECS if not spec.startswith(("rabitq", "bin", "pq", "opq"))]
+INTEGERS = [spec for spec in SPECS if spec.startswith(("lvq", "rabitq", "bin")) and "x" not in spec]
 METRICS = ["sqeuclidean", "euclidean", "inner_product", "cosine", "cityblock", "chebyshev"]
 FUSED = load("cpu").backend_info()["isa"] != "baseline"
 DIMS = [1, 33, 130]
@@ -91,7 +90,7 @@ def test_rows_that_cannot_be_encoded(backend, rng, spec):
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("spec", EXACT_SPECS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_distances(backend, rng, spec, metric):
     """Few and many queries, dimensions that fill no block."""
     for d, n, m in ((33, 150, 3), (130, 140, 18)):
@@ -111,7 +110,7 @@ def test_distances(backend, rng, spec, metric):
 
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
-@pytest.mark.parametrize("spec", EXACT_SPECS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_filter_and_radius(backend, rng, spec):
     x, q = rows(rng, 300, 40), rows(rng, 5, 40)
     store = fitted(spec, x).encode(x)
@@ -132,10 +131,67 @@ def test_filter_and_radius(backend, rng, spec):
 
 @pytest.mark.skipif(not FUSED, reason="two roundings a step at this level")
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-@pytest.mark.parametrize("spec", EXACT_SPECS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_queries_of_other_types(backend, rng, spec, dtype):
     x, q = 3 * rows(rng, 130, 20), (3 * rows(rng, 3, 20)).astype(dtype)
     store = fitted(spec, x).encode(x)
     there = store.convert(backend.array)
     for metric in ("sqeuclidean", "cosine"):
         same(backend, ak.pairwise(q, store, metric), ak.pairwise(backend.array(q), there, metric))
+
+
+@pytest.mark.parametrize("spec", INTEGERS)
+def test_rows_of_several_chunks(backend, rng, spec):
+    """More of a row than the stages of a ring hold, in rows that begin at multiples of 8 bytes and of 16."""
+    for d, m in ((703, 2), (768, 17)):
+        x, q = rows(rng, 131, d), rows(rng, m, d)
+        store = fitted(spec, x).encode(x)
+        there, queries = store.convert(backend.array), backend.array(q)
+        ids = rng.integers(0, 131, (m, 3))
+        same(backend, ak.pairwise(q, store, "inner_product"), ak.pairwise(queries, there, "inner_product"))
+        here = ak.distances(store, q, ids, "cosine")
+        same(backend, here, ak.distances(there, queries, backend.array(ids), "cosine"))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "inner_product", "cosine"])
+def test_bits_with_terms_of_their_own(backend, rng, metric):
+    x, q = rows(rng, 150, 70), rows(rng, 20, 70)
+    store = ak.BinaryQuantizer(rotation=True).fit(x).encode(x)
+    there = store.convert(backend.array)
+    same(backend, ak.pairwise(q, store, metric), ak.pairwise(backend.array(q), there, metric))
+
+
+@pytest.mark.parametrize("spec", ["pq96x8", "pq100x8", "pq70x8", "pq100x4", "pq70x4"])
+def test_tables_of_many_parts(backend, rng, spec):
+    """More rows than a tile has, and more parts than a stage, in rows that begin at multiples of 16, 4 and 2 bytes."""
+    for n, m in ((1100, 2), (150, 17)):
+        x, q = rows(rng, n, 203), rows(rng, m, 203)
+        store = codec(spec).fit(x[:100]).encode(x)
+        there, queries = store.convert(backend.array), backend.array(q)
+        ids = rng.integers(0, n, (m, 3))
+        for metric in ("euclidean", "inner_product"):
+            same(backend, ak.pairwise(q, store, metric), ak.pairwise(queries, there, metric))
+        here = ak.distances(store, q, ids, "sqeuclidean")
+        same(backend, here, ak.distances(there, queries, backend.array(ids), "sqeuclidean"))
+        for mine, theirs in zip(ak.knn(store, q, 20), ak.knn(there, queries, 20), strict=True):
+            same(backend, mine, theirs)
+
+
+@pytest.mark.parametrize("spec", ["pq5x4", "pq5x8", "opq5x4"])
+def test_tables_with_norms(backend, rng, spec):
+    x, q = rows(rng, 270, 23), rows(rng, 20, 23)
+    x[7] = 0
+    store = ak.compress(x, spec, metric="cosine")
+    there, queries = store.convert(backend.array), backend.array(q)
+    same(backend, ak.pairwise(q, store), ak.pairwise(queries, there))
+    for mine, theirs in zip(ak.knn(store, q[:2], 100), ak.knn(there, queries[:2], 100), strict=True):
+        same(backend, mine, theirs)
+
+
+@pytest.mark.parametrize("spec", ["pq2x4", "pq2x8", "rabitq2"])
+def test_keys_of_several_chunks(backend, rng, spec):
+    """Neighbours beyond those that lists hold, of more rows than wait as keys at a time."""
+    x, q = rows(rng, 66_000, 4), rows(rng, 2, 4)
+    store = codec(spec).fit(x[:1000]).encode(x)
+    for mine, theirs in zip(ak.knn(store, q, 70), ak.knn(store.convert(backend.array), backend.array(q), 70), strict=True):
+        same(backend, mine, theirs)

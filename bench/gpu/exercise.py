@@ -25,6 +25,8 @@ import cases
 import annkern as ak
 
 SMALL = (300, 9, 33, 12)  # n, m, d, k: no multiple of anything
+# Every kernel that scans a store in its own form.
+STORES = ("lvq8", "lvq4", "rabitq1", "rabitq5", "rabitq8", "bin", "pq11x4", "pq11x8")
 
 
 def optional(name: str) -> Any:
@@ -70,6 +72,27 @@ def agree(what: str, got: np.ndarray, expected: np.ndarray) -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * scale, err_msg=what)
 
 
+def stores_agree(device: Device) -> None:
+    """Few queries and many: the bytes of the CPU."""
+    n, _, d, k = SMALL
+    rng = np.random.default_rng(2)
+    base, queries = (rng.standard_normal((rows, d), dtype=np.float32) for rows in (n, 20))
+    ids = rng.integers(0, n, (20, 7))
+    for spec in STORES:
+        store = ak.compress(base, spec)
+        there = store.convert(device.put)
+        for m in (3, 20):
+            mine, theirs = queries[:m], device.put(queries[:m])
+            for metric in ("sqeuclidean", "inner_product"):
+                calls = [
+                    (ak.knn(store, mine, k, metric)[1], ak.knn(there, theirs, k, metric)[1]),
+                    (ak.pairwise(mine, store, metric), ak.pairwise(theirs, there, metric)),
+                    (ak.distances(store, mine, ids[:m], metric), ak.distances(there, theirs, device.put(ids[:m]), metric)),
+                ]
+                for here, got in calls:
+                    np.testing.assert_array_equal(device.get(got), here, err_msg=f"{spec} {metric} m={m}")
+
+
 def smoke(device: Device) -> dict[str, Any]:
     kinds = [(metric, *pair) for metric in cases.NUMBER_METRICS for pair in cases.DTYPE_PAIRS]
     kinds += [(metric, "bits", "bits") for metric in cases.BIT_METRICS]
@@ -83,6 +106,7 @@ def smoke(device: Device) -> dict[str, Any]:
         agree(f"pairwise {case}", device.get(ak.pairwise(there[1], there[0], case.metric)), every)
         lims = ak.radius(*there, float(dist[0, -1]), case.metric)[0]
         assert device.get(lims)[-1] > 0, case
+    stores_agree(device)
     values = np.random.default_rng(0).standard_normal((5, 3000), dtype=np.float32)
     for k in (1, 10, 100, 2000):
         best, ids = (device.get(x) for x in ak.select_k(device.put(values), k))
@@ -93,7 +117,7 @@ def smoke(device: Device) -> dict[str, Any]:
     ids = np.arange(parts.size, dtype=np.int64).reshape(parts.shape)
     merged = ak.merge_topk(device.put(parts), device.put(ids), 7)
     agree("merge_topk", device.get(merged[1]), ak.merge_topk(parts, ids, 7)[1])
-    return {"cases": len(kinds) + 5 + search_graphs(device)}
+    return {"cases": len(kinds) + len(STORES) + 5 + search_graphs(device)}
 
 
 def search_graphs(device: Device) -> int:
@@ -106,11 +130,10 @@ def search_graphs(device: Device) -> int:
     stores = [x, x.astype(np.int8), *(ak.compress(x, spec) for spec in ("f16", "lvq8", "lvq4x8", "pq12x8", "rabitq4"))]
     for store in stores:
         moved = store.convert(device.put) if isinstance(store, ak.Store) else device.put(store)
-        decoded = isinstance(store, ak.Store) and store.kind in ("pq", "rabitq")
         for m in (5, 40):
             q = queries[:m].astype(np.int8) if store is stores[1] else queries[:m]
             dist, _ = ak.search_graph(there, moved, device.put(q), 5, window=40, rerank=moved)
-            expected = ak.search_graph(graph, store.decode() if decoded else store, q, 5, window=40)
+            expected = ak.search_graph(graph, store, q, 5, window=40)
             agree(f"search_graph {m}", np.sort(device.get(dist)), np.sort(expected[0]))
     for share in shares:
         mask = rng.random(3000) < share

@@ -137,6 +137,11 @@ def bench(device: Any) -> dict[str, Any]:
         add(f"knn {name}, {m} queries", ours | others, n * D * np.dtype(kind).itemsize, 3.0 * n * m * D)
         ours = {"annkern": lambda b=rows_there, q=single: ak.knn(b, q, K, check_finite=False)}
         add(f"knn {name}, 1 query", ours, n * D * np.dtype(kind).itemsize, 3.0 * n * D)
+    for spec in ("lvq8", "rabitq1", "rabitq5", "rabitq8", "pq32x4", "pq32x8"):
+        store = ak.compress(base, spec).convert(device.put)
+        for count, some in ((m, device.put(queries)), (1, device.put(one))):
+            ours = {"annkern": lambda b=store, q=some: ak.knn(b, q, K, check_finite=False)}
+            add(f"knn {spec}, {count} queries", ours, store.nbytes, 0)
     bits = [device.put(np.packbits(x > 0, axis=1)) for x in (base, queries)]
     add("knn hamming", {"annkern": lambda: ak.knn(*bits, K, "hamming", check_finite=False)}, n * D / 8, 0)
     few = max(1, m // 10)

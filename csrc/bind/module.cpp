@@ -13,6 +13,7 @@
 #include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
+#include "ops/nn_descent.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
 #include "ops/search_graph.h"
@@ -177,6 +178,27 @@ BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple
           where};
 }
 
+// order: its address and length. lists: their address, width, and how many of them a round samples. graph: degree, address.
+NnDescentArgs nn_descent_args(Base base, const std::string& metric, std::pair<uintptr_t, int64_t> order,
+                              std::tuple<uintptr_t, int64_t, int64_t> lists, std::pair<int64_t, uintptr_t> graph,
+                              uintptr_t untaken, uintptr_t bad_row, Exec where) {
+  const auto [rows, count] = order;
+  const auto [entries, width, sample] = lists;
+  const auto [degree, neighbors] = graph;
+  return {base,
+          metric_from_name(metric),
+          pointer<int32_t>(rows),
+          count,
+          width,
+          sample,
+          degree,
+          pointer<uint64_t>(entries),
+          pointer<int32_t>(neighbors),
+          pointer<int64_t>(untaken),
+          pointer<int64_t>(bad_row),
+          where};
+}
+
 // parts, m, n as in ops/select_k.h; strides in elements.
 SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t> shape, std::pair<int64_t, int64_t> strides,
                           uintptr_t ids, std::pair<int64_t, int64_t> ids_strides, int64_t k, bool largest,
@@ -292,6 +314,12 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "bad_row"_a, "exec"_a);
   def_op(m, "finish_graph", build_graph_args, finish_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a,
          "lists"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "nn_descent_start", nn_descent_args, nn_descent_start, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
+         "untaken"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "nn_descent_round", nn_descent_args, nn_descent_round, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
+         "untaken"_a, "bad_row"_a, "exec"_a);
+  def_op(m, "nn_descent_prune", nn_descent_args, nn_descent_prune, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
+         "untaken"_a, "bad_row"_a, "exec"_a);
   def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a,
          "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,

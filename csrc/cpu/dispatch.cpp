@@ -13,6 +13,7 @@
 #include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
+#include "ops/nn_descent.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
 #include "ops/search_graph.h"
@@ -32,7 +33,10 @@
   X(cluster_sums, ClusterSumsArgs)       \
   X(search_graph, SearchGraphArgs)       \
   X(build_graph, BuildGraphArgs)         \
-  X(finish_graph, BuildGraphArgs)
+  X(finish_graph, BuildGraphArgs)        \
+  X(nn_descent_start, NnDescentArgs)     \
+  X(nn_descent_round, NnDescentArgs)     \
+  X(nn_descent_prune, NnDescentArgs)
 
 // ANNK_ISA_LEVELS(X): X(level) for each level in this build, the plainest first; given by the build.
 #define ANNK_OP(op, Args) void op(const Args&);

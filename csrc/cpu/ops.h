@@ -9,6 +9,7 @@
 #include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
+#include "ops/nn_descent.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
 #include "ops/search_graph.h"
@@ -29,6 +30,9 @@ void cluster_sums(const ClusterSumsArgs&);
 void search_graph(const SearchGraphArgs&);
 void build_graph(const BuildGraphArgs&);
 void finish_graph(const BuildGraphArgs&);
+void nn_descent_start(const NnDescentArgs&);
+void nn_descent_round(const NnDescentArgs&);
+void nn_descent_prune(const NnDescentArgs&);
 
 // Distances are float32, or int32 where the metric counts. A key that is not a number counts as infinite.
 ANNK_HD void write_key(Metric metric, void* distances, int64_t at, float key) {

@@ -28,10 +28,9 @@ Made own_tiles(const Base& base, const Matrix& queries, Metric metric) {
       return rabitq_tiles(base, queries, metric);
     case StoreKind::pq:
       return pq_tiles(base, queries, metric);
-    case StoreKind::array:
-      break;
+    default:
+      return nullptr;  // rows are decoded
   }
-  return nullptr;
 }
 
 }  // namespace

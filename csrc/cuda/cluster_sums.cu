@@ -2,6 +2,7 @@
 #include "core/numeric.h"
 #include "core/parts.h"
 #include "cuda/device.cuh"
+#include "cuda/elements.h"
 #include "ops/cluster_sums.h"
 
 namespace annk {
@@ -48,21 +49,9 @@ __global__ void __launch_bounds__(kThreads) sum_columns(const ClusterSumsArgs a)
 
 void cluster_sums(const ClusterSumsArgs& args) {
   if (args.x.dims == 0) return;
-  const auto run = [&]<class T>(T) {
+  visit_element(args.x.dtype, [&]<class T>(T) {
     ANNK_LAUNCH(sum_columns<T>, ceil_div<int64_t>(args.x.dims, kThreads), kThreads, 0, args.exec.stream, args);
-  };
-  switch (args.x.dtype) {
-    case DType::f32:
-      return run(float{});
-    case DType::f16:
-      return run(Half{});
-    case DType::bf16:
-      return run(Bfloat16{});
-    case DType::i8:
-      return run(int8_t{});
-    default:
-      return run(uint8_t{});
-  }
+  });
 }
 
 }  // namespace annk

@@ -37,9 +37,10 @@ struct RowTeam {
     return all(value, [](T a, T b) { return a + b; });
   }
   // The sum that sum16 makes of them: `partial` of lane i is partial sum i.
-  __device__ __forceinline__ double total16(double partial) const {
+  template <class T>
+  __device__ __forceinline__ T total16(T partial) const {
     static_assert(kLanes >= 16);
-    double total = 0.0;
+    T total = 0;
     for (int i = 0; i < 16; ++i) total += of(partial, i);
     return total;
   }

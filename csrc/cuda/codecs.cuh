@@ -29,14 +29,20 @@ void visit_codec(const Base& store, Body&& body) {
 inline constexpr int kCodecThreads = 128;
 inline constexpr int64_t kMostScratch = 96 * 1024;
 
+// Bytes of so many floats of shared memory.
+inline int64_t scratch_bytes(int64_t floats) {
+  const int64_t bytes = floats * static_cast<int64_t>(sizeof(float));
+  check(bytes <= kMostScratch, "store: too many dimensions for its kernels on a GPU, which take rows of ", kMostScratch,
+        " bytes of floats, got ", bytes);
+  return bytes;
+}
+
 struct CodecBlock {
   int rows, threads;
   size_t scratch_bytes;
   template <class Codec>
   explicit CodecBlock(const Codec& codec) : rows(kCodecThreads / Codec::kLanes) {
-    const int64_t each = static_cast<int64_t>(codec.scratch_floats) * static_cast<int64_t>(sizeof(float));
-    check(each <= kMostScratch, "store: too many dimensions for its kernels on a GPU, which take rows of ", kMostScratch,
-          " bytes of floats, got ", each);
+    const int64_t each = cuda::scratch_bytes(codec.scratch_floats);
     while (rows > 1 && rows * each > kMostScratch) rows /= 2;
     threads = rows * Codec::kLanes;
     scratch_bytes = static_cast<size_t>(rows * each);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "cuda/prepare.h"
 #include "ops/distances.h"
 
@@ -32,8 +34,8 @@ void distances(const DistancesArgs& args) {
   const Plan plan(args, workspace);
   workspace.require();
   const int64_t m = args.queries.rows;
-  for (int64_t begin = 0; begin < m; begin += kQueriesPerLaunch) {
-    const int64_t count = m - begin < kQueriesPerLaunch ? m - begin : kQueriesPerLaunch;
+  for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
+    const int64_t count = std::min(m - begin, plan.scan.launch_queries);
     ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
     scan_args.job = Job::pairs;

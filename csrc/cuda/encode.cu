@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/codecs.cuh"
+#include "cuda/elements.h"
 #include "ops/encode.h"
 
 namespace annk {
@@ -35,22 +36,10 @@ void encode(const EncodeArgs& args) {
   visit_codec(args.store, [&]<class Codec>(const Codec& codec) {
     const CodecBlock block(codec);
     const int64_t grid = ceil_div<int64_t>(args.x.rows, block.rows);
-    const auto run = [&]<class T>(T) {
+    visit_element(args.x.dtype, [&]<class T>(T) {
       ANNK_LAUNCH((encode_kernel<Codec, T>), grid, block.threads, block.scratch_bytes, stream, codec, args.x, args.first,
                   bad_row);
-    };
-    switch (args.x.dtype) {
-      case DType::f32:
-        return run(float{});
-      case DType::f16:
-        return run(Half{});
-      case DType::bf16:
-        return run(Bfloat16{});
-      case DType::i8:
-        return run(int8_t{});
-      default:
-        return run(uint8_t{});
-    }
+    });
   });
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "cuda/emit.cuh"
 #include "cuda/knn_by_keys.h"
 #include "cuda/knn_by_lists.h"
@@ -50,7 +52,7 @@ struct Plan {
   Screen screen;
   Plan(const KnnArgs& args, Workspace& workspace, bool screened)
       : scan(plan_scan(args.queries, args.base, args.metric, kQueriesPerLaunch)), prepared(take_prepared(workspace, scan)) {
-    const int64_t tile = scan_shape(scan.wide).queries();
+    const int64_t tile = scan.tile_queries();
     splits = splits_of(scan, ceil_div(scan.launch_queries, tile), args.base.rows);
     lists = workspace.take<Entry>(splits.count * scan.launch_queries * args.k);
     if (screened) screen = take_screen(workspace, scan, args.base, args.k);
@@ -84,8 +86,8 @@ void cuda::knn_by_lists(const KnnArgs& args, bool screened) {
   const Plan plan(args, workspace, screened);
   workspace.require();
   const int64_t m = args.queries.rows, k = args.k;
-  for (int64_t begin = 0; begin < m; begin += kQueriesPerLaunch) {
-    const int64_t count = m - begin < kQueriesPerLaunch ? m - begin : kQueriesPerLaunch;
+  for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
+    const int64_t count = std::min(m - begin, plan.scan.launch_queries);
     ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
     scan_args.job = Job::select;

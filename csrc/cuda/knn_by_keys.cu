@@ -43,7 +43,7 @@ struct Plan {
   SelectKArgs merge;
 
   Plan(const KnnArgs& args, Workspace& workspace)
-      : chunk(key_chunk(args.queries.rows, args.base.rows, args.k)),
+      : chunk(plan_chunk(args.queries, args.base, args.metric, args.k)),
         scan(plan_scan(args.queries, args.base, args.metric, chunk.queries)),
         prepared(take_prepared(workspace, scan)),
         keys(workspace.take<uint32_t>(chunk.rows * chunk.queries)),

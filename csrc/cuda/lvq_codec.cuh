@@ -20,7 +20,8 @@ struct LvqCodec {
   template <class X>
   __device__ bool encode_row(const Team& team, const X& x, int64_t row, float*) const {
     const float inverse = 1.0f / view.unit;
-    const auto scaled = [&](int64_t j) { return (x(j) - view.mean[j]) * inverse; };
+    const float* const mean = choose_mean(team, x, row, inverse);
+    const auto scaled = [&](int64_t j) { return (x(j) - mean[j]) * inverse; };
     LvqScale scale;
     if (!scale_of(team, scaled, row, scale)) return false;
     uint32_t* const codes = word_of_row(view.codes, view.code_bytes, row, team.lane);
@@ -37,7 +38,7 @@ struct LvqCodec {
         word |= static_cast<uint32_t>(code) << (view.bits * slot);
         sum += code;
         squares += code * code;
-        const float y = view.mean[j] + view.unit * scale.value(code);
+        const float y = mean[j] + view.unit * scale.value(code);
         whole += static_cast<double>(y) * static_cast<double>(y);
       }
       if (slot != slots - 1) continue;
@@ -51,6 +52,7 @@ struct LvqCodec {
 
   __device__ void decode_row(const Team& team, int64_t row, float* out, float*) const {
     const LvqScale scale{view.step(row), view.low(row), view.bits};
+    const float* const mean = view.mean_of(row);
     const int slots = 32 / view.bits;
     const uint32_t* const codes = word_of_row(view.codes, view.code_bytes, row, team.lane);
     const auto code = [&](const uint32_t* words, int64_t t, int bits) {
@@ -61,7 +63,7 @@ struct LvqCodec {
       uint32_t word = 0;
       for (int64_t t = 0, j = team.lane; j < view.dims; ++t, j += 16) {
         word = t % slots == 0 ? codes[t / slots * 16] : word >> view.bits;
-        out[j] = view.mean[j] + view.unit * scale.value(static_cast<int>(word & ((1u << view.bits) - 1)));
+        out[j] = mean[j] + view.unit * scale.value(static_cast<int>(word & ((1u << view.bits) - 1)));
       }
       return;
     }
@@ -69,13 +71,33 @@ struct LvqCodec {
     const uint32_t* const rest = word_of_row(view.residual, view.residual_bytes, row, team.lane);
     for (int64_t t = 0, j = team.lane; j < view.dims; ++t, j += 16) {
       const float coarse = scale.value(code(codes, t, view.bits));
-      out[j] = view.mean[j] + view.unit * (coarse + residual.value(code(rest, t, view.residual_bits)));
+      out[j] = mean[j] + view.unit * (coarse + residual.value(code(rest, t, view.residual_bits)));
     }
   }
 
  private:
   __device__ static __forceinline__ uint32_t* word_of_row(uint8_t* array, int64_t row_bytes, int64_t row, int lane) {
     return reinterpret_cast<uint32_t*>(array + row * row_bytes) + lane;
+  }
+
+  // The row's mean; of several centroids the nearest, which is written down.
+  template <class X>
+  __device__ __forceinline__ const float* choose_mean(const Team& team, const X& x, int64_t row, float inverse) const {
+    if (view.selectors == nullptr) return view.mean;
+    int nearest = 0;
+    float least = INFINITY;
+    for (int c = 0; c < view.centroids; ++c) {
+      const float* const centroid = view.centroid(c);
+      float partial = 0.0f;
+      for (int64_t j = team.lane; j < view.dims; j += kLanes) {
+        const float difference = (x(j) - centroid[j]) * inverse;
+        partial += difference * difference;
+      }
+      const float distance = team.total16(partial);
+      if (distance < least) least = distance, nearest = c;
+    }
+    if (team.lane == 0) view.selectors[row] = static_cast<uint8_t>(nearest);
+    return view.centroid(nearest);
   }
 
   template <class Scaled>

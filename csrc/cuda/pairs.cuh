@@ -20,11 +20,35 @@ __device__ __forceinline__ uint4 load_piece(const unsigned char* row, int64_t at
   return {words[0], words[1], words[2], words[3]};
 }
 
+// One pair's sums, for all lanes of a team. An arithmetic with an OwnTile brings its own, by a thread from a row's number.
 template <class Arith>
 struct PairSums {
+  static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   using Operand = typename Arith::Operand;
   typename Arith::Sum sum = 0, own = 0;
 
+  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces; a team's may end earlier.
+  template <class Team>
+  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t query, bool with_own,
+                                          const Team& team) {
+    constexpr int kSize = Team::kSize, kQueryPiece = 16 * Arith::kParts;
+    const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+    const unsigned char* from = a.queries + query * a.query_pitch + team.lane * kQueryPiece;
+    for (int64_t at = 16 * team.lane; at < bytes; at += 16 * kSize * kPiecesAhead) {
+      uint4 raw[kPiecesAhead];
+#pragma unroll
+      for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * kSize * i, bytes, a.vector_loads);
+#pragma unroll
+      for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece * kSize)
+        if (kSize == 1 || at + 16 * kSize * i < bytes) take(raw[i], from, with_own);
+    }
+    if constexpr (kSize > 1) {
+      sum = team.sum(sum);
+      if (with_own) own = team.sum(own);
+    }
+  }
+
+ private:
   __device__ __forceinline__ void take(const uint4& raw, const unsigned char* query, bool with_own) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
@@ -39,35 +63,33 @@ struct PairSums {
     }
   }
 };
+template <class Arith>
+struct PairChoice {
+  using Type = PairSums<Arith>;
+};
+template <class Arith>
+  requires requires { typename Arith::OwnPair; }
+struct PairChoice<Arith> {
+  using Type = typename Arith::OwnPair;
+};
 
-// The key, in order, of prepared query `query` and the row at `row`, whose terms are those of number `id`, for all lanes of
-// a team. Floats are summed by one lane, since the order of a chain is part of the contract; sums of integers are exact, so
-// that a team may share the pieces of a row.
+// The key, in order, of prepared query `query` and row `number`, which lies at `row`, for all lanes of a team. Floats are
+// summed by one lane, since the order of a chain is part of the contract; sums of integers are exact, so that a team may
+// share the pieces of a row.
 template <class Arith, class Team>
-__device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t query, const unsigned char* row, int64_t id,
+__device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t query, const unsigned char* row, int64_t number,
                                                   const Team& team) {
-  constexpr int kSize = Team::kSize, kQueryPiece = 16 * Arith::kParts;
-  static_assert(kSize == 1 || std::is_same_v<typename Arith::Sum, int32_t>);
-  const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
-  const unsigned char* from = a.queries + query * a.query_pitch + team.lane * kQueryPiece;
+  static_assert(Team::kSize == 1 || std::is_same_v<typename Arith::Sum, int32_t>);
   const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
-  PairSums<Arith> sums;
-  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces; a team's may end earlier.
-  for (int64_t at = 16 * team.lane; at < bytes; at += 16 * kSize * kPiecesAhead) {
-    uint4 raw[kPiecesAhead];
-#pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * kSize * i, bytes, a.vector_loads);
-#pragma unroll
-    for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece * kSize)
-      if (kSize == 1 || at + 16 * kSize * i < bytes) sums.take(raw[i], from, summed);
-  }
-  if constexpr (kSize > 1) {
-    sums.sum = team.sum(sums.sum);
-    if (summed) sums.own = team.sum(sums.own);
+  typename PairChoice<Arith>::Type sums;
+  if constexpr (requires { typename Arith::OwnPair; }) {
+    sums.add_row(a, number, query, summed);
+  } else {
+    sums.add_row(a, row, query, summed, team);
   }
   typename Terms<Arith>::Row row_term{};
   if constexpr (Terms<Arith>::kRead) {
-    row_term = Arith::row_term(a.metric, a.base, id);
+    row_term = Arith::row_term(a.metric, a.base, number);
   } else if (summed) {
     row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
   }
@@ -98,7 +120,6 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
 
 template <class Arith>
 void launch_pairs(const ScanArgs& a, void* stream) {
-  static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   ANNK_LAUNCH(pairs_kernel<Arith>, ceil_div<int64_t>(a.pairs, kPairThreads), kPairThreads, 0, stream, a);
 }
 

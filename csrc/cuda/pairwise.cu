@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "cuda/prepare.h"
 #include "ops/pairwise.h"
 
@@ -28,8 +30,8 @@ void pairwise(const PairwiseArgs& args) {
   Workspace workspace(args.exec);
   const Plan plan(args, workspace);
   workspace.require();
-  for (int64_t begin = 0; begin < m; begin += kQueriesPerLaunch) {
-    const int64_t count = m - begin < kQueriesPerLaunch ? m - begin : kQueriesPerLaunch;
+  for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
+    const int64_t count = std::min(m - begin, plan.scan.launch_queries);
     ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
     scan_args.job = Job::distances;

@@ -12,10 +12,14 @@ namespace annk::cuda {
 struct ScanShape {
   int queries_per_warp, rows_per_lane, query_warps, row_warps, stages, min_blocks;
   constexpr int queries() const { return queries_per_warp * query_warps; }
+  constexpr int rows() const { return rows_per_lane * 32 * row_warps; }
 };
 inline constexpr int kScanThreads = 128;
 inline constexpr int kRowTile = 128;
-constexpr ScanShape scan_shape(bool wide) { return wide ? ScanShape{16, 4, 4, 1, 3, 3} : ScanShape{4, 1, 1, 4, 3, 4}; }
+// `parts`: sums of a pair. Wide blocks take fewer queries for it.
+constexpr ScanShape scan_shape(bool wide, int parts = 1) {
+  return wide ? ScanShape{16 / parts, 4, 4, 1, 3, 3} : ScanShape{4, 1, 1, 4, 3, 4};
+}
 
 // From 17 queries on, one wide pass is cheaper than five narrow ones.
 constexpr bool use_wide(int64_t m) { return m > 16; }
@@ -28,6 +32,7 @@ constexpr int row_chunk_bytes(bool wide, int element_bits, bool widens) {
 
 // Queries that one launch serves: their prepared copies and lists stay within tens of MiB.
 inline constexpr int64_t kQueriesPerLaunch = 4096;
+inline constexpr int64_t kPreparedBytes = int64_t{64} << 20;  // fewer, where the tables of a store's queries are larger
 // Blocks of a launch: four for each SM of the largest parts (132 and 148 SMs). A constant, since the workspace may
 // not depend on the device.
 inline constexpr int64_t kTargetBlocks = 512;
@@ -39,14 +44,16 @@ struct Splits {
   int64_t rows_each = kRowTile;
   int32_t count = 1;
 };
-constexpr Splits splits_for(int64_t query_tiles, int64_t rows, int64_t most_rows = int64_t{1} << 30) {
-  const int64_t tiles = rows / kRowTile + (rows % kRowTile != 0);
+inline constexpr int64_t kMostSplitRows = int64_t{1} << 30;
+constexpr Splits splits_for(int64_t query_tiles, int64_t rows, int64_t most_rows = kMostSplitRows,
+                            int64_t tile_rows = kRowTile) {
+  const int64_t tiles = rows / tile_rows + (rows % tile_rows != 0);
   const int64_t wanted = kTargetBlocks / query_tiles < 1 ? 1 : kTargetBlocks / query_tiles;
   int64_t tiles_each = tiles / wanted + (tiles % wanted != 0);
-  const int64_t most = most_rows / kRowTile;
+  const int64_t most = most_rows / tile_rows;
   tiles_each = tiles_each < 1 ? 1 : tiles_each > most ? most : tiles_each;
   const int64_t count = tiles / tiles_each + (tiles % tiles_each != 0);
-  return {tiles_each * kRowTile, static_cast<int32_t>(count < 1 ? 1 : count)};
+  return {tiles_each * tile_rows, static_cast<int32_t>(count < 1 ? 1 : count)};
 }
 static_assert(splits_for(1, int64_t{1} << 42).count == 4096, "no split passes 2^30 rows");
 
@@ -74,16 +81,16 @@ constexpr int32_t shares_for(int64_t rows, int64_t length) {
   return static_cast<int32_t>(shares < 1 ? 1 : shares);
 }
 // Keys of a launch that wait in the workspace, 64 MiB: where more neighbours are wanted than lists hold, and to fill radii.
-// Rows of a chunk: many against what a selection of k costs again with each.
+// Rows of a chunk: many against what a selection of k costs again with each; whole tiles, but for the last.
 inline constexpr int64_t kWaitingKeys = int64_t{1} << 24;
 struct KeyChunk {
   int64_t rows, queries;  // rows: a multiple of 4
 };
-constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k) {
-  const int64_t all = (n + 3) / 4 * 4, least = k > 32768 ? (2 * k + 3) / 4 * 4 : 65536;
+constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k, int64_t most_queries) {
+  const int64_t all = (n + 3) / 4 * 4, least = k > 32768 ? (2 * k + kRowTile - 1) / kRowTile * kRowTile : 65536;
   const int64_t rows = all < 4 ? 4 : all < least ? all : least;
   const int64_t fit = kWaitingKeys / rows < 1 ? 1 : kWaitingKeys / rows;
-  const int64_t most = fit < kQueriesPerLaunch ? fit : kQueriesPerLaunch;
+  const int64_t most = fit < most_queries ? fit : most_queries;
   return {rows, m < most ? m : most};
 }
 // Positions within a selection are 32-bit; rows that are longer are selected from in pieces.

@@ -34,6 +34,10 @@ struct PqCodec {
     team.sync();
     for (int s = 0; s < parts; ++s) {
       const int code = nearest(team, y + first(s), s);
+      if (view.norms != nullptr) {
+        team.sync();
+        put_codeword(team, s, code, y);
+      }
       if (team.lane != 0) continue;
       if (view.blocked)
         write_half(row, s, code);
@@ -43,7 +47,6 @@ struct PqCodec {
     if (view.blocked) fill_up(team, row);
     team.sync();
     if (view.norms == nullptr) return true;
-    codewords_of(team, row, y);
     const double sum = team.sum16(dims, [&](int64_t j) { return static_cast<double>(y[j]) * static_cast<double>(y[j]); });
     if (team.lane == 0) view.norms[row] = inverse_norm(sum);
     return true;
@@ -68,11 +71,12 @@ struct PqCodec {
   }
 
   __device__ void codewords_of(const Team& team, int64_t row, float* y) const {
-    for (int s = 0; s < parts; ++s) {
-      const float* const book = codebook_of(s) + view.code(row, s);
-      for (int j = team.lane; j < width(s); j += kLanes) y[first(s) + j] = book[j * view.codewords];
-    }
+    for (int s = 0; s < parts; ++s) put_codeword(team, s, view.code(row, s), y);
     team.sync();
+  }
+  __device__ __forceinline__ void put_codeword(const Team& team, int s, int code, float* y) const {
+    const float* const book = codebook_of(s) + code;
+    for (int j = team.lane; j < width(s); j += kLanes) y[first(s) + j] = book[j * view.codewords];
   }
 
   // Of the codewords as near as any the first, for all of the team; 0 where all are beyond float32.

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "cuda/arith.cuh"
+#include "cuda/elements.h"
 #include "cuda/prepare.h"
 
 namespace annk::cuda {
@@ -91,7 +94,7 @@ Family family_of(Metric metric, DType base, DType queries) {
 }
 
 int64_t padded(const ScanPlan& plan, int64_t m) {
-  const int64_t queries = scan_shape(plan.wide).queries();
+  const int64_t queries = plan.tile_queries();
   return ceil_div(m, queries) * queries;
 }
 
@@ -104,6 +107,12 @@ Base rows_read(const Base& base, const StoreScan* own, const void* decoded) {
   return read;
 }
 
+StoreChunk chunk_of(const ScanPlan& plan, DType dtype) {
+  const int bits = kDTypeBits[static_cast<int>(dtype)];
+  const int64_t dims = row_chunk_bytes(plan.wide, bits, widens(plan.family)) * 8 / bits;
+  return {dims, dims * (widens(plan.family) ? 32 : bits) / 8};
+}
+
 // `rows` are read in all.
 ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, bool pairs, int64_t rows) {
   ScanPlan plan;
@@ -112,11 +121,11 @@ ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t
   plan.family = plan.own != nullptr ? Family::store : family_of(metric, read.dtype, queries.dtype);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
   plan.wide = !pairs && use_wide(plan.launch_queries);
-  const int bits = plan.own != nullptr ? plan.own->row_bits : kDTypeBits[static_cast<int>(read.dtype)];
-  const int64_t chunk_dims = row_chunk_bytes(plan.wide, bits, widens(plan.family)) * 8 / bits;
-  plan.chunks = static_cast<int32_t>(read.dims > 0 ? ceil_div(read.dims, chunk_dims) : 1);
-  const int query_bits = plan.own != nullptr ? plan.own->query_bits : widens(plan.family) ? 32 : bits;
-  plan.pitch = plan.chunks * chunk_dims * query_bits / 8;
+  const StoreChunk chunk = plan.own != nullptr ? plan.own->chunk(base, plan.wide) : chunk_of(plan, read.dtype);
+  plan.chunks = static_cast<int32_t>(read.dims > 0 ? ceil_div(read.dims, chunk.positions) : 1);
+  plan.pitch = plan.chunks * chunk.query_bytes;
+  const int64_t tile = plan.tile_queries(), fit = kPreparedBytes / plan.pitch / tile * tile;
+  plan.launch_queries = std::min(plan.launch_queries, std::max(fit, tile));
   if (plan.own != nullptr) {
     plan.query_words = plan.own->query_words;
   } else if (base.kind != StoreKind::array) {
@@ -135,8 +144,13 @@ ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int6
   return plan_of(queries, base, metric, most_queries, true, pairs);
 }
 
+KeyChunk plan_chunk(const Matrix& queries, const Base& base, Metric metric, int64_t k) {
+  return key_chunk(queries.rows, base.rows, k, plan_scan(queries, base, metric, kQueriesPerLaunch).launch_queries);
+}
+
 Splits splits_of(const ScanPlan& plan, int64_t query_tiles, int64_t rows) {
-  return plan.decoded_rows == 0 ? splits_for(query_tiles, rows) : splits_for(query_tiles, rows, plan.decoded_rows);
+  const int64_t most = plan.decoded_rows == 0 ? kMostSplitRows : plan.decoded_rows;
+  return splits_for(query_tiles, rows, most, plan.shape().rows());
 }
 
 Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
@@ -155,23 +169,15 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   const bool bits = plan.family == Family::hamming || plan.family == Family::jaccard;
   const bool bytes = plan.family == Family::integer;
   if (plan.own != nullptr) {
-    plan.own->prepare({queries, base, metric, begin, m, rows, plan.pitch, to.rows, to.words}, stream);
+    plan.own->prepare({queries, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words}, stream);
   } else if (bits) {
     ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
   } else if (bytes && queries.dtype == DType::i8) {
     ANNK_LAUNCH((prepare_bytes<int8_t, false>), rows, kThreads, 0, stream, p);
   } else if (bytes) {
     ANNK_LAUNCH((prepare_bytes<uint8_t, false>), rows, kThreads, 0, stream, p);
-  } else if (queries.dtype == DType::f32) {
-    ANNK_LAUNCH(prepare_widened<float>, rows, kThreads, 0, stream, p);
-  } else if (queries.dtype == DType::f16) {
-    ANNK_LAUNCH(prepare_widened<Half>, rows, kThreads, 0, stream, p);
-  } else if (queries.dtype == DType::bf16) {
-    ANNK_LAUNCH(prepare_widened<Bfloat16>, rows, kThreads, 0, stream, p);
-  } else if (queries.dtype == DType::i8) {
-    ANNK_LAUNCH(prepare_widened<int8_t>, rows, kThreads, 0, stream, p);
   } else {
-    ANNK_LAUNCH(prepare_widened<uint8_t>, rows, kThreads, 0, stream, p);
+    visit_element(queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_widened<T>, rows, kThreads, 0, stream, p); });
   }
 
   ScanArgs a;
@@ -184,7 +190,7 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   a.m = static_cast<int32_t>(m);
   a.row_end = base.rows;
   a.chunks = plan.chunks;
-  a.query_tiles = static_cast<int32_t>(rows / scan_shape(plan.wide).queries());
+  a.query_tiles = static_cast<int32_t>(rows / plan.tile_queries());
   a.splits = splits_of(plan, a.query_tiles, base.rows);
   a.vector_loads = vector_loads(a.base);
   return a;

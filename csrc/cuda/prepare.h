@@ -16,10 +16,14 @@ struct ScanPlan {
   int64_t decoded_rows = 0;        // rows of a store that are decoded at a time; 0: the kernels read the base as it is
   const StoreScan* own = nullptr;  // of Family::store
   int64_t decoded_bytes = 0;       // of such a row
+  ScanShape shape() const { return own != nullptr ? own->shapes[wide ? 1 : 0] : scan_shape(wide); }
+  int64_t tile_queries() const { return shape().queries(); }
 };
 ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries);
 // For Job::pairs, of so many pairs.
 ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, int64_t pairs);
+// Rows and queries whose keys wait for a selection of k.
+KeyChunk plan_chunk(const Matrix& queries, const Base& base, Metric metric, int64_t k);
 // Splits of base rows among the blocks of a launch; of a store that is decoded, none larger than what is decoded at a time.
 Splits splits_of(const ScanPlan& plan, int64_t query_tiles, int64_t rows);
 

@@ -17,6 +17,15 @@ __device__ __forceinline__ void cp_async16(void* shared, const void* global, int
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
 #endif
 }
+// The same for 4 bytes.
+__device__ __forceinline__ void cp_async4(void* shared, const void* global, int bytes) {
+#if defined(ANNK_EMULATED)
+  emu::cp_async<4>(shared, global, bytes);
+#else
+  const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
+#endif
+}
 
 __device__ __forceinline__ void cp_async_commit() {
 #if defined(ANNK_EMULATED)

@@ -141,7 +141,7 @@ struct FillPlan {
   int64_t* begins[2];
   int32_t shares;
   FillPlan(const RadiusArgs& args, Workspace& workspace)
-      : chunk(key_chunk(args.queries.rows, args.base.rows, 0)),
+      : chunk(plan_chunk(args.queries, args.base, args.metric, 0)),
         scan(plan_scan(args.queries, args.base, args.metric, chunk.queries)),
         prepared(take_prepared(workspace, scan)),
         keys(workspace.take<uint32_t>(chunk.rows * chunk.queries)),
@@ -172,8 +172,8 @@ void radius_count(const RadiusArgs& args) {
   Workspace workspace(args.exec);
   const CountPlan plan(args, workspace);
   workspace.require();
-  for (int64_t begin = 0; begin < m; begin += kQueriesPerLaunch) {
-    const int64_t queries = std::min(m - begin, kQueriesPerLaunch);
+  for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
+    const int64_t queries = std::min(m - begin, plan.scan.launch_queries);
     ScanArgs scan_args = prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, queries, stream);
     scan_args.job = Job::count;
     scan_args.filter = args.filter;

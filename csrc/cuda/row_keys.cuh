@@ -9,6 +9,8 @@
 #include "cuda/codecs.cuh"
 #include "cuda/lvq_arith.cuh"
 #include "cuda/pairs.cuh"
+#include "cuda/pq_arith.cuh"
+#include "cuda/rabitq_arith.cuh"
 
 namespace annk::cuda {
 
@@ -101,6 +103,23 @@ struct CodeRows {
       default:
         return scan.base.dtype == DType::i8 ? each.template run<IntArith<int8_t>>() : each.template run<IntArith<uint8_t>>();
     }
+  }
+};
+
+// Rows of PQ and RaBitQ stores in their own form: a thread a row.
+struct StoreRows {
+  static constexpr int kThreads = 64, kBlocks = 8;
+  ScanArgs scan;
+
+  size_t scratch_bytes() const { return 0; }
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+    const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
+    if (scan.base.kind == StoreKind::pq)
+      return scan.base.numbers[3] != 0 ? each.template run<PqArith<true>>() : each.template run<PqArith<false>>();
+    const int bits = static_cast<int>(scan.base.numbers[0]);
+    if (bits == 1) return each.template run<RabitqArith<true, 1>>();
+    return rabitq_query_top(bits) > 127 ? each.template run<RabitqArith<false, 2>>()
+                                        : each.template run<RabitqArith<false, 1>>();
   }
 };
 

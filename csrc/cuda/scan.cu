@@ -77,6 +77,10 @@ const StoreScan* store_scan(const Base& base, Metric metric) {
   switch (base.kind) {
     case StoreKind::lvq:
       return lvq_scan(base, metric);
+    case StoreKind::rabitq:
+      return rabitq_scan(base, metric);
+    case StoreKind::pq:
+      return pq_scan(base, metric);
     default:
       return nullptr;
   }

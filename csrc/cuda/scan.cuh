@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scan kernel: tiles of sums, turned into keys in registers, and there selected, counted or written.
 #pragma once
+#include "cuda/elements.h"
 #include "cuda/pairs.cuh"
 #include "cuda/tile.cuh"
 #include "cuda/warp_list.cuh"
@@ -10,7 +11,7 @@ namespace annk::cuda {
 // What becomes of a warp's keys. Lane q keeps the state of the warp's query q.
 template <class Arith, bool kWide>
 class Consumer {
-  using Shared = Tile<Arith, kWide>;
+  using Shared = TileOf<Arith, kWide>;
   static constexpr int kQ = Shared::kQ, kR = Shared::kR;
   using Keys = uint32_t[kQ][kR];
   using QueryTerm = typename Terms<Arith>::Query;
@@ -165,7 +166,7 @@ class Consumer {
 // Lists of the same query held by different warps become one, in memory.
 template <class Arith, bool kWide, int kRegisters>
 __device__ __forceinline__ void merge_lists(const ScanArgs& a, const Entry* lists, int query0, int64_t split) {
-  constexpr ScanShape kShape = scan_shape(kWide);
+  constexpr ScanShape kShape = TileOf<Arith, kWide>::kShape;
   for (int q = warp_id(); q < kShape.queries() && query0 + q < a.m; q += kScanThreads / kWarp) {
     WarpList<kRegisters> list;
     list.load(lists + q * a.k, a.k);
@@ -179,13 +180,15 @@ __device__ __forceinline__ void merge_lists(const ScanArgs& a, const Entry* list
 }
 
 template <class Arith, bool kWide>
-__global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) scan_kernel(const ScanArgs a) {
-  using Shared = Tile<Arith, kWide>;
+__global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min_blocks) scan_kernel(const ScanArgs a) {
+  using Shared = TileOf<Arith, kWide>;
   constexpr ScanShape kShape = Shared::kShape;
+  constexpr int kOwn = Shared::kRows / kScanThreads;  // rows whose terms a thread sees to
   ANNK_DYN_SHARED(unsigned char, shared);
+  const int stage_bytes = Shared::stage_bytes(a.base);
   using RowTerm = typename Terms<Arith>::Row;
-  RowTerm* row_terms = reinterpret_cast<RowTerm*>(shared + Shared::kRingBytes);
-  Entry* lists = reinterpret_cast<Entry*>(row_terms + kRowTile);
+  RowTerm* row_terms = reinterpret_cast<RowTerm*>(shared + Shared::kShape.stages * stage_bytes);
+  Entry* lists = reinterpret_cast<Entry*>(row_terms + Shared::kRows);
 
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
@@ -203,36 +206,39 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
   int fetch_row = 0, fetch_chunk = 0, fetch_stage = 0, stage = 0;
   const auto fetch_next = [&] {
     if (fetch_row < rows)
-      Shared::fetch(a, shared + fetch_stage * Shared::kStageBytes, begin + fetch_row, rows - fetch_row, query0, fetch_chunk);
+      Shared::fetch(a, shared + fetch_stage * stage_bytes, begin + fetch_row, rows - fetch_row, query0, fetch_chunk);
     ptx::cp_async_commit();
     fetch_stage = fetch_stage + 1 == kShape.stages ? 0 : fetch_stage + 1;
     if (++fetch_chunk == a.chunks) {
       fetch_chunk = 0;
-      fetch_row += kRowTile;
+      fetch_row += Shared::kRows;
     }
   };
 #pragma unroll 1
   for (int s = 1; s < kShape.stages; ++s) fetch_next();
 
-  for (int row = 0; row < rows; row += kRowTile) {
+  for (int row = 0; row < rows; row += Shared::kRows) {
     Shared tile;
     tile.clear();
     const int own = row + static_cast<int>(threadIdx.x);
-    RowTerm term{};  // asked for before the tile's dimensions, so that it is there behind them
+    RowTerm term[kOwn]{};  // asked for before the tile's dimensions, so that it is there behind them
     if constexpr (Terms<Arith>::kRead)
-      if (own < rows) term = Arith::row_term(a.metric, a.base, begin + own);
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i)
+        if (own + i * kScanThreads < rows) term[i] = Arith::row_term(a.metric, a.base, begin + own + i * kScanThreads);
     for (int chunk = 0; chunk < a.chunks; ++chunk) {
       // The barrier says both that the chunk has arrived for all, and that all are done with the stage fetched next.
       ptx::cp_async_wait<kShape.stages - 2>();
       __syncthreads();
       fetch_next();
-      tile.accumulate(shared + stage * Shared::kStageBytes, summed);
+      tile.accumulate(a.base, shared + stage * stage_bytes, chunk, summed);
       stage = stage + 1 == kShape.stages ? 0 : stage + 1;
     }
     if (needs_term) {
       if constexpr (!Terms<Arith>::kRead)
-        term = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
-      row_terms[threadIdx.x] = term;
+        term[0] = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) row_terms[threadIdx.x + i * kScanThreads] = term[i];
       __syncthreads();
     }
     consumer.take(tile, row_terms, row);
@@ -248,15 +254,20 @@ __global__ void __launch_bounds__(kScanThreads, scan_shape(kWide).min_blocks) sc
 
 template <class Arith, bool kWide>
 void launch_scan(const ScanArgs& a, void* stream) {
-  constexpr ScanShape kShape = scan_shape(kWide);
+  using Shared = TileOf<Arith, kWide>;
+  constexpr ScanShape kShape = Shared::kShape;
   const size_t lists = a.job == Job::select ? static_cast<size_t>(kShape.row_warps * kShape.queries()) * a.k : 0;
-  const size_t shared_bytes =
-      Tile<Arith, kWide>::kRingBytes + kRowTile * sizeof(typename Terms<Arith>::Row) + lists * sizeof(Entry);
+  const size_t ring = static_cast<size_t>(kShape.stages) * Shared::stage_bytes(a.base);
+  const size_t shared_bytes = ring + Shared::kRows * sizeof(typename Terms<Arith>::Row) + lists * sizeof(Entry);
   const int64_t grid = static_cast<int64_t>(a.query_tiles) * a.splits.count;
   ANNK_LAUNCH((scan_kernel<Arith, kWide>), grid, kScanThreads, shared_bytes, stream, a);
 }
 
-// The kernel of a job.
+// The kernel of a job, of an arithmetic that has one shape, or two.
+template <class Arith>
+void launch_job_of_one_shape(const ScanArgs& a, bool, void* stream) {
+  a.job == Job::pairs || a.job == Job::pair_keys ? launch_pairs<Arith>(a, stream) : launch_scan<Arith, false>(a, stream);
+}
 template <class Arith>
 void launch_job(const ScanArgs& a, bool wide, void* stream) {
   if (a.job == Job::pairs || a.job == Job::pair_keys) return launch_pairs<Arith>(a, stream);
@@ -266,19 +277,7 @@ void launch_job(const ScanArgs& a, bool wide, void* stream) {
 // For the families whose rows widen to float32.
 template <template <class> class Arith>
 void scan_widened(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class T>(T) { launch_job<Arith<T>>(a, wide, stream); };
-  switch (a.base.dtype) {
-    case DType::f32:
-      return run(float{});
-    case DType::f16:
-      return run(Half{});
-    case DType::bf16:
-      return run(Bfloat16{});
-    case DType::i8:
-      return run(int8_t{});
-    default:
-      return run(uint8_t{});
-  }
+  visit_element(a.base.dtype, [&]<class T>(T) { launch_job<Arith<T>>(a, wide, stream); });
 }
 
 }  // namespace annk::cuda

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/codec.cuh"
+#include "cuda/elements.h"
 #include "cuda/lvq_arith.cuh"
 #include "cuda/scan.cuh"
 #include "cuda/store_scan.h"
@@ -68,19 +69,8 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
 
 template <int kCodeBits>
 void prepare_queries(const StoreQueries& a, void* stream) {
-  const auto run = [&]<class T>(T) { ANNK_LAUNCH((prepare_lvq<T, kCodeBits>), a.padded, kThreads, 0, stream, a); };
-  switch (a.queries.dtype) {
-    case DType::f32:
-      return run(float{});
-    case DType::f16:
-      return run(Half{});
-    case DType::bf16:
-      return run(Bfloat16{});
-    case DType::i8:
-      return run(int8_t{});
-    default:
-      return run(uint8_t{});
-  }
+  visit_element(a.queries.dtype,
+                [&]<class T>(T) { ANNK_LAUNCH((prepare_lvq<T, kCodeBits>), a.padded, kThreads, 0, stream, a); });
 }
 
 template <int kCodeBits>
@@ -90,18 +80,23 @@ Matrix code_rows(const Base& store) {
 }
 
 template <int kCodeBits>
-constexpr StoreScan kLvqScan{kCodeBits,
-                             8,
-                             sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
+StoreChunk chunk_of(const Base&, bool wide) {
+  const int64_t dims = row_chunk_bytes(wide, kCodeBits, false) * 8 / kCodeBits;
+  return {dims, dims};
+}
+
+template <int kCodeBits>
+constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
+                             {scan_shape(false), scan_shape(true)},
+                             chunk_of<kCodeBits>,
                              code_rows<kCodeBits>,
                              prepare_queries<kCodeBits>,
                              launch_job<LvqArith<kCodeBits>>};
 
 }  // namespace
 
-// With its residual a row is decoded: only the few that are reranked are asked for.
 const StoreScan* lvq_scan(const Base& store, Metric metric) {
-  if (store.numbers[1] != 0 || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (!LvqView(store).codes_are_all() || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
   return store.numbers[0] == 8 ? &kLvqScan<8> : &kLvqScan<4>;
 }
 

@@ -34,21 +34,6 @@ __device__ __forceinline__ uint4 read_rest(const unsigned char* from, int bytes)
   return {words[0], words[1], words[2], words[3]};
 }
 
-__device__ __forceinline__ void read_query(const unsigned char* from, float (&to)[4]) {
-  const float4 four = *reinterpret_cast<const float4*>(from);
-  to[0] = four.x;
-  to[1] = four.y;
-  to[2] = four.z;
-  to[3] = four.w;
-}
-__device__ __forceinline__ void read_query(const unsigned char* from, uint32_t (&to)[4]) {
-  const uint4 four = *reinterpret_cast<const uint4*>(from);
-  to[0] = four.x;
-  to[1] = four.y;
-  to[2] = four.z;
-  to[3] = four.w;
-}
-
 // ordered(key) of one pair, by the scan's own steps.
 template <class Arith>
 __device__ __forceinline__ uint32_t exact_order(const ScreenArgs& a, int query, const unsigned char* row) {
@@ -62,7 +47,7 @@ __device__ __forceinline__ uint32_t exact_order(const ScreenArgs& a, int query, 
     for (int part = 0; part < Arith::kParts; ++part) {
       Operand x[4], y[4];
       Arith::expand(raw, part, x);
-      read_query(from + at * Arith::kParts + 16 * part, y);
+      read4(from + at * Arith::kParts + 16 * part, y);
 #pragma unroll
       for (int i = 0; i < 4; ++i) sum = Arith::step(sum, y[i], x[i]);
       if (!with_own) continue;

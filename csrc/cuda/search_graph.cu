@@ -74,8 +74,10 @@ struct Plan {
   Plan(const SearchGraphArgs& args, Workspace& workspace) {
     const int64_t m = args.queries.rows, n = args.graph.rows;
     const bool filtered = args.filter.kind != Filter::Kind::none;
-    launch_queries = m < kQueriesPerLaunch ? m : kQueriesPerLaunch;
     scan = plan_pairs(args.queries, args.base, args.metric, kQueriesPerLaunch, n);
+    if (args.rerank_k > 0)
+      fine = plan_pairs(args.rerank_queries, args.rerank, args.metric, kQueriesPerLaunch, m * args.rerank_k);
+    launch_queries = args.rerank_k > 0 ? std::min(scan.launch_queries, fine.launch_queries) : scan.launch_queries;
     walk.graph = args.graph;
     walk.filter = args.filter;
     walk.window = args.window;
@@ -119,7 +121,6 @@ struct Plan {
 
   void take_rerank(Workspace& workspace, const SearchGraphArgs& args) {
     const int64_t width = args.rerank_k, all = launch_queries * width;
-    fine = plan_pairs(args.rerank_queries, args.rerank, args.metric, kQueriesPerLaunch, all);
     fine_prepared = take_prepared(workspace, fine);
     walk.candidates = workspace.take<int64_t>(all);
     orders = workspace.take<uint32_t>(all);
@@ -134,8 +135,9 @@ void walk_by(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
     case Family::integer:
     case Family::hamming:
     case Family::jaccard:
-    case Family::store:
       return walk_codes(to, a, ahead);
+    case Family::store:
+      return to.scan.base.kind == StoreKind::lvq ? walk_codes(to, a, ahead) : walk_stores(to, a, ahead);
     default:
       return to.scan.base.kind == StoreKind::array ? walk_floats(to, a, ahead) : walk_decoded(to, a, ahead);
   }

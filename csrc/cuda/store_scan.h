@@ -12,13 +12,20 @@ struct StoreQueries {
   Base base;
   Metric metric = Metric::sqeuclidean;
   int64_t begin = 0, m = 0, padded = 0, pitch = 0;
+  bool wide = false;
   unsigned char* rows = nullptr;
   uint32_t* words = nullptr;
 };
 
+// What a stage of the ring holds: so many positions of a row, and the bytes of a query that meet them.
+struct StoreChunk {
+  int64_t positions, query_bytes;
+};
+
 struct StoreScan {
-  int row_bits, query_bits;           // of a position: kBits and kQueryBits of the arithmetic
-  int query_words;                    // in its QueryTerm
+  int query_words;      // in the arithmetic's QueryTerm
+  ScanShape shapes[2];  // narrow, wide
+  StoreChunk (*chunk)(const Base& store, bool wide);
   Matrix (*rows)(const Base& store);  // where the positions lie, as many as `dims` says; dtype is ignored
   void (*prepare)(const StoreQueries&, void* stream);
   void (*scan)(const ScanArgs&, bool wide, void* stream);
@@ -26,6 +33,8 @@ struct StoreScan {
 
 // Null: rows are to be decoded.
 const StoreScan* lvq_scan(const Base& store, Metric metric);
+const StoreScan* rabitq_scan(const Base& store, Metric metric);
+const StoreScan* pq_scan(const Base& store, Metric metric);
 
 // The list of them, a line a store (scan.cu).
 const StoreScan* store_scan(const Base& base, Metric metric);

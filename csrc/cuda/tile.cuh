@@ -11,12 +11,13 @@ template <class Arith, bool kWide>
 struct Tile {
   static constexpr ScanShape kShape = scan_shape(kWide);
   static constexpr int kQ = kShape.queries_per_warp, kR = kShape.rows_per_lane, kQueries = kShape.queries();
+  static constexpr int kRows = kShape.rows();
   static constexpr int kRowBytes = row_chunk_bytes(kWide, Arith::kBits, Arith::kWidens);
   static constexpr int kQueryBytes = kRowBytes / Arith::kBits * Arith::kQueryBits;
   static constexpr int kPieces = kRowBytes / 16, kQueryPieces = kQueryBytes / 16;
   static constexpr int kStageBytes = kRowTile * kRowBytes + kQueries * kQueryBytes;
-  static constexpr int kRingBytes = kShape.stages * kStageBytes;
-  static_assert(kShape.row_warps * kWarp * kR == kRowTile, "the warps of a block cover the tile's rows");
+  __host__ __device__ static constexpr int stage_bytes(const Base&) { return kStageBytes; }
+  static_assert(kRows == kRowTile, "the warps of a block cover the tile's rows");
   static_assert(kShape.query_warps * kShape.row_warps * kWarp == kScanThreads);
   static_assert(kRowTile == kScanThreads, "a thread computes the term of one row");
   static_assert(kScanThreads % kPieces == 0 && 8 % kPieces == 0, "a thread copies the same piece of every row it copies");
@@ -99,7 +100,7 @@ struct Tile {
   static constexpr bool kByWords = kWide && Arith::kParts == 4;
 
   // Adds a stage's dimensions to the sums, in ascending order.
-  __device__ __forceinline__ void accumulate(const unsigned char* stage, bool with_own) {
+  __device__ __forceinline__ void accumulate(const Base&, const unsigned char* stage, int, bool with_own) {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * kRowBytes + query_warp * kQ * kQueryBytes;
     const int place0 = place(row_warp * kWarp * kR + lane, 0), own_place0 = place(static_cast<int>(threadIdx.x), 0);
@@ -145,5 +146,18 @@ struct Tile {
     }
   }
 };
+
+// The tile of an arithmetic: this one, or one that it brings for rows of another kind, with the same members.
+template <class Arith, bool kWide>
+struct TileChoice {
+  using Type = Tile<Arith, kWide>;
+};
+template <class Arith, bool kWide>
+  requires requires { typename Arith::template OwnTile<kWide>; }
+struct TileChoice<Arith, kWide> {
+  using Type = typename Arith::template OwnTile<kWide>;
+};
+template <class Arith, bool kWide>
+using TileOf = typename TileChoice<Arith, kWide>::Type;
 
 }  // namespace annk::cuda

@@ -54,6 +54,7 @@ struct WalkLaunch {
 };
 void walk_floats(const WalkLaunch&, const WalkArgs&, bool ahead);
 void walk_codes(const WalkLaunch&, const WalkArgs&, bool ahead);
+void walk_stores(const WalkLaunch&, const WalkArgs&, bool ahead);
 void walk_decoded(const WalkLaunch&, const WalkArgs&, bool ahead);
 
 }  // namespace annk::cuda

@@ -95,10 +95,11 @@ void float_tile(const float* tile, const float* panel, int64_t dims, float* out)
 
 // Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries. The kLanes rows
 // at `next` are fetched in the order of their addresses: hardware does not follow kLanes streams at once, and fetching
-// along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without). Rows
-// that do not lie together are named by `ahead` instead, if any are to come, and have no such order. look: NaN or not 0
-// where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
-template <class Step, bool kNorms, int Q, class T>
+// along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without). They
+// pass L2 by: 41 GB/s for one thread and 52 for two, where 27 and 41 came through it (Zen 5). Rows that do not lie together
+// are named by `ahead` instead, if any are to come, and have no such order; a choice of the two within the loop costs a
+// quarter of the speed. look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
+template <class Step, bool kNorms, int Q, bool kAdjacent, class T>
 void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
               float* acc_out, float* norms, F32& look) {
   F32 acc[Q], norm = F32::zero();
@@ -118,7 +119,12 @@ void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_
     F32 block[kLanes];
     load_transposed(rows, j, block);
 #pragma GCC unroll 16
-    for (int r = 0; r < kLanes; ++r) fetch(ahead != nullptr ? ahead[r] + j : next + (j + r) * kLanes);
+    for (int r = 0; r < kLanes; ++r) {
+      if constexpr (kAdjacent)
+        fetch_once(next + (j + r) * kLanes);
+      else if (ahead != nullptr)
+        fetch(ahead[r] + j);
+    }
     take(block, j);
   }
   if (j < dims) {
@@ -229,8 +235,11 @@ class FloatTiles final : public Tiles {
       queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
     constexpr bool kNorms = M::kTerm == Term::inverse_norm;
     float acc[Q * kLanes], terms[kLanes] = {};
-    const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + (adjacent(rows) ? kLanes : 0)));
-    few_rows<typename M::Step, kNorms, Q>(row, next, ahead, base_.dims, queries, acc, terms, look);
+    const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + kLanes));
+    if (adjacent(rows))
+      few_rows<typename M::Step, kNorms, Q, true>(row, next, ahead, base_.dims, queries, acc, terms, look);
+    else
+      few_rows<typename M::Step, kNorms, Q, false>(row, next, ahead, base_.dims, queries, acc, terms, look);
     if constexpr (kNorms)
       for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
     for (int q = 0; q < Q && q < count; ++q)

@@ -10,15 +10,19 @@
 // float32 roundings; a residual at its upper end, clamped, may miss by twice that. The exponent e is 0 unless the data is
 // so large or so small that binary16 would not hold its scales.
 //
+// With several centroids each row names the one that is nearest, and its `mean` above is that one:
+//   selector = the c that minimises sum_j ((x_j - centroid_cj) 2^-e)^2, ties to the smaller c; float32, not fused, as 16
+//              partial sums of every 16th term, added one by one
+//
 // Codes lie in turbo order: 64-byte blocks of 16 32-bit lanes; element i of a block is in lane i % 16, at bits
 // [bits * (i / 16), ...) of the lane. So 8-bit blocks hold 64 dimensions, 4-bit blocks 128, and one load and a shift
 // unpack a register of them; rows end in whole blocks, filled with zeros.
 //
-// Arrays  0 codes (n, blocks * 64) u8        1 scales (n or 1, 2) f16: step, low        2 norms (n, 2) f32: sum of squares
-// of
-//         2^e (low + step code), inverse norm of the decoded row        3 mean (d,) f32        4 residual (n, blocks * 64)
-//         u8
+// Arrays  0 codes (n, blocks * 64) u8        1 scales (n or 1, 2) f16: step, low
+//         2 norms (n, 2) f32: sum of squares of 2^e (low + step code), inverse norm of the decoded row
+//         3 mean (d,) f32, or (centroids, d)        4 residual (n, blocks * 64) u8        5 selectors (n,) u8, or absent
 // Numbers 0 bits (4, 8)   1 residual bits (0, 4, 8)   2 exponent e   3 rows that share a scale: 1, or 0 for all
+//         4 centroids (2 .. 256), or absent
 #pragma once
 #include "core/numeric.h"
 #include "core/view.h"
@@ -61,16 +65,21 @@ struct LvqNorms {
 };
 static_assert(sizeof(LvqNorms) == 8);
 
+// rint(x / step), clamped to [least, top], whose ends are whole. A step of zero belongs to a row of zeros. There is no
+// branch and no call, so that loops become vectors: next to 1.5 * 2^23 float32 holds whole numbers alone.
+ANNK_HD int whole_steps(float x, float step, float least, float top) {
+  constexpr float kWhole = 12582912.0f;
+  float steps = x / (step > 0.0f ? step : INFINITY);
+  steps = steps < least ? least : steps;
+  steps = steps > top ? top : steps;
+  return static_cast<int>((steps + kWhole) - kWhole);
+}
+
 // One row's scale, or what is left of a step to its residual (low = 0).
 struct LvqScale {
   float step, low;
   int bits;
-  // A step of zero belongs to a row of zeros.
-  ANNK_HD int code(float x) const {
-    const float steps = step > 0.0f ? rintf((x - low) / step) : 0.0f;
-    const float top = static_cast<float>((1 << bits) - 1);
-    return static_cast<int>(steps < 0.0f ? 0.0f : steps > top ? top : steps);
-  }
+  ANNK_HD int code(float x) const { return whole_steps(x - low, step, 0.0f, static_cast<float>((1 << bits) - 1)); }
   ANNK_HD float value(int code) const { return low + step * static_cast<float>(code); }
 
   // Of a row whose numbers end at low and high. The sum with zero leaves zeros one sign, whichever was met first.
@@ -96,9 +105,7 @@ struct LvqResidual {
       : step(scale.step / static_cast<float>(1 << residual_bits)), bits(residual_bits) {}
   ANNK_HD int half() const { return 1 << (bits - 1); }
   ANNK_HD int code(float left) const {
-    const float least = static_cast<float>(-half()), top = static_cast<float>(half() - 1);
-    const float steps = step > 0.0f ? rintf(left / step) : 0.0f;
-    return static_cast<int>(steps < least ? least : steps > top ? top : steps) + half();
+    return whole_steps(left, step, static_cast<float>(-half()), static_cast<float>(half() - 1)) + half();
   }
   ANNK_HD float value(int code) const { return step * static_cast<float>(code - half()); }
 };
@@ -109,8 +116,9 @@ struct LvqView {
   LvqNorms* norms;
   const float* mean;
   uint8_t* residual;
+  uint8_t* selectors;  // null: one mean
   int64_t dims, code_bytes, residual_bytes, scales_stride;
-  int bits, residual_bits;
+  int bits, residual_bits, centroids;
   float unit;  // 2^e
 
   ANNK_HD explicit LvqView(const Base& b)
@@ -119,10 +127,12 @@ struct LvqView {
         norms(b.array<LvqNorms>(2)),
         mean(b.array<const float>(3)),
         residual(b.array<uint8_t>(4)),
+        selectors(b.array<uint8_t>(5)),
         dims(b.dims),
         scales_stride(b.numbers[3]),
         bits(static_cast<int>(b.numbers[0])),
         residual_bits(static_cast<int>(b.numbers[1])),
+        centroids(static_cast<int>(b.numbers[4])),
         unit(float_of_bits(static_cast<uint32_t>(b.numbers[2] + 127) << 23)) {
     code_bytes = turbo_bytes(dims, bits);
     residual_bytes = residual_bits == 0 ? 0 : turbo_bytes(dims, residual_bits);
@@ -132,6 +142,11 @@ struct LvqView {
   ANNK_HD const uint8_t* residual_row(int64_t row) const { return residual + row * residual_bytes; }
   ANNK_HD float step(int64_t row) const { return widen(scales[row * scales_stride].step); }
   ANNK_HD float low(int64_t row) const { return widen(scales[row * scales_stride].low); }
+  ANNK_HD const float* centroid(int c) const { return mean + c * dims; }
+  ANNK_HD const float* mean_of(int64_t row) const { return selectors == nullptr ? mean : centroid(selectors[row]); }
+  // One product with the codes is all that such rows ask of a query. Others are decoded: those with a residual, as only the
+  // few that are reranked are asked for, and those of several centroids, under each of which a query has other terms.
+  ANNK_HD bool codes_are_all() const { return residual_bits == 0 && selectors == nullptr; }
 };
 
 // A query's terms, and a row's.

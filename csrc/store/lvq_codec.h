@@ -15,22 +15,19 @@ class LvqCodec final : public Codec {
 
   bool encode(const float* x, int64_t row, float* scratch) const override {
     const int64_t dims = view_.dims;
-    float low = INFINITY, high = -INFINITY;
-    for (int64_t j = 0; j < dims; ++j) {
-      scratch[j] = (x[j] - view_.mean[j]) * unit_inverse_;
-      low = scratch[j] < low ? scratch[j] : low;
-      high = scratch[j] > high ? scratch[j] : high;
-    }
-    for (int64_t j = dims; j < scratch_floats; ++j) scratch[j] = low;  // code 0
-    if (view_.scales_stride != 0) {
-      view_.scales[row] = dims > 0 ? LvqScale::of(low, high, view_.bits) : LvqScales{{0}, {0}};
-    }
+    if (view_.selectors != nullptr) view_.selectors[row] = static_cast<uint8_t>(nearest_centroid(x));
+    const float* const mean = view_.mean_of(row);
+    const Ends ends = centre(x, mean, scratch);
+    if (view_.scales_stride != 0)
+      view_.scales[row] = dims > 0 ? LvqScale::of(ends.low, ends.high, view_.bits) : LvqScales{{0}, {0}};
     const LvqScale scale{view_.step(row), view_.low(row), view_.bits};
     if (!(scale.low > -INFINITY && scale.step < INFINITY)) return false;
     Codes sums{0, 0};
     uint8_t* const codes = view_.codes + row * view_.code_bytes;
-    for (int64_t b = 0; b * kTurboBytes < view_.code_bytes; ++b)
-      encode_block(scratch + b * (512 / view_.bits), dims - b * (512 / view_.bits), scale, codes + b * kTurboBytes, sums);
+    for (int64_t b = 0; b * kTurboBytes < view_.code_bytes; ++b) {
+      const int64_t first = b * (512 / view_.bits);
+      encode_block(scratch + first, dims - first, scale, codes + b * kTurboBytes, sums);
+    }
     if (view_.residual_bits != 0) encode_residual(scratch, scale, view_.residual + row * view_.residual_bytes);
     view_.norms[row] = norms_of(row, scale, sums, scratch);
     return true;
@@ -39,7 +36,8 @@ class LvqCodec final : public Codec {
   void decode(int64_t row, float* out, float* scratch) const override {
     decode_primary(row, scratch);
     if (view_.residual_bits != 0) add_residual(row, scratch);
-    for (int64_t j = 0; j < view_.dims; ++j) out[j] = view_.mean[j] + view_.unit * scratch[j];
+    const float* const mean = view_.mean_of(row);
+    for (int64_t j = 0; j < view_.dims; ++j) out[j] = mean[j] + view_.unit * scratch[j];
   }
 
  private:
@@ -47,18 +45,73 @@ class LvqCodec final : public Codec {
     int64_t sum, squares;
   };
 
+  struct Ends {
+    float low, high;
+  };
+
+  // x' and its ends; zeros behind it.
+  Ends centre(const float* x, const float* mean, float* out) const {
+    float low[16], high[16];
+    for (int i = 0; i < 16; ++i) low[i] = INFINITY, high[i] = -INFINITY;
+    int64_t j = 0;
+    for (; j + 16 <= view_.dims; j += 16)
+      for (int i = 0; i < 16; ++i) {
+        const float own = (x[j + i] - mean[j + i]) * unit_inverse_;
+        low[i] = own < low[i] ? own : low[i];
+        high[i] = own > high[i] ? own : high[i];
+        out[j + i] = own;
+      }
+    for (; j < view_.dims; ++j) {
+      out[j] = (x[j] - mean[j]) * unit_inverse_;
+      low[0] = out[j] < low[0] ? out[j] : low[0];
+      high[0] = out[j] > high[0] ? out[j] : high[0];
+    }
+    for (; j < scratch_floats; ++j) out[j] = 0.0f;
+    Ends ends{low[0], high[0]};
+    for (int i = 1; i < 16; ++i) {
+      ends.low = low[i] < ends.low ? low[i] : ends.low;
+      ends.high = high[i] > ends.high ? high[i] : ends.high;
+    }
+    return ends;
+  }
+
+  int nearest_centroid(const float* x) const {
+    int nearest = 0;
+    float least = INFINITY;
+    for (int c = 0; c < view_.centroids; ++c) {
+      const float distance = centroid_distance(x, view_.centroid(c));
+      if (distance < least) least = distance, nearest = c;
+    }
+    return nearest;
+  }
+  float centroid_distance(const float* x, const float* centroid) const {
+    float partial[16] = {}, total = 0.0f;
+    auto square = [&](int64_t j) {
+      const float difference = (x[j] - centroid[j]) * unit_inverse_;
+      return difference * difference;
+    };
+    int64_t j = 0;
+    for (; j + 16 <= view_.dims; j += 16)
+      for (int i = 0; i < 16; ++i) partial[i] += square(j + i);
+    for (int i = 0; j + i < view_.dims; ++i) partial[i] += square(j + i);
+    for (int i = 0; i < 16; ++i) total += partial[i];
+    return total;
+  }
+
   // One block of 512 / bits dimensions, of which `there` exist; x becomes what is left to the residual.
   static void encode_block(float* x, int64_t there, const LvqScale& scale, uint8_t* out, Codes& sums) {
     uint32_t lanes[16] = {};
-    for (int slot = 0; slot < 32 / scale.bits; ++slot) {
+    for (int slot = 0; slot < 32 / scale.bits && 16 * slot < there; ++slot) {
       float* const at = x + 16 * slot;
       int codes[16], sum = 0, squares = 0;
-      const int64_t here = there - 16 * slot;
-      for (int i = 0; i < 16; ++i) codes[i] = i < here ? scale.code(at[i]) : 0;
-      for (int i = 0; i < 16; ++i) lanes[i] |= static_cast<uint32_t>(codes[i]) << (scale.bits * slot);
-      for (int i = 0; i < 16; ++i) at[i] = i < here ? at[i] - scale.value(codes[i]) : 0.0f;
-      for (int i = 0; i < 16; ++i) sum += codes[i];
-      for (int i = 0; i < 16; ++i) squares += codes[i] * codes[i];
+      for (int i = 0; i < 16; ++i) codes[i] = scale.code(at[i]);
+      for (int64_t i = there - 16 * slot; i < 16; ++i) codes[i] = 0;
+      for (int i = 0; i < 16; ++i) {
+        lanes[i] |= static_cast<uint32_t>(codes[i]) << (scale.bits * slot);
+        at[i] -= scale.value(codes[i]);
+        sum += codes[i];
+        squares += codes[i] * codes[i];
+      }
       sums.sum += sum;
       sums.squares += squares;
     }
@@ -70,10 +123,13 @@ class LvqCodec final : public Codec {
     const int bits = residual.bits;
     for (int64_t b = 0; b * kTurboBytes < view_.residual_bytes; ++b) {
       uint32_t lanes[16] = {};
-      for (int slot = 0; slot < 32 / bits; ++slot) {
-        const float* const at = left + b * (512 / bits) + 16 * slot;
-        const int64_t here = view_.dims - b * (512 / bits) - 16 * slot;
-        for (int i = 0; i < 16; ++i) lanes[i] |= static_cast<uint32_t>(i < here ? residual.code(at[i]) : 0) << (bits * slot);
+      const float* const block = left + b * (512 / bits);
+      const int64_t there = view_.dims - b * (512 / bits);
+      for (int slot = 0; slot < 32 / bits && 16 * slot < there; ++slot) {
+        uint32_t codes[16];
+        for (int i = 0; i < 16; ++i) codes[i] = static_cast<uint32_t>(residual.code(block[16 * slot + i]));
+        for (int64_t i = there - 16 * slot; i < 16; ++i) codes[i] = 0;
+        for (int i = 0; i < 16; ++i) lanes[i] |= codes[i] << (bits * slot);
       }
       __builtin_memcpy(out + b * kTurboBytes, lanes, kTurboBytes);
     }
@@ -81,8 +137,9 @@ class LvqCodec final : public Codec {
 
   LvqNorms norms_of(int64_t row, const LvqScale& scale, const Codes& sums, float* scratch) const {
     decode_primary(row, scratch);
+    const float* const mean = view_.mean_of(row);
     const double whole = sum16(view_.dims, [&](int64_t j) {
-      const float y = view_.mean[j] + view_.unit * scratch[j];
+      const float y = mean[j] + view_.unit * scratch[j];
       return static_cast<double>(y) * static_cast<double>(y);
     });
     return {lvq_squared(scale, view_.dims, view_.unit, sums.sum, sums.squares), inverse_norm(whole)};

@@ -169,7 +169,8 @@ def _numpy_view(x: Any) -> View:
     dtype = _NATIVE_NAMES.get(x.dtype)
     if dtype is None:
         dtype = x.dtype.name if x.dtype.isnative else f"byte-swapped {x.dtype.name}"
-    return View(x, x.ctypes.data, x.shape, x.strides, dtype, HOST, NUMPY, not x.flags.writeable)
+    address, readonly = x.__array_interface__["data"]  # half as long as x.ctypes.data takes
+    return View(x, address, x.shape, x.strides, dtype, HOST, NUMPY, readonly)
 
 
 def _torch_view(name: str, x: Any) -> View:

@@ -157,6 +157,36 @@ def finish_graph(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def nn_descent_start(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int],
+    lists: tuple[int, int, int],
+    graph: tuple[int, int],
+    untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def nn_descent_round(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int],
+    lists: tuple[int, int, int],
+    graph: tuple[int, int],
+    untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def nn_descent_prune(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int],
+    lists: tuple[int, int, int],
+    graph: tuple[int, int],
+    untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
 def select_k(
     values: int,
     shape: tuple[int, int, int],

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -45,9 +47,14 @@ def metric_named(call: Call, name: Any) -> Metric:
     """The backend's metric of that name or alias."""
     if not isinstance(name, str):
         raise TypeError(f"metric: expected a name, got {type(name).__name__}")
-    traits = call.backend.metrics.get(ALIASES.get(name, name))
+    return _metric(call.backend, name)
+
+
+@functools.cache
+def _metric(backend: ModuleType, name: str) -> Metric:
+    traits = backend.metrics.get(ALIASES.get(name, name))
     if traits is None:
-        raise ValueError(f"metric: expected {described([*call.backend.metrics, *ALIASES])}, got {name!r}")
+        raise ValueError(f"metric: expected {described([*backend.metrics, *ALIASES])}, got {name!r}")
     return Metric(ALIASES.get(name, name), **traits)
 
 

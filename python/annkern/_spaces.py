@@ -67,10 +67,6 @@ class Space:
         """A NumPy array as one of this library's, on that device."""
         raise TypeError(f"store: cannot make arrays of {self.name}; encode NumPy arrays, and move the store with convert")
 
-    def to_numpy(self, array: Any) -> Any:
-        """A device array in host memory; waits for the stream."""
-        raise TypeError(f"x: cannot copy {self.name} to the host; fit on a NumPy array, of which a sample is enough")
-
     def current_stream(self, device: Device) -> int:
         return 0
 
@@ -91,10 +87,19 @@ LINE = 64  # bytes of a cache line
 SMALLEST_ALIGNED = 1 << 16
 
 
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    if name == "bfloat16":
+        try:
+            import ml_dtypes  # noqa: F401  gives NumPy the name
+        except ImportError:
+            raise TypeError("bfloat16: NumPy has no such type by itself; pip install ml_dtypes") from None
+    return np.dtype(name)
+
+
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """np.empty, on a cache line's boundary where it is large: NumPy's own large arrays begin 16 bytes behind one, so that
     a row of three lines would touch four."""
-    kind = np.dtype(dtype)
+    kind = numpy_dtype(dtype)
     size = kind.itemsize
     for extent in shape:
         size *= extent
@@ -112,13 +117,7 @@ class NumpySpace(Space):
         return aligned(shape, dtype)
 
     def astype(self, array: Any, dtype: str) -> Any:
-        if dtype == "bfloat16":
-            try:
-                import ml_dtypes
-            except ImportError:
-                raise TypeError("bfloat16: NumPy has no such type by itself; pip install ml_dtypes") from None
-            return array.astype(ml_dtypes.bfloat16)
-        return array.astype(dtype)
+        return array.astype(numpy_dtype(dtype))
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return array
@@ -144,9 +143,6 @@ class TorchSpace(Space):
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.torch.from_numpy(array).to(self._device(device))
-
-    def to_numpy(self, array: Any) -> Any:
-        return array.float().cpu().numpy()
 
     def astype(self, array: Any, dtype: str) -> Any:
         return array.to(getattr(self.torch, dtype))
@@ -194,9 +190,6 @@ class CupySpace(Space):
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.cupy.asarray(array)
-
-    def to_numpy(self, array: Any) -> Any:
-        return self.cupy.asnumpy(array)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.cupy.where(condition, a, b)
@@ -252,9 +245,6 @@ class JaxSpace(Space):
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.jax.numpy.asarray(array)
-
-    def to_numpy(self, array: Any) -> Any:
-        return np.asarray(array)
 
     def take(self, array: Any, rows: Any) -> Any:
         return self.jax.numpy.take(array, rows, axis=0)

@@ -6,26 +6,26 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._arrays import ITEMSIZES, View, as_numpy, view
 from ._call import KERNEL_DTYPES, Call, shaped
-from ._spaces import NUMPY
-from ._training import Bar
+from ._spaces import NUMPY, numpy_dtype
+from ._training import Bar, let_go
 
 BLOCK_BYTES = 32 << 20  # of float32, read at once while encoding
 # Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
 ARRAYS = {
     "array": ("data",),
-    "lvq": ("codes", "scales", "norms", "mean", "residual"),
+    "lvq": ("codes", "scales", "norms", "mean", "residual", "selectors"),
     "rabitq": ("rows", "terms", "mean", "axis", "signs"),
     "pq": ("codes", "codebook", "norms", "rotation"),
 }
 ROWWISE = {
     "array": ("data",),
-    "lvq": ("codes", "scales", "norms", "residual"),
+    "lvq": ("codes", "scales", "norms", "residual", "selectors"),
     "rabitq": ("rows",),
     "pq": ("codes", "norms"),
 }
@@ -76,6 +76,7 @@ class Store:
         self.metric = metric
         self._levels = levels
         self.projection = projection
+        self._seen: _Seen | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -162,6 +163,15 @@ class Store:
         -------
         ndarray (m, c) of float32
             +inf where the id is negative. Of "euclidean" the larger side of an interval that is not symmetric.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+        >>> store, ids = ak.compress(x, "rabitq2"), np.arange(1000)[None]
+        >>> off = store.distances(x[:1], ids) - ak.distances(x, x[:1], ids)
+        >>> bool(0.9 < (np.abs(off) <= store.error_bounds(x[:1], ids)).mean() < 1)
+        True
         """
         if self.kind != "rabitq" or self.numbers["binary"]:
             raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {self.spec!r}")
@@ -197,10 +207,27 @@ class Store:
         save(self, path)
 
     def array_views(self) -> list[View]:
-        return [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()]
+        return self._look().views
 
     def backend_base(self, backend: ModuleType) -> Any:
         """The store as the kernels see it."""
+        bases = self._look().bases
+        if backend.__name__ not in bases:
+            bases[backend.__name__] = self._base(backend)
+        return bases[backend.__name__]
+
+    def _look(self) -> _Seen:
+        """The arrays' views, kept for the next call where they are host memory: a query on its own takes 20 us, and so
+        would they."""
+        key = tuple(map(id, self.arrays.values()))
+        if self._seen is None or self._seen.key != key:
+            seen = _Seen(key, [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()], {})
+            if not all(x.device.on_host for x in seen.views):
+                return seen
+            self._seen = seen
+        return self._seen
+
+    def _base(self, backend: ModuleType) -> Any:
         if self.kind == "array":
             x = view("store", self.arrays["data"])
             (n, d), stride = x.shape, x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
@@ -208,6 +235,14 @@ class Store:
         names = ARRAYS[self.kind]
         addresses = [view("store", self.arrays[name]).address if name in self.arrays else 0 for name in names]
         return backend.Base(self.kind, *self.shape, addresses, list(self.numbers.values()))
+
+
+class _Seen(NamedTuple):
+    """What a store's arrays are, for as long as it holds the same ones."""
+
+    key: tuple[int, ...]
+    views: list[View]
+    bases: dict[str, Any]  # by backend
 
 
 def _checked_ids(call: Call, ids: Any, n: int) -> View:
@@ -295,6 +330,7 @@ class Codec:
             bar = Bar(n, progress)
             for first in range(0, n, step):
                 self._encode_rows(call, rows, first, min(step, n - first), self._store(n, arrays), first)
+                let_go(rows, first, min(step, n - first))
                 bar.at(min(n, first + step))
             return self._store(n, {name: call.space.finish(array) for name, array in arrays.items()})
 
@@ -314,20 +350,23 @@ class Codec:
                 room = max(n + here, room + room // 4)
                 arrays = self._grown(arrays, room)
             self._encode_rows(call, rows, 0, here, self._store(room, arrays), n)
+            let_go(rows, 0, here)
             n += here
             bar.at(n)
+        bar.close()
         return self._store(n, self._grown(arrays, n))
 
     def _grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
-        """The arrays with room for so many rows; memory that was never written to is not resident."""
-        wanted = self._allocate(rows, lambda shape, dtype: np.empty(shape, dtype))
-        for name, old in arrays.items():
-            if name in ROWWISE.get(self.kind, wanted) and name in wanted and old.shape != wanted[name].shape:
-                old.resize(wanted[name].shape, refcheck=False)
-            wanted[name] = old
+        """The arrays with room for so many rows. Memory that was never written to is not resident. The kernel moves large
+        arrays without a copy, as long as none was freed: malloc would keep the next ones in its heap."""
+        shapes = self._allocate(rows, lambda shape, dtype: (shape, numpy_dtype(dtype)))
         if not arrays:
-            self._finish_fitted(wanted, None)
-        return wanted
+            arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
+            self._finish_fitted(arrays, None)
+        for name, (shape, _) in shapes.items():
+            if name in ROWWISE.get(self.kind, shapes) and arrays[name].shape != shape:
+                arrays[name].resize(shape, refcheck=False)
+        return arrays
 
     def _finish_fitted(self, arrays: dict[str, Any], call: Call | None) -> None:
         """Arrays that fit() made are NumPy's: they go where the codes are."""

@@ -26,6 +26,7 @@ import numpy as np
 
 from . import stores
 from ._arrays import View, host_copy, view, with_adjacent_rows
+from ._spaces import numpy_dtype
 from ._store import Store
 
 VERSION = 1
@@ -247,16 +248,8 @@ def _description(path: Any, metadata: dict[str, str], entries: dict[str, Any]) -
     return description
 
 
-def _dtype(code: str) -> np.dtype[Any]:
-    if code == "BF16":  # NumPy has no such type
-        import ml_dtypes  # noqa: F401  gives NumPy the name
-
-        return np.dtype("bfloat16")
-    return np.dtype(NAMES[code])
-
-
 def _array(what: str, file: IO[bytes], mapped: Array | None, start: int, entry: dict[str, Any], crc: str | None) -> Array:
-    dtype, shape = _dtype(entry["dtype"]), tuple(entry["shape"])
+    dtype, shape = numpy_dtype(NAMES[entry["dtype"]]), tuple(entry["shape"])
     first, end = (start + offset for offset in entry["data_offsets"])
     if mapped is not None and first % dtype.itemsize == 0:
         memory = mapped[first:end]

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import _interchange
+from . import _export, _interchange
 from ._arrays import View, view
+from ._reach import Reach, reached
 from ._spaces import aligned
-from .files import Form, Parts, register
+from .files import Form, Parts, register, replacing
 
 Array = np.ndarray[Any, np.dtype[np.int32]]
 MOST_ENTRIES = 1024
@@ -47,7 +49,8 @@ class Graph:
             labels of hnswlib must be the rows of the vectors.
         entries : array (e,) of integers, optional
             Where searches begin: by default where the library's do, and else the row that most lead to. What cannot be
-            reached from there gives more of them, and 1024 are the most.
+            reached from there gives more of them; what 1024 do not reach is given an edge from a neighbour of its own
+            that is reached, with a warning.
         metric : str
             What `search_graph` takes by default.
 
@@ -104,6 +107,47 @@ class Graph:
 
         save(self, path)
 
+    def to_faiss(self, vectors: Any, kind: str = "hnsw") -> Any:
+        """An index of faiss over the same vectors, that searches this graph.
+
+        Parameters
+        ----------
+        vectors : array (n, d) or Store
+            The rows. A store is decoded. faiss keeps a copy as float32.
+        kind : str
+            "hnsw": an IndexHNSWFlat, all rows in layer 0. "nsg": an IndexNSGFlat.
+
+        Returns
+        -------
+        faiss.IndexHNSWFlat or faiss.IndexNSGFlat
+            Ready to search, by `index.hnsw.efSearch` or `index.nsg.search_L`. It begins at the first entry alone: rows that
+            only others lead to are given an edge. "cosine" becomes an inner product of vectors of length 1, and queries must
+            be given so; "euclidean" comes back squared.
+        """
+        if kind not in ("hnsw", "nsg"):
+            raise ValueError(f"kind: expected hnsw or nsg, got {kind!r}")
+        return _export.faiss_hnsw(self, vectors) if kind == "hnsw" else _export.faiss_nsg(self, vectors)
+
+    def save_hnswlib(self, path: Any, vectors: Any) -> None:
+        """Write a file that `hnswlib.Index(space, d).load_index(path)` reads and searches.
+
+        `space` is "l2", "ip" or "cosine", as the graph's metric. All rows stand in layer 0, under labels 0 to n - 1. The
+        search begins at the first entry alone: rows that only others lead to are given an edge. vectors: as in `to_faiss`.
+        """
+        head, records = _export.hnswlib_records(self, vectors)
+        with replacing(path) as out:
+            out.write(head)
+            out.write(records.view(np.uint8).data)
+            out.write(bytes(4 * len(records)))  # no links above layer 0
+
+    def to_cagra(self) -> Any:
+        """(n, degree) uint32, as CAGRA holds its graphs: every list full.
+
+        A shorter list is filled with the neighbours of its first four neighbours, in their order, and where these are too
+        few it is repeated; a row that leads nowhere leads to itself. CAGRA begins at rows by chance, not at the entries.
+        """
+        return _export.full_lists(self)
+
     def backend_graph(self, backend: ModuleType) -> Any:
         """The graph as the kernels see it."""
         (n, degree), (own, entries) = self.shape, (x for _, x in self.views())
@@ -118,25 +162,24 @@ class Graph:
         return named
 
 
-def reached(neighbors: Array, entries: Array, seen: Any = None) -> Any:
-    """(n,) booleans: what a walk from `entries` can come to; `seen`, where given, is added to."""
-    seen = np.zeros(len(neighbors), bool) if seen is None else seen
-    front = entries[~seen[entries]]
-    while len(front):
-        seen[front] = True
-        there = np.unique(neighbors[front])
-        there = there[there >= 0]
-        front = there[~seen[there]]
-    return seen
-
-
 def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
+    """More entries for what is out of reach; beyond MOST_ENTRIES, edges are written into `neighbors` instead."""
     seen = reached(neighbors, entries)
     more = list(entries)
     while not seen.all() and len(more) < MOST_ENTRIES:
         more.append(np.int32(np.argmin(seen)))
         reached(neighbors, np.array(more[-1:], np.int32), seen)
-    return np.array(list(dict.fromkeys(more)), np.int32)
+    begin = np.array(list(dict.fromkeys(more)), np.int32)
+    if not seen.all():
+        if neighbors.shape[1] == 0:
+            raise ValueError(f"neighbors: expected lists of 1 or more, got none, of {len(neighbors)} rows")
+        given = Reach(neighbors, begin).connect()
+        warnings.warn(
+            f"neighbors: {MOST_ENTRIES} entries reach {int(seen.sum())} of {len(seen)} rows; {given} edges were added, or "
+            "put in the place of others, to reach all",
+            stacklevel=3,
+        )
+    return begin
 
 
 def _whole(parts: Parts) -> Graph:

@@ -7,6 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from . import _locality
 from ._arrays import host_copy, view
 from ._call import ALIASES
 from ._store import Store
@@ -32,6 +35,8 @@ class Index:
         A finer form of the vectors beside a store of one level.
     window, rerank_k : int, int or None
         What `search` takes where it is not told: 64 and None, unless set (by what `tune` found, say). They are saved.
+    order : ndarray (n,) int64 or None
+        Of an index that was built with `reorder`: which of the caller's rows stands at each place of the store and graph.
     """
 
     def __init__(
@@ -43,8 +48,9 @@ class Index:
         rerank: Store | None = None,
         window: int = 64,
         rerank_k: int | None = None,
+        order: Any = None,
     ) -> None:
-        self.spec, self.metric = spec, metric
+        self.spec, self.metric, self.order = spec, metric, order
         self.store, self.graph, self.rerank = store, graph, rerank
         self.window, self.rerank_k = window, rerank_k
 
@@ -60,6 +66,8 @@ class Index:
         learn_queries: Any = None,
         seed: int = 0,
         window: int = 128,
+        method: str = "vamana",
+        reorder: bool = False,
     ) -> Index:
         """Compress `x`, and build a graph over it.
 
@@ -74,8 +82,11 @@ class Index:
             As in `compress`.
         learn_queries, seed
             As in `compress`.
-        window : int
+        window, method
             Of `build_graph`.
+        reorder : bool
+            Keep the rows in an order in which those that a walk meets together lie together. Results and filters are in the
+            caller's ids all the same; of rows that are equally near, others may be the last of a result. `x` is copied once.
 
         Notes
         -----
@@ -92,17 +103,25 @@ class Index:
         array([0, 1, 2])
         """
         degree, first, second = _parsed(spec)
+        if reorder and degree is None:
+            raise ValueError(f"reorder: expected False without a graph to walk, got True for {spec!r}")
         metric = ALIASES.get(metric, metric)
         given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
-        store = compress(x, first, **given, progress=progress)
+        store = None if reorder else compress(x, first, **given, progress=progress)
+        graph, order = None, None
+        if degree is not None:
+            over = x
+            if metric in FROM_DOT:
+                coded: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
+                over = store if store is not None and first == "lvq8" else compress(x, "lvq8", metric, **coded)
+            graph = build_graph(over, metric, degree, window, None, seed, threads, progress, method=method)
+            if reorder:
+                order = _locality.order_of_walks(graph)
+                graph, x = _locality.in_order(graph, order), _locality.rows_in_order(x, order)
+        if store is None:
+            store = compress(x, first, **given, progress=progress)
         rerank = compress(x, second, **given, progress=progress) if second else None
-        if degree is None:
-            return cls(spec, metric, store, None, rerank)
-        over = x
-        if metric in FROM_DOT:
-            over = store if first == "lvq8" else compress(x, "lvq8", metric, seed=seed, threads=threads, progress=progress)
-        graph = build_graph(over, metric, degree, window, None, seed, threads, progress)
-        return cls(spec, metric, store, graph, rerank)
+        return cls(spec, metric, store, graph, rerank, order=order)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -113,7 +132,8 @@ class Index:
 
     @property
     def nbytes(self) -> int:
-        return sum(part.nbytes for part in (self.store, self.graph, self.rerank) if part is not None)
+        parts = (self.store, self.graph, self.rerank, self.order)
+        return sum(part.nbytes for part in parts if part is not None)
 
     def search(
         self,
@@ -144,7 +164,12 @@ class Index:
         if self.graph is None:
             return knn(self.store, queries, k, self.metric, **common)
         wide = self.window if window is None else window
-        return search_graph(self.graph, self.store, queries, k, window=wide, metric=self.metric, **common)
+        if self.order is not None and filter is not None:
+            common["filter"] = _locality.filter_in_order(filter, self.order)
+        found = search_graph(self.graph, self.store, queries, k, window=wide, metric=self.metric, **common)
+        if self.order is None:
+            return found
+        return found[0], _locality.in_ids(*found, self.order, self.metric == "inner_product")
 
     @property
     def reranks(self) -> bool:
@@ -195,12 +220,15 @@ def _parsed(spec: Any) -> tuple[int | None, str, str | None]:
 def _parts(index: Index) -> Parts:
     parameters = {name: getattr(index, name) for name in ("spec", "metric", "window", "rerank_k")}
     objects = {"store": index.store, "graph": index.graph, "rerank": index.rerank}
-    return Parts(parameters, {}, {name: part for name, part in objects.items() if part is not None})
+    arrays = {} if index.order is None else {"order": index.order}
+    return Parts(parameters, arrays, {name: part for name, part in objects.items() if part is not None})
 
 
 def _whole(parts: Parts) -> Index:
-    index = Index(**parts.parameters, **parts.objects)
+    index = Index(**parts.parameters, **parts.objects, **parts.arrays)
     n = len(index.store)
+    if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(n)):
+        raise ValueError(f"expected order to hold each of {n} rows once")
     if (index.graph is not None and len(index.graph) != n) or (index.rerank is not None and len(index.rerank) != n):
         raise ValueError(f"expected a graph and vectors of {n} rows, as its store has")
     return index

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import View, view
-from ._backend import load
-from ._call import ALIASES, KERNEL_DTYPES, shaped, whole_number
+from ._arrays import View, host_copy, view
+from ._call import ALIASES, KERNEL_DTYPES, Call, shaped, whole_number
 from ._store import BLOCK_BYTES
 from ._training import host_rows, training_sample
 from .assign import assign
@@ -57,7 +56,8 @@ class KMeans:
     each sum a chain in the order of rows. A cluster that lost all its rows takes half of the largest one (ties: the smallest
     number): the same centroid, the coordinates of the two (under "sqeuclidean", relative to the mean of all rows) moved
     apart by 1/1024, alternately up and down. The first 40% of the iterations see every fourth row only, where these are 16
-    for each cluster or more. Training runs on the CPU.
+    for each cluster or more. Iterations run where `x` lies; on a device they take a copy of the rows that are trained on,
+    and give the centroids that the CPU gives at levels with fused multiply-add, bit for bit.
 
     Examples
     --------
@@ -104,7 +104,8 @@ class KMeans:
             raise ValueError(f"n_clusters: expected at most the {seen.shape[0]} rows of x, got {k}")
         most = seen.shape[0] if self.sample is None else whole_number("sample", self.sample, 1) * k
         rows = training_sample(x, most, self.seed)
-        self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads)
+        beside = None if seen.device.on_host else seen
+        self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, beside)
         self.labels_, self.inertia_ = self._label(x, seen, metric)
         return self
 
@@ -144,8 +145,10 @@ class KMeans:
         return labels, inertia
 
 
-def lloyd(rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None) -> tuple[Floats, int]:
-    """Centroids after at most so many iterations, and how many were done.
+def lloyd(
+    rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, beside: View | None = None
+) -> tuple[Floats, int]:
+    """Centroids after at most so many iterations, and how many were done; on the device of the array `beside`.
 
     Squared distances are compared as products with one more dimension, x.c - |c|^2 / 2 with the mean of the rows taken off:
     a multiply-add for each dimension, where a sum of squared differences takes a subtraction too.
@@ -160,19 +163,26 @@ def lloyd(rows: Floats, centroids: Floats, metric: str, iterations: int, threads
         centroids = centroids - shift
     previous = None
     early = thin_iterations(len(rows), k, iterations)
+
+    def placed(array: Floats) -> Any:
+        return array if beside is None else beside.space.from_numpy(np.ascontiguousarray(array), beside.device)
+
+    everything = placed(augmented)
+    thinned = placed(augmented[::THIN]) if early else everything
     for done in range(1, iterations + 1):
         thin = THIN if done <= early else 1
-        part, products = augmented[::thin], centroids
+        part, products = everything if thin == 1 else thinned, centroids
         if metric == "sqeuclidean":
             halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
             products = np.concatenate([centroids, halves.astype(np.float32)], axis=1)
-        labels, _ = assign(part, products, "inner_product", threads=threads, check_finite=False)
-        if previous is not None and np.array_equal(labels, previous):
+        labels, _ = assign(part, placed(products), "inner_product", threads=threads, check_finite=False)
+        known = host_copy(view("labels", labels))
+        if previous is not None and np.array_equal(known, previous):
             if thin == 1:
                 return centroids + shift, done
             early = 0
-        previous = labels
-        centroids = updated(*sums_by_label(part[:, :d], labels, k, threads), centroids, metric)
+        previous = known
+        centroids = updated(*sums_by_label(part, labels, k, threads, d), centroids, metric)
     return centroids + shift, iterations
 
 
@@ -182,20 +192,26 @@ def thin_iterations(rows: int, clusters: int, iterations: int) -> int:
 
 
 def sums_by_label(
-    rows: Floats, labels: np.ndarray[Any, np.dtype[Any]], k: int, threads: int | None = None
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """sums (k, d) of the rows of each label, counts (parts, k). labels: int64 (n,), or uint8 (n, parts) codes."""
-    n, d = rows.shape
-    parts = 1 if labels.ndim == 1 else labels.shape[1]
-    sums, counts = np.empty((k, d)), np.empty((parts, k), np.int64)
-    labels = np.ascontiguousarray(labels)
-    backend = load("cpu")
-    matrix = backend.Matrix(rows.ctypes.data, n, d, rows.strides[0] if n > 1 else 4 * d, "f32")
-    addresses = sums.ctypes.data, counts.ctypes.data
-    backend.cluster_sums(
-        matrix, labels.ctypes.data, parts, labels.dtype == np.uint8, k, *addresses, backend.Exec(threads or 0, 0)
-    )
-    return sums, counts
+    rows: Any, labels: Any, k: int, threads: int | None = None, dims: int | None = None
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], Counts]:
+    """sums (k, d) of the rows of each label, counts (parts, k), in host memory. rows: float32, on the host or on a device;
+    d is the number of their columns, or the first `dims`. labels: beside them, int64 (n,), or uint8 (n, parts)."""
+    seen, marks = view("rows", rows), view("labels", labels)
+    if not marks.row_major:
+        marks = view("labels", np.ascontiguousarray(labels))
+    n, d = seen.shape[0], seen.shape[1] if dims is None else dims
+    parts = 1 if len(marks.shape) == 1 else marks.shape[1]
+    call = Call.at(seen, threads, None)
+    with call.scope():
+        # Bytes, since not every library has both types.
+        sums, counts = (view("sums", call.space.empty((8 * size,), "uint8", call.device)) for size in (k * d, parts * k))
+        matrix = call.backend.Matrix(seen.address, n, d, seen.strides[0] if n > 1 else 4 * d, "f32")
+        call.backend.cluster_sums(
+            matrix, marks.address, parts, marks.dtype == "uint8", k, sums.address, counts.address, call.executor()
+        )
+        call.space.settle()
+        here = host_copy(sums), host_copy(counts)
+    return here[0].view(np.float64).reshape(k, d), here[1].view(np.int64).reshape(parts, k)
 
 
 def updated(sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: str) -> Floats:

@@ -33,7 +33,7 @@ sed -e 's/asm("vpdpbusd %2.*/acc.v = _mm512_dpbusd_epi32(acc.v, query.v, row.v);
   -e 's/asm("vpaddw.*/sum.v = _mm512_add_epi16(sum.v, x.v);/' csrc/store/simd/vec_avx512.h \
   >"$folder/include/store/simd/vec_avx512.h"
 
-for source in csrc/cpu/*.cpp tests/cpp/isa_check.cpp; do
+for source in csrc/cpu/*.cpp tests/cpp/isa_check*.cpp; do
   case $source in */dispatch.cpp | */once_*) ;; *) echo "$source" ;; esac
 done | xargs -P 2 -I{} sh -c "$compiler -std=c++20 -O1 -Wno-psabi -ffp-contract=off -fno-math-errno \
   -fno-trapping-math $(echo $flags) -DANNK_ISA=$level -I$folder/include -Icsrc -c {} -o $folder/\$(basename {}).o"

@@ -187,7 +187,10 @@ std::vector<Case> distances_cases() {
 
 // Stores by their own kernels and by decoding, in every operation.
 std::vector<Case> store_cases() {
-  constexpr Lvq kStores[] = {{8, 0}, {4, 0}, {8, 0, true}, {4, 8}, {4, 4}, {8, 8}, {4, 0, true}, {8, 0, false, 5}};
+  constexpr StoreSpec kStores[] = {{8, 0}, {4, 0}, {8, 0, true}, {4, 8}, {4, 4}, {8, 8}, {4, 0, true}, {8, 0, false, 5}};
+  constexpr auto kRabitq = StoreKind::rabitq, kPq = StoreKind::pq;
+  constexpr StoreSpec kOthers[] = {{1, 0, false, 0, kRabitq}, {5, 0, false, 0, kRabitq}, {8, 0, false, 0, kRabitq},
+                                   {4, 0, false, 0, kPq, 21}, {8, 0, false, 0, kPq, 6},  {8, 0, false, 0, kPq, 20}};
   constexpr int64_t kNeighbours[] = {10, 70, 33};
   std::vector<Case> cases;
   const auto add = [&](const Shape& s, size_t i) {
@@ -199,7 +202,16 @@ std::vector<Case> store_cases() {
     cases.push_back({"store distances " + text_of(s), [=] { check_distances(s, 5); }});
   };
   size_t i = 0;
-  for (const Lvq& store : kStores) {
+  for (const StoreSpec& store : kOthers) {
+    const Layout layout{i % 2 == 0 ? size_t{4} : 0, 0, false};
+    for (const auto& [m, n, d, metric] : {std::tuple{3, 200, 40, Metric::sqeuclidean},
+                                          {20, 130, 130, Metric::inner_product},
+                                          {66, 33, 65, Metric::cosine}}) {
+      add({m, n, d, DType::f32, i % 3 == 0 ? DType::f16 : DType::f32, metric, layout, false, 1, store}, i);
+      ++i;
+    }
+  }
+  for (const StoreSpec& store : kStores) {
     for (const Metric metric : kNumberMetrics) {
       if (i % 2 == 0 && metric == Metric::cityblock) continue;
       Shape s = shape(i++, metric, {DType::f32, i % 3 == 0 ? DType::f16 : DType::f32});
@@ -208,7 +220,8 @@ std::vector<Case> store_cases() {
       add(s, i);
     }
   }
-  add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {8, 0}}, 0);
+  for (const StoreSpec& store : {kStores[0], kOthers[0], kOthers[3], kOthers[4]})
+    add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store}, 0);
   add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
   return cases;
 }

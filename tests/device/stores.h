@@ -7,6 +7,8 @@
 #include "ops/encode.h"
 #include "plain.h"
 #include "store/lvq.h"
+#include "store/pq.h"
+#include "store/rabitq.h"
 
 namespace check {
 
@@ -14,47 +16,83 @@ using namespace annk;
 using plain::Bytes;
 using plain::Rows;
 
-// An LVQ store: bits 0 is none, a plain array.
-struct Lvq {
+// bits 0 is none, a plain array. Of LVQ: residual, one_scale, exponent. Of PQ: parts, at most as many as dimensions.
+struct StoreSpec {
   int bits = 0, residual = 0;
   bool one_scale = false;
   int exponent = 0;
+  StoreKind kind = StoreKind::lvq;
+  int parts = 0;
 };
 
-inline std::string text_of(const Lvq& s) {
+inline std::string text_of(const StoreSpec& s) {
   if (s.bits == 0) return "";
-  return " lvq" + std::to_string(s.bits) + "x" + std::to_string(s.residual) + (s.one_scale ? " one scale" : "") +
+  const std::string name = std::string(" ") + kStoreNames[static_cast<int>(s.kind)] + std::to_string(s.bits);
+  if (s.kind == StoreKind::rabitq) return name;
+  if (s.kind == StoreKind::pq) return name + " parts=" + std::to_string(s.parts);
+  return name + "x" + std::to_string(s.residual) + (s.one_scale ? " one scale" : "") +
          (s.exponent != 0 ? " 2^" + std::to_string(s.exponent) : "");
 }
 
-struct Store {
+class Store {
+ public:
   Base base;
-  Bytes codes, scales, norms, mean, residual, decoded;
+  Bytes mean, decoded, codes{0}, scales{0}, norms{0}, more{0};
+  int64_t bad_row = -1;
 
-  Store(const Lvq& s, const Matrix& x)
-      : codes(x.rows * generic::turbo_bytes(x.dims, s.bits)),
-        scales((s.one_scale ? 1 : x.rows) * 4),
-        norms(x.rows * 8),
-        mean(x.dims * 4),
-        residual(s.residual == 0 ? 0 : x.rows * generic::turbo_bytes(x.dims, s.residual)),
-        decoded(x.rows * x.dims * 4) {
+  Store(const StoreSpec& s, const Matrix& x) : mean(x.dims * 4), decoded(x.rows * x.dims * 4) {
     base = Matrix{nullptr, x.rows, x.dims, 0, DType::f32};
-    base.kind = StoreKind::lvq;
-    void* const arrays[] = {codes.data(), scales.data(), norms.data(), mean.data(), residual.data()};
-    std::copy(std::begin(arrays), std::end(arrays), base.arrays);
-    const int64_t numbers[] = {s.bits, s.residual, s.exponent, s.one_scale ? 0 : 1};
-    std::copy(std::begin(numbers), std::end(numbers), base.numbers);
+    base.kind = s.kind;
     for (int64_t j = 0; j < x.dims; ++j) mean.data<float>()[j] = s.one_scale ? 0.0f : 0.25f * static_cast<float>(j % 3);
-    if (s.one_scale) {  // step 1/16 or 3/4, from -4 on
-      scales.data<uint16_t>()[0] = s.bits == 8 ? 0x2c00 : 0x3a00;
-      scales.data<uint16_t>()[1] = 0xc400;
-    }
+    if (s.kind == StoreKind::lvq) make_lvq(s);
+    if (s.kind == StoreKind::rabitq) make_rabitq(s);
+    if (s.kind == StoreKind::pq) make_pq(s);
     const Bytes row(8);
     encode({x, base, 0, row.data<int64_t>(), {}});
     bad_row = *row.data<int64_t>();
     decode({base, nullptr, x.rows, decoded.data<float>(), {}});
   }
-  int64_t bad_row = -1;
+
+ private:
+  void take(std::initializer_list<void*> arrays, std::initializer_list<int64_t> numbers) {
+    std::copy(arrays.begin(), arrays.end(), base.arrays);
+    std::copy(numbers.begin(), numbers.end(), base.numbers);
+  }
+
+  void make_lvq(const StoreSpec& s) {
+    codes = Bytes(base.rows * generic::turbo_bytes(base.dims, s.bits));
+    scales = Bytes((s.one_scale ? 1 : base.rows) * 4);
+    norms = Bytes(base.rows * 8);
+    more = Bytes(s.residual == 0 ? 0 : base.rows * generic::turbo_bytes(base.dims, s.residual));
+    take({codes.data(), scales.data(), norms.data(), mean.data(), more.data()},
+         {s.bits, s.residual, s.exponent, s.one_scale ? 0 : 1});
+    if (!s.one_scale) return;
+    scales.data<uint16_t>()[0] = s.bits == 8 ? 0x2c00 : 0x3a00;  // step 1/16 or 3/4, from -4 on
+    scales.data<uint16_t>()[1] = 0xc400;
+  }
+
+  // Two rounds of signs, and an axis that is none, as without a mean. Rows begin at multiples of 4 where they have one bit.
+  void make_rabitq(const StoreSpec& s) {
+    const int64_t padded = generic::rabitq_dims(base.dims);
+    codes = Bytes(base.rows * (padded / 8 * s.bits + 16), s.bits == 1 ? 4 : 0);
+    scales = Bytes(base.dims * 4);
+    more = Bytes(2 * padded);
+    std::fill_n(scales.data<float>(), base.dims, 0.0f);
+    for (int64_t j = 0; j < 2 * padded; ++j) more.data<int8_t>()[j] = j * 7 % 5 < 2 ? -1 : 1;
+    take({codes.data(), nullptr, mean.data(), scales.data(), more.data()}, {s.bits, 2, 0, 1});
+  }
+
+  void make_pq(const StoreSpec& s) {
+    const int64_t parts = std::min<int64_t>(s.parts, base.dims), words = int64_t{1} << s.bits;
+    const int64_t blocks = (base.rows + 31) / 32 * ((parts + 3) / 4 * 4) * 16;
+    codes = Bytes(s.bits == 4 ? blocks : base.rows * parts, parts % 4 == 1 ? 4 : 0);
+    norms = Bytes(base.rows * 4);
+    more = Bytes(parts * ((base.dims + parts - 1) / parts) * words * 4);
+    std::mt19937 random(7);
+    for (int64_t i = 0; i < parts * ((base.dims + parts - 1) / parts) * words; ++i)
+      more.data<float>()[i] = std::normal_distribution<float>()(random);
+    take({codes.data(), more.data(), norms.data(), nullptr}, {parts, s.bits, 0, s.bits == 4 ? 1 : 0});
+  }
 };
 
 }  // namespace check

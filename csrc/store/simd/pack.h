@@ -10,6 +10,8 @@ inline constexpr size_t kPackSlack = kLanes * 4;
 
 // Asks for a line to be in L2 soon. Any address is allowed, also past the end of the rows.
 ANNK_HD void fetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+// The same for a line that is read once and soon: past L2, which a stream would only fill.
+ANNK_HD void fetch_once(const void* p) { __builtin_prefetch(p, 0, 0); }
 
 // The tile of adjacent rows from `first` on, wanted when the present tile has met its queries.
 ANNK_HD void fetch_rows(const Matrix& m, int64_t first, int count = kTileRows) {

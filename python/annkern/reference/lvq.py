@@ -7,6 +7,7 @@ Each row is scaled by itself. With x' = (x - mean) 2^-e,
     code = rint((x' - low) / step), clamped       x ~ mean + 2^e (low + step code)
 
 The residual level codes what is left over in steps of step / 2^residual_bits. sq8 and sq4 give all rows one (step, low).
+With several centroids, a mean of shape (centroids, d), each row is taken from the nearest.
 """
 
 # NumPy's stubs call many results Any.
@@ -26,14 +27,14 @@ Bytes = NDArray[np.uint8]
 LEVELS = 127  # of a query's elements, on either side of zero
 
 
-def sum16(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+def sum16(terms: NDArray[Any]) -> NDArray[Any]:
     """Sums over the last axis in the contract's order: term j joins partial sum j % 16; the 16 are added one by one."""
-    d = terms.shape[-1]
-    padded = np.concatenate([terms, np.zeros((*terms.shape[:-1], -d % 16))], axis=-1).reshape(*terms.shape[:-1], -1, 16)
-    partial = np.zeros((*terms.shape[:-1], 16))
+    (*rows, d), dtype = terms.shape, terms.dtype
+    padded = np.concatenate([terms, np.zeros((*rows, -d % 16), dtype)], axis=-1).reshape(*rows, -1, 16)
+    partial = np.zeros((*rows, 16), dtype)
     for group in range(padded.shape[-2]):
         partial = partial + padded[..., group, :]
-    total = np.zeros(terms.shape[:-1])
+    total = np.zeros(rows, dtype)
     for i in range(16):
         total = total + partial[..., i]
     return total
@@ -69,6 +70,12 @@ def narrow(x: Floats, up: bool) -> NDArray[np.float16]:
     return np.where(wrong, np.nextafter(near, np.float16(np.inf if up else -np.inf)), near).astype(np.float16)
 
 
+def nearest_centroids(x: Floats, centroids: Floats, unit: np.float32) -> Bytes:
+    """The number of each row's centroid; ties to the smaller. Sums in float32, in the order of sum16."""
+    distances = np.stack([sum16(((x - centroid) * (np.float32(1) / unit)) ** 2) for centroid in centroids])
+    return np.argmin(distances, axis=0).astype(np.uint8)
+
+
 def encode(
     x: Floats,
     mean: Floats,
@@ -77,9 +84,13 @@ def encode(
     exponent: int = 0,
     scale: NDArray[np.float16] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a store: codes, scales, norms, mean and, with residual_bits, residual."""
+    """The arrays of a store: codes, scales, norms, mean; with residual_bits residual, with several centroids selectors."""
     x, unit = np.asarray(x, np.float32), np.float32(2.0**exponent)
     n, d = x.shape
+    arrays: dict[str, NDArray[Any]] = {"mean": mean}
+    if mean.ndim == 2:
+        arrays["selectors"] = nearest_centroids(x, mean, unit)
+        mean = mean[arrays["selectors"]]
     scaled = (x - mean) * (np.float32(1) / unit)
     if scale is None:
         low = narrow(scaled.min(axis=1), up=False)
@@ -91,13 +102,14 @@ def encode(
     safe = np.where(step > 0, step, np.float32(1))
     codes = np.where(step > 0, np.clip(np.rint((scaled - low) / safe), 0, 2**bits - 1), 0).astype(np.int64)
     value = low + step * codes.astype(np.float32)
-    arrays: dict[str, NDArray[Any]] = {"codes": pack(codes, bits), "scales": scales, "mean": mean}
+    arrays |= {"codes": pack(codes, bits), "scales": scales}
 
     step64, low64 = step[:, 0].astype(np.float64), low[:, 0].astype(np.float64)
     squared = d * (low64 * low64) + 2.0 * low64 * step64 * codes.sum(axis=1) + step64 * step64 * (codes**2).sum(axis=1)
     whole = (mean + unit * value).astype(np.float64)
     inverse = inverse_norms(sum16(whole * whole))
-    squared = (squared * (float(unit) * float(unit))).astype(np.float32)
+    with np.errstate(over="ignore"):
+        squared = (squared * (float(unit) * float(unit))).astype(np.float32)
     arrays["norms"] = np.stack([np.broadcast_to(squared, n), inverse], axis=1)
     if residual_bits:
         half = 2 ** (residual_bits - 1)
@@ -109,11 +121,13 @@ def encode(
 
 def decode(arrays: dict[str, NDArray[Any]], bits: int, residual_bits: int = 0, exponent: int = 0) -> Floats:
     """(n, d) float32."""
-    mean = arrays["mean"]
+    mean, d = arrays["mean"], arrays["mean"].shape[-1]
+    if mean.ndim == 2:
+        mean = mean[arrays["selectors"]]
     step, low = arrays["scales"].astype(np.float32).T[:, :, None]
-    value = low + step * unpack(arrays["codes"], len(mean), bits).astype(np.float32)
+    value = low + step * unpack(arrays["codes"], d, bits).astype(np.float32)
     if residual_bits:
-        residual = unpack(arrays["residual"], len(mean), residual_bits) - 2 ** (residual_bits - 1)
+        residual = unpack(arrays["residual"], d, residual_bits) - 2 ** (residual_bits - 1)
         value = value + step / np.float32(2**residual_bits) * residual.astype(np.float32)
     return np.asarray(mean + np.float32(2.0**exponent) * value, np.float32)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arrays import View, view
 from .._call import KERNEL_DTYPES, Call, shaped
+from .._spaces import NUMPY
 from .._store import Codec, Store
 
 DTYPES = {short: name for name, short in KERNEL_DTYPES.items()}
@@ -41,13 +42,11 @@ class Cast(Codec):
         """The array, cast once (the same array where it is of that type); blocks of an iterator, one behind the other."""
         self._require_fit()
         if isinstance(x, Iterator):
-            first, parts = 0, []
-            for block in x:
-                parts.append(self._cast(block, first, threads, stream))
-                first += len(parts[-1])
-            data = np.concatenate(parts) if parts else np.empty((0, self.dims_), DTYPES[self.dtype])
-        else:
-            data = self._cast(x, 0, threads, stream)
+            return self._encode_blocks(x, threads, progress)
+        seen = view("x", x)
+        if seen.space is NUMPY and seen.dtype != DTYPES[self.dtype]:
+            return self._encode_array(x, threads, stream, progress)
+        data = self._cast(x, 0, threads, stream)
         return Store(self.kind, self.spec, (data.shape[0], self.dims_), {"data": data}, {}, self.metric)
 
     def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
@@ -67,7 +66,11 @@ class Cast(Codec):
             row = self._first_bad(call, seen)
             if row >= 0:
                 raise ValueError(f"x: row {first + row} holds NaN or infinity")
-            data = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
+            with np.errstate(over="ignore"):  # looked for below
+                data = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
+            row = self._first_bad(call, view("x", data)) if wanted != seen.dtype and self.dtype in ("f16", "bf16") else -1
+            if row >= 0:
+                raise ValueError(f"x: row {first + row} holds a number that {wanted} cannot hold; 'lvq8x8' scales each row")
             if self.dtype in ("i8", "u8") and seen.dtype != wanted and not bool((data == seen.owner).all()):
                 raise ValueError(
                     f"x: expected whole numbers that {wanted} holds, got others; for a scaled store write 'sq8'"

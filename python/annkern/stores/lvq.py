@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from .._call import whole_number
 from .._store import Codec, Store
-from .._training import training_sample
+from .._training import mean_of, training_sample
+from ..kmeans import KMeans
 
+MOST_CENTROIDS = 256
 SAMPLE_ROWS = 1 << 20
+BLOCK_ROWS = 1 << 14  # looked at together
 FLOAT16_MAX = 65504.0
 LARGEST_PLAIN, SMALLEST_PLAIN = 4096.0, 2.0**-4  # between them binary16 holds scales without an exponent beside it
 
@@ -35,6 +39,7 @@ class _Turbo(Codec):
     kind = "lvq"
     bits: int
     residual_bits = 0
+    n_centroids = 1
     mean_: np.ndarray[Any, np.dtype[np.float32]]
     exponent_: int
     scale_: np.ndarray[Any, np.dtype[np.float16]] | None = None  # (1, 2): step, low
@@ -46,7 +51,8 @@ class _Turbo(Codec):
     def _numbers(self) -> dict[str, int]:
         shared = self.scale_ is not None
         numbers = {"bits": self.bits, "residual_bits": self.residual_bits, "exponent": self.exponent_}
-        return {**numbers, "scales_stride": 0 if shared else 1}
+        numbers["scales_stride"] = 0 if shared else 1
+        return {**numbers, "centroids": self.n_centroids} if self.n_centroids > 1 else numbers
 
     def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
         arrays = {"codes": empty((n, turbo_bytes(self.dims_, self.bits)), "uint8"), "norms": empty((n, 2), "float32")}
@@ -54,6 +60,8 @@ class _Turbo(Codec):
             arrays["scales"] = empty((n, 2), "float16")
         if self.residual_bits:
             arrays["residual"] = empty((n, turbo_bytes(self.dims_, self.residual_bits)), "uint8")
+        if self.n_centroids > 1:
+            arrays["selectors"] = empty((n,), "uint8")
         return arrays
 
     def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -73,6 +81,8 @@ class _Turbo(Codec):
     def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
         (n, d), numbers = store.shape, store.numbers
         allowed = {"bits": (4, 8), "residual_bits": (0, 4, 8), "exponent": range(-120, 121), "scales_stride": (0, 1)}
+        if "centroids" in numbers:
+            allowed["centroids"] = range(2, MOST_CENTROIDS + 1)
         if list(numbers) != list(allowed) or any(numbers[name] not in those for name, those in allowed.items()):
             raise ValueError(f"expected numbers {allowed}, got {numbers}")
         shapes = {
@@ -83,6 +93,11 @@ class _Turbo(Codec):
         }
         if numbers["residual_bits"]:
             shapes["residual"] = ((n, turbo_bytes(d, numbers["residual_bits"])), "uint8")
+        if "centroids" in numbers:
+            count, chosen = numbers["centroids"], store.arrays.get("selectors")
+            shapes |= {"mean": ((count, d), "float32"), "selectors": ((n,), "uint8")}
+            if chosen is not None and chosen.size and int(chosen.max()) >= count:
+                raise ValueError(f"expected selectors below {count}, the number of centroids, got {int(chosen.max())}")
         return shapes
 
     def limits(self) -> str:
@@ -99,13 +114,21 @@ class LVQ(_Turbo):
         Of the primary level, which is searched.
     residual_bits : {0, 4, 8}
         Of the secondary level, which holds what the primary left over and is read by reranking alone.
+    n_centroids : int
+        1 to 256. With several, each row is centred by the nearest of them, which narrows its range where rows come in
+        clusters; a row takes one byte more, and is decoded to be searched, which is slower (docs/stores.md).
+    seed : int
+        Of the centroids.
+    threads : int, optional
+        CPU threads for finding centroids.
     metric : str
         The default metric of the stores made.
 
     Attributes
     ----------
     mean_ : ndarray (d,) float32
-        Of the rows that fit saw, subtracted from each row before its range is taken.
+        Of the rows that fit saw, subtracted from each row before its range is taken. With several centroids these,
+        (n_centroids, d).
     exponent_ : int
         A power of two taken out of all scales: 0 unless binary16 could not hold them.
 
@@ -113,16 +136,30 @@ class LVQ(_Turbo):
     -----
     A row takes d * bits / 8 bytes in whole blocks of 64, 4 for its scale, 8 for its norms, and the residual. The error of a
     dimension is at most half a step of the row (a step is its range / (2^bits - 1)). Aguerrebere et al., "Similarity search
-    in the blink of an eye with compressed indices", arXiv 2304.04759.
+    in the blink of an eye with compressed indices", arXiv 2304.04759. Centroids are those of `KMeans`.
     """
 
-    def __init__(self, bits: int = 8, residual_bits: int = 0, *, metric: str = "sqeuclidean") -> None:
+    def __init__(
+        self,
+        bits: int = 8,
+        residual_bits: int = 0,
+        n_centroids: int = 1,
+        *,
+        seed: int = 0,
+        threads: int | None = None,
+        metric: str = "sqeuclidean",
+    ) -> None:
         if bits not in (4, 8):
             raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
         if residual_bits not in (0, 4, 8):
             raise ValueError(f"residual_bits: expected 0, 4 or 8, got {residual_bits!r}")
+        if whole_number("n_centroids", n_centroids, 1) > MOST_CENTROIDS:
+            raise ValueError(f"n_centroids: expected 1 to {MOST_CENTROIDS}, got {n_centroids}")
         self.bits = bits
         self.residual_bits = residual_bits
+        self.n_centroids = int(n_centroids)
+        self.seed = seed
+        self.threads = threads
         self.metric = metric
 
     @property
@@ -130,14 +167,29 @@ class LVQ(_Turbo):
         return f"lvq{self.bits}" + (f"x{self.residual_bits}" if self.residual_bits else "")
 
     def fit(self, x: Any) -> LVQ:
-        """Learn the mean, of at most a million rows. x: array (n, d)."""
+        """Learn the mean, or the centroids, of at most a million rows. x: array (n, d)."""
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
-        self.mean_ = (
-            rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(self.dims_, np.float32)
-        )
-        self._set_exponent(float(max((np.abs(part - self.mean_).max(initial=0.0) for part in _blocks(rows)), default=0.0)))
+        if self.n_centroids > max(1, len(rows)):
+            raise ValueError(f"n_centroids: expected at most the {len(rows)} rows of x, got {self.n_centroids}")
+        if self.n_centroids > 1:
+            self.mean_, labels = self._centroids(rows)
+        else:
+            self.mean_, labels = mean_of(rows), None
+        largest = 0.0
+        for first in range(0, len(rows), BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            mean = self.mean_ if labels is None else self.mean_[labels[part]]
+            largest = max(largest, float(np.abs(rows[part] - mean).max(initial=0.0)))
+        self._set_exponent(largest)
         return self
+
+    def _centroids(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Centroids and the number of each row's, found at a scale where squares neither overflow nor vanish."""
+        largest = float(np.abs(rows).max(initial=0.0))
+        exponent = int(np.ceil(np.log2(largest))) if largest > 0 else 0
+        found = KMeans(self.n_centroids, seed=self.seed, threads=self.threads).fit(np.ldexp(rows, -exponent))
+        return np.ldexp(found.centroids_, exponent), found.labels_
 
 
 class ScalarQuantizer(_Turbo):
@@ -177,7 +229,3 @@ class ScalarQuantizer(_Turbo):
         step = narrow((ends[1:] - least.astype(np.float32)) / np.float32(2**self.bits - 1), up=True)
         self.scale_ = np.stack([step, least], axis=1)
         return self
-
-
-def _blocks(rows: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-    return [rows[i : i + 16384] for i in range(0, len(rows), 16384)]

@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import as_numpy, view
 from .._call import ALIASES
 from .._store import Codec, Store
-from .._training import host_rows, training_sample
+from .._training import host_rows, mean_of, training_sample
 
 SAMPLE_ROWS = 1 << 20
 SIGN_ROWS = 1 << 16  # enough for the mean magnitude of all their dimensions
@@ -205,10 +205,6 @@ def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
 
 def padded(d: int) -> int:
     return -(-d // GROUP) * GROUP
-
-
-def mean_of(rows: Floats) -> Floats:
-    return rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(rows.shape[1], np.float32)
 
 
 def direction(mean: Floats) -> Floats:

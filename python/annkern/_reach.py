@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a walk can come to, and the few edges that bring the rest of a graph within its reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.int32]]
+
+
+def reached(neighbors: Array, entries: Array, seen: Any = None) -> Any:
+    """(n,) booleans: what a walk from `entries` can come to; `seen`, where given, is added to."""
+    seen = np.zeros(len(neighbors), bool) if seen is None else seen
+    front = entries[~seen[entries]]
+    while len(front):
+        seen[front] = True
+        there = np.unique(neighbors[front])
+        there = there[there >= 0]
+        front = there[~seen[there]]
+    return seen
+
+
+class Reach:
+    """Rows within reach of `entries`, each by the edge from its parent, which is never taken away. Writes to `neighbors`."""
+
+    def __init__(self, neighbors: Array, entries: Array) -> None:
+        self.neighbors = neighbors
+        self.parents = np.full(len(neighbors), -1, np.int32)
+        self.order: list[int] = []  # rows within reach, as they came
+        front = np.unique(entries)
+        self.parents[front] = front
+        self._spread(front)
+        self._room, self._spare = 0, 0  # rows of the order before these have no free place, and no edge to spare
+
+    def connect(self) -> int:
+        """Gives each row out of reach an edge from a row that it leads to itself, and where none of these can, from one that
+        has a free place, and else from one that has an edge to spare. How many edges were given."""
+        starts, sources = self._leading()
+        given, at = 0, 0
+        for lost in np.flatnonzero(self.parents < 0).tolist():
+            while at < len(self.order):
+                row = self.order[at]
+                for other in sources[starts[row] : starts[row + 1]]:
+                    given += self.parents[other] < 0 and self._give(row, other, spare=True)
+                at += 1
+            if self.parents[lost] < 0:
+                self._give_from_any(lost)
+                given += 1
+        return int(given)
+
+    def _leading(self) -> tuple[list[int], list[int]]:
+        """Rows out of reach, by the rows that they lead to: those of row i are sources[starts[i] : starts[i + 1]]."""
+        lost = np.flatnonzero(self.parents < 0)
+        to = self.neighbors[lost].ravel()
+        by = np.repeat(lost, self.neighbors.shape[1])[to >= 0]
+        to = to[to >= 0]
+        grouped = np.argsort(to, kind="stable")
+        starts = np.searchsorted(to[grouped], np.arange(len(self.parents) + 1))
+        return starts.tolist(), by[grouped].tolist()
+
+    def _spread(self, front: Any) -> None:
+        while len(front):
+            self.order.extend(front.tolist())
+            there = self.neighbors[front].ravel()
+            by = np.repeat(front, self.neighbors.shape[1])
+            new = (there >= 0) & (self.parents[there] < 0)
+            front, first = np.unique(there[new], return_index=True)
+            self.parents[front] = by[new][first]
+
+    def _give_from_any(self, row: int) -> None:
+        while self._room < len(self.order):
+            if self._give(self.order[self._room], row, spare=False):
+                return
+            self._room += 1
+        # There is one: rows within reach have more places than there are edges that lead to a row first.
+        while not self._give(self.order[self._spare], row, spare=True):
+            self._spare += 1
+
+    def _give(self, row: int, to: int, spare: bool) -> bool:
+        """An edge in the first free place of `row`; or else, to spare, in that of the last one that is no parent's."""
+        own = self.neighbors[row]
+        places = np.flatnonzero(own < 0)[:1]
+        if len(places) == 0 and spare:
+            places = np.flatnonzero(self.parents[own] != row)[-1:]
+        if len(places) == 0:
+            return False
+        own[places[0]] = to
+        self.parents[to] = row
+        self._spread(np.array([to]))
+        return True

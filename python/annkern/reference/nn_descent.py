@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists of nearest rows by descent, and the graph that ranks make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[Any]
+LEAF_ROWS, MOST_SETS = 128, 16
+
+
+class NearestLists:
+    """Of each row the `width` nearest that were offered, by (key, place): rows as near as one another come in the order in
+    which they follow the row in a ring of all. `taken` says which of them a round has taken. keys (n, n): of all pairs."""
+
+    def __init__(self, keys: Keys, width: int) -> None:
+        self.keys, self.width = keys, width
+        self.ids: list[list[int]] = [[] for _ in keys]
+        self.taken: list[set[int]] = [set() for _ in keys]
+
+    def rank(self, row: int, id: int) -> tuple[Any, int]:
+        return self.keys[row, id], (id - row) % len(self.keys)
+
+    def meet(self, pairs: Iterator[tuple[int, int]]) -> None:
+        for a, b in pairs:
+            self.offer(a, b)
+            self.offer(b, a)
+
+    def offer(self, row: int, id: int) -> None:
+        if id not in self.ids[row]:
+            self.ids[row] = sorted([*self.ids[row], id], key=lambda id: self.rank(row, id))[: self.width]
+            self.taken[row].intersection_update(self.ids[row])
+
+    def array(self) -> NDArray[np.int32]:
+        """(n, width) ids, -1 where a list is shorter."""
+        return _padded(self.ids, self.width)
+
+    def untaken(self) -> int:
+        return sum(len(ids) - len(taken) for ids, taken in zip(self.ids, self.taken, strict=True))
+
+
+def leaves(keys: Keys, rows: Sequence[int]) -> Iterator[list[int]]:
+    """Groups of at most LEAF_ROWS rows: each row goes to the nearest of the first few, of equally near ones to the first."""
+    if len(rows) <= LEAF_ROWS:
+        yield list(rows)
+        return
+    firsts = list(rows)[: min(MOST_SETS, -(-2 * len(rows) // LEAF_ROWS))]
+    nearest = keys[np.ix_(firsts, rows)].argmin(axis=0)
+    for s in range(len(firsts)):
+        own = [row for row, at in zip(rows, nearest, strict=True) if at == s]
+        if len(own) > len(rows) // 16 * 15:
+            for at in range(0, len(own), LEAF_ROWS):
+                yield own[at : at + LEAF_ROWS]
+        elif own:
+            yield from leaves(keys, own)
+
+
+def start(lists: NearestLists, order: Sequence[int]) -> None:
+    """Rows of a leaf meet one another."""
+    for leaf in leaves(lists.keys, order):
+        lists.meet(combinations(leaf, 2))
+
+
+def descend(lists: NearestLists, sample: int) -> None:
+    """A round: what each row takes of its list, and who takes it, meet one another; two that are both old do not."""
+    n = len(lists.keys)
+    taken: dict[bool, list[list[int]]] = {new: [[] for _ in range(n)] for new in (True, False)}
+    takers: dict[bool, list[list[int]]] = {new: [[] for _ in range(n)] for new in (True, False)}
+    for row in range(n):
+        for new in (True, False):
+            own = [id for id in lists.ids[row] if (id not in lists.taken[row]) == new][:sample]
+            taken[new][row] = own
+            for id in own:
+                takers[new][id].append(row)
+    for row in range(n):
+        lists.taken[row] |= set(taken[True][row])
+    for row in range(n):
+        groups = {}
+        for new in (True, False):
+            # By the taker's own key, for the two ways to ask for a key may differ.
+            near = sorted(takers[new][row], key=lambda by: (lists.keys[by, row], (by - row) % n))[:sample]
+            groups[new] = list(dict.fromkeys(taken[new][row] + near))
+        old = [id for id in groups[False] if id not in groups[True]]
+        lists.meet(combinations(groups[True], 2))
+        lists.meet((a, b) for a in groups[True] for b in old)
+
+
+def prune(ids: NDArray[np.int32], degree: int) -> NDArray[np.int32]:
+    """(n, degree): of (n, width) nearest rows, those with the fewest detours, and those that lead to a row behind the first
+    half of them. Of entries i < j, i is a detour to j where row i's list holds row j before place j."""
+    lists = [[int(id) for id in own if id >= 0] for own in ids]
+    kept: list[list[int]] = []
+    for own in lists:
+        places = [{id: place for place, id in enumerate(lists[other])} for other in own]
+        detours = [sum(places[i].get(id, len(own)) < j for i in range(j)) for j, id in enumerate(own)]
+        kept.append([own[j] for j in sorted(range(len(own)), key=lambda j: (detours[j], j))][:degree])
+    leading: list[list[tuple[int, int, int]]] = [[] for _ in lists]
+    for row, own in enumerate(kept):
+        for place, id in enumerate(own):
+            leading[id].append((place, (row - id) % len(lists), row))
+    half, woven = (degree + 1) // 2, []
+    for own, others in zip(kept, leading, strict=True):
+        chain = own[:half] + [row for _, _, row in sorted(others)[:degree]] + own[half:]
+        woven.append(list(dict.fromkeys(chain))[:degree])
+    return _padded(woven, degree)
+
+
+def add_equals(neighbors: NDArray[np.int32], firsts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Rows that equal one another, of which only the first was in the descent, lead to those that follow in a ring of
+    theirs, half of `degree` at most, and else where the first leads, each beginning where the one before it ends."""
+    degree = neighbors.shape[1]
+    lists = [[int(id) for id in own if id >= 0] for own in neighbors]
+    for first in set(firsts.tolist()):
+        equals = np.flatnonzero(firsts == first).tolist()
+        beyond = lists[first]
+        half = max(degree // 2, 1)
+        for at, row in enumerate(equals):
+            ring = (equals[at + 1 :] + equals[:at])[:half]
+            turn = at * (degree - half) % max(len(beyond), 1)
+            lists[row] = (ring + beyond[turn:] + beyond[:turn])[:degree]
+    return _padded(lists, degree)
+
+
+def _padded(lists: Sequence[Sequence[int]], width: int) -> NDArray[np.int32]:
+    out = np.full((len(lists), width), -1, np.int32)
+    for row, own in enumerate(lists):
+        out[row, : len(own)] = own
+    return out

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graphs by descent: as the definition says, the same whatever the threads, close to exact lists, as good to search."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_graph import METRICS, check_invariants, gaussian, reached, recall, whole_numbers
+
+import annkern as ak
+from annkern import nn_descent as descent
+from annkern import reference
+from annkern.build_graph import _scan as scan_of
+from annkern.reference import nn_descent as defined
+
+
+def ids_of(lists: np.ndarray) -> np.ndarray:
+    """(n, width) rows, -1 where a list is shorter."""
+    n = len(lists)
+    places = (lists >> np.uint64(1) & np.uint64(2**31 - 1)).astype(np.int64)
+    return np.where(lists == descent.EMPTY, -1, (places + np.arange(n)[:, None]) % max(n, 1))
+
+
+def build(x, metric=None, degree=16, window=32, **more) -> ak.Graph:
+    return ak.build_graph(x, metric, degree, window, method="nn_descent", **more)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n, d, degree, window", [(700, 5, 6, 12), (190, 12, 5, 9), (60, 3, 4, 80)])
+def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
+    monkeypatch.setattr(descent, "STARTS", 2)
+    monkeypatch.setattr(descent, "SAMPLE", 4)
+    monkeypatch.setattr(descent, "MOST_ROUNDS", 3)
+    monkeypatch.setattr(descent, "FEW_UNTAKEN", 0.0)
+    x = whole_numbers(n, d)
+    keys = reference.metrics.find(metric).key(reference.pairwise(x, x, "sqeuclidean" if metric == "euclidean" else metric))
+    want = defined.NearestLists(keys, window)
+    firsts = descent.first_equals(x, n)
+    members = np.unique(firsts)
+    for start in range(2):
+        defined.start(want, descent.order_of_start(members, 0, start))
+    for _ in range(3):
+        defined.descend(want, 4)
+        if want.untaken() == 0:
+            break
+    lists = descent.nearest_lists(scan_of(x, metric, 2), metric, window, members, 0)
+    np.testing.assert_array_equal(ids_of(lists), want.array())
+    graph, pruned = build(x, metric, degree, window), defined.add_equals(defined.prune(want.array(), degree), firsts)
+    connected = (graph.neighbors != pruned).any(axis=1)
+    assert connected.sum() <= (~reached(ak.Graph(pruned, graph.entries))).sum()
+    check_invariants(graph, n, degree)
+
+
+@pytest.mark.parametrize("spec", ["f32", "f16", "lvq8", "lvq4", "lvq4x8", "sq8", "pq12x4"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "inner_product", "cosine"])
+def test_same_bytes_whatever_the_threads(spec, metric):
+    store = ak.compress(gaussian(1500, 24), spec, metric)
+    graphs = [build(store, threads=threads) for threads in (1, 2, 7, 2)]
+    assert len({g.neighbors.tobytes() + g.entries.tobytes() for g in graphs}) == 1
+    check_invariants(graphs[0], 1500, 16)
+
+
+def test_another_seed_is_another_graph():
+    x = gaussian(3000, 16)
+    assert build(x, seed=0).neighbors.tobytes() != build(x, seed=1).neighbors.tobytes()
+
+
+@pytest.mark.parametrize("dims", [4, 12])
+def test_lists_are_close_to_exact(dims):
+    """Rows of a known intrinsic dimension in a space of 48."""
+    x = gaussian(10_000, dims) @ gaussian(dims, 48, 1)
+    lists = descent.nearest_lists(scan_of(x, "sqeuclidean", None), "sqeuclidean", 64, np.arange(10_000), 0)
+    true = ak.knn(x, x[:500], 65)[1]
+    true = np.array([own[own != row][:64] for row, own in enumerate(true)])
+    assert recall(ids_of(lists)[:500], true) > 0.95
+    keys = (lists >> np.uint64(32)).astype(np.int64)
+    assert (np.diff(keys, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_is_searched_as_well_as_vamana(metric):
+    x, q = gaussian(6000, 12), gaussian(200, 12, 1)
+    true = ak.knn(x, q, 10, metric)[1]
+    found = [
+        recall(ak.search_graph(ak.build_graph(x, metric, 16, 32, method=method), x, q, 10, window=40)[1], true)
+        for method in ("vamana", "nn_descent")
+    ]
+    assert found[1] > found[0] - 0.01
+
+
+def test_rows_that_are_equal():
+    x = np.random.default_rng(0).integers(0, 3, (2000, 5)).astype(np.float16)
+    _, first, which = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    for rows in (x, x.astype(np.int8), ak.compress(x.astype(np.float32), "f32")):
+        np.testing.assert_array_equal(descent.first_equals(rows, 2000), first[which.ravel()])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 40, 129])
+def test_fewer_rows_than_a_list(n):
+    x = gaussian(n, 6)
+    graph = build(x, window=8)
+    check_invariants(graph, n, 16)
+    assert ((graph.neighbors >= 0).sum(axis=1) >= min(16, n - 1)).all()
+    dist, ids = ak.search_graph(graph, x, gaussian(4, 6, 1), 5, window=20)
+    true = ak.knn(x, gaussian(4, 6, 1), 5)
+    np.testing.assert_array_equal(ids, true[1])
+    np.testing.assert_array_equal(dist, true[0])
+
+
+def test_bits():
+    x = np.random.default_rng(0).integers(0, 256, (900, 8), dtype=np.uint8)
+    graph = build(x, "hamming")
+    check_invariants(graph, 900, 16)
+    assert (ak.search_graph(graph, x, x[:50], 5, window=60)[1][:, 0] == np.arange(50)).mean() > 0.9
+
+
+def test_all_rows_equal():
+    x = np.ones((3000, 8), np.float32)
+    graph = build(x, degree=8, window=16)
+    check_invariants(graph, 3000, 8)
+    dist, ids = ak.search_graph(graph, x, x[:2], 10)
+    assert (dist == 0).all() and (ids >= 0).all()
+
+
+@pytest.mark.parametrize("spec", ["f32", "lvq8"])
+def test_thousands_of_duplicates(spec):
+    x = np.repeat(gaussian(200, 10), 20, axis=0)
+    x = np.concatenate([x, np.zeros((3000, 10), np.float32)])
+    store = ak.compress(x, spec)
+    graph = build(store)
+    check_invariants(graph, len(x), 16)
+    dist, _ = ak.search_graph(graph, store, x[:4000:20], 10, window=40)
+    true, _ = ak.knn(store, x[:4000:20], 10)
+    assert (dist == true).mean() > 0.95
+
+
+def test_clusters_far_apart():
+    centres = gaussian(40, 16) * 1000
+    x = (centres[:, None] + gaussian(40 * 100, 16, 1).reshape(40, 100, 16)).reshape(-1, 16)
+    graph = build(x)
+    check_invariants(graph, len(x), 16)
+    q = x[::37] + gaussian(len(x[::37]), 16, 2) * 0.1
+    assert recall(ak.search_graph(graph, x, q, 10, window=64)[1], ak.knn(x, q, 10)[1]) > 0.95
+
+
+def test_wrong_arguments():
+    x = gaussian(100, 6)
+    with pytest.raises(ValueError, match="method: expected vamana or nn_descent, got 'nsg'"):
+        ak.build_graph(x, method="nsg")
+    with pytest.raises(ValueError, match="alpha: expected None with method='nn_descent'"):
+        build(x, alpha=1.2)
+    x[17, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinity in row 17"):
+        build(x)
+
+
+def test_progress(capsys):
+    build(gaussian(300, 6), progress=True)
+    assert "100.0%" in capsys.readouterr().err

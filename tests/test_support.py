@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""README says which store works where: what tools/support.py finds by trying it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("annkern._emu"), reason="what works on CUDA is tried through the emulator")
+def test_readme_says_what_works(monkeypatch):
+    import support
+
+    monkeypatch.setenv("ANNKERN_DEVICE", "emu")
+    assert support.in_readme()[1] == support.rendered(support.registry()), "python tools/support.py --write puts it right"
