@@ -45,6 +45,10 @@ WORDS = {
     "knn": ["knn", "screen"],
     "screen_find": ["screen"],
     "screen_rank": ["screen"],
+    **{
+        walks: ["graph"]
+        for walks in ("search_graph", "walk", "walk_block", "shared_walk", "pool", "row_keys", "filter_words")
+    },
 }
 LARGE = "-m=4100"  # not the cases that take seconds
 NAMED = ("pairwise", "screen", "radius", "select_k", "first_nonfinite")

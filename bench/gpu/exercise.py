@@ -117,7 +117,31 @@ def smoke(device: Device) -> dict[str, Any]:
     ids = np.arange(parts.size, dtype=np.int64).reshape(parts.shape)
     merged = ak.merge_topk(device.put(parts), device.put(ids), 7)
     agree("merge_topk", device.get(merged[1]), ak.merge_topk(parts, ids, 7)[1])
-    return {"cases": len(kinds) + len(STORES) + 5}
+    return {"cases": len(kinds) + len(STORES) + 5 + search_graphs(device)}
+
+
+def search_graphs(device: Device) -> int:
+    """A block and several a query (40 and 5 of them), each way of making keys and of a filter, reranking."""
+    rng = np.random.default_rng(2)
+    x, queries = (rng.integers(-8, 9, (n, 24)).astype(np.float32) for n in (3000, 40))
+    graph = ak.build_graph(x, degree=16, window=32)
+    there = graph.convert(device.put)
+    shares = (0.01, 0.5, 0.9)
+    stores = [x, x.astype(np.int8), *(ak.compress(x, spec) for spec in ("f16", "lvq8", "lvq4x8", "pq12x8", "rabitq4"))]
+    for store in stores:
+        moved = store.convert(device.put) if isinstance(store, ak.Store) else device.put(store)
+        for m in (5, 40):
+            q = queries[:m].astype(np.int8) if store is stores[1] else queries[:m]
+            dist, _ = ak.search_graph(there, moved, device.put(q), 5, window=40, rerank=moved)
+            expected = ak.search_graph(graph, store, q, 5, window=40)
+            agree(f"search_graph {m}", np.sort(device.get(dist)), np.sort(expected[0]))
+    for share in shares:
+        mask = rng.random(3000) < share
+        for m in (5, 40):
+            found = ak.search_graph(there, device.put(x), device.put(queries[:m]), 2, window=4, filter=device.put(mask))
+            expected = ak.search_graph(graph, x, queries[:m], 2, window=4, filter=mask)
+            agree(f"search_graph filter {share} {m}", device.get(found[1]), expected[1])
+    return 2 * len(stores) + 2 * len(shares)
 
 
 def streams(device: Device) -> dict[str, Any]:

@@ -307,6 +307,9 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "counts"_a, "exec"_a);
   def_op(m, "search_graph", search_graph_args, search_graph, "graph"_a, "base"_a, "queries"_a, "metric"_a, "k"_a, "window"_a,
          "rerank"_a, "rerank_queries"_a, "rerank_k"_a, "filter"_a, "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "search_graph_workspace", search_graph_args, search_graph_workspace, "graph"_a, "base"_a, "queries"_a,
+                "metric"_a, "k"_a, "window"_a, "rerank"_a, "rerank_queries"_a, "rerank_k"_a, "filter"_a, "distances"_a,
+                "indices"_a, "bad_row"_a, "exec"_a);
   def_op(m, "build_graph", build_graph_args, build_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a, "lists"_a,
          "bad_row"_a, "exec"_a);
   def_op(m, "finish_graph", build_graph_args, finish_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a,

@@ -134,6 +134,7 @@ int64_t knn_workspace(const KnnArgs&) { return 0; }
 int64_t radius_workspace(const RadiusArgs&) { return 0; }
 int64_t select_k_workspace(const SelectKArgs&) { return 0; }
 int64_t distances_workspace(const DistancesArgs&) { return 0; }
+int64_t search_graph_workspace(const SearchGraphArgs&) { return 0; }
 
 BackendInfo backend_info() {
   BackendInfo info;

@@ -14,8 +14,6 @@ namespace {
 // Walks of one thread that take turns: 40, 33 and 35 us a query for 1, 2 and 3 (Zen 4, lvq4, window 20; noise of 2 us).
 constexpr int kTurns = 3;
 constexpr int64_t kQueriesATask = 16;
-constexpr double kPlainShare = 0.6;  // of rows that pass: from here on, failing rows are scored like all others
-constexpr int64_t kExactRows = 128;  // rows that pass for each slot of the window: up to here all of them are compared
 
 int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
   const unsigned char* const own = static_cast<const unsigned char*>(filter.data) + query * filter.query_stride;
@@ -71,16 +69,12 @@ class Searcher {
   };
 
   void begin(Turn& turn, int64_t query) {
-    const int64_t n = args_.graph.rows;
     turn.query = query;
     turn.passing = passing(query);
     tiles_.pack_few(query, 1, turn.walk->query());
-    const double share = static_cast<double>(turn.passing) / static_cast<double>(n);
-    const bool looks_through = turn.passing < n && share < kPlainShare;
-    turn.exact = turn.passing < n && turn.passing <= kExactRows * args_.window;
-    if (turn.exact) return;
-    const int64_t window = looks_through ? args_.window : (args_.window * n + turn.passing - 1) / turn.passing;
-    turn.walk->begin(window, looks_through ? &args_.filter : nullptr, query, nullptr);
+    const FilterPlan plan = plan_filter(turn.passing, args_.graph.rows, args_.window);
+    turn.exact = plan.exact;
+    if (!plan.exact) turn.walk->begin(plan.window, plan.looks_through ? &args_.filter : nullptr, query, nullptr);
   }
 
   int64_t passing(int64_t query) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chosen pairs of queries and rows, a thread each: the same arithmetic over the same chain as a tile's.
+// Chosen pairs of queries and rows: the same arithmetic over the same chain as a tile's.
 #pragma once
 #include "cuda/arith.cuh"
+#include "cuda/codec.cuh"
 #include "cuda/scan.h"
 
 namespace annk::cuda {
@@ -19,24 +20,31 @@ __device__ __forceinline__ uint4 load_piece(const unsigned char* row, int64_t at
   return {words[0], words[1], words[2], words[3]};
 }
 
-// One pair's sums. An arithmetic with an OwnTile brings its own, with the same members.
+// One pair's sums, for all lanes of a team. An arithmetic with an OwnTile brings its own, by a thread from a row's number.
 template <class Arith>
 struct PairSums {
   static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   using Operand = typename Arith::Operand;
   typename Arith::Sum sum = 0, own = 0;
 
-  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces.
-  __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool with_own) {
-    const unsigned char* const row = a.base.row(number);
+  // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces; a team's may end earlier.
+  template <class Team>
+  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t query, bool with_own,
+                                          const Team& team) {
+    constexpr int kSize = Team::kSize, kQueryPiece = 16 * Arith::kParts;
     const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
-    const unsigned char* from = a.queries + query * a.query_pitch;
-    for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
+    const unsigned char* from = a.queries + query * a.query_pitch + team.lane * kQueryPiece;
+    for (int64_t at = 16 * team.lane; at < bytes; at += 16 * kSize * kPiecesAhead) {
       uint4 raw[kPiecesAhead];
 #pragma unroll
-      for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
+      for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * kSize * i, bytes, a.vector_loads);
 #pragma unroll
-      for (int i = 0; i < kPiecesAhead; ++i, from += 16 * Arith::kParts) take(raw[i], from, with_own);
+      for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece * kSize)
+        if (kSize == 1 || at + 16 * kSize * i < bytes) take(raw[i], from, with_own);
+    }
+    if constexpr (kSize > 1) {
+      sum = team.sum(sum);
+      if (with_own) own = team.sum(own);
     }
   }
 
@@ -65,31 +73,49 @@ struct PairChoice<Arith> {
   using Type = typename Arith::OwnPair;
 };
 
+// The key, in order, of prepared query `query` and row `number`, which lies at `row`, for all lanes of a team. Floats are
+// summed by one lane, since the order of a chain is part of the contract; sums of integers are exact, so that a team may
+// share the pieces of a row.
+template <class Arith, class Team>
+__device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t query, const unsigned char* row, int64_t number,
+                                                  const Team& team) {
+  static_assert(Team::kSize == 1 || std::is_same_v<typename Arith::Sum, int32_t>);
+  const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
+  typename PairChoice<Arith>::Type sums;
+  if constexpr (requires { typename Arith::OwnPair; }) {
+    sums.add_row(a, number, query, summed);
+  } else {
+    sums.add_row(a, row, query, summed, team);
+  }
+  typename Terms<Arith>::Row row_term{};
+  if constexpr (Terms<Arith>::kRead) {
+    row_term = Arith::row_term(a.metric, a.base, number);
+  } else if (summed) {
+    row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
+  }
+  typename Terms<Arith>::Query query_term{};
+  if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
+  uint32_t order = kNoOrder;
+  visit_list(typename Arith::Metrics{}, a.metric,
+             [&](auto metric) { order = Arith::order(metric, sums.sum, query_term, row_term); });
+  return order;
+}
+
 template <class Arith>
 __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
   const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
   if (p >= a.pairs) return;
   const int64_t id = a.ids[p], query = (a.first_pair + p) / a.width;
+  uint32_t order = kNoOrder;
+  if (id >= 0) order = order_of_pair<Arith>(a, query, a.base.row(a.gathered ? p : id), id, RowTeam<1>());
   uint32_t* const out = static_cast<uint32_t*>(a.out) + p;
-  if (id < 0) {
+  if (a.job == Job::pair_keys) {
+    *out = order;
+  } else if (id >= 0) {
+    *out = reported_bits<Arith>(a.metric, order);
+  } else {
     *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
-    return;
   }
-  const int64_t number = a.gathered ? p : id;
-  const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
-  typename PairChoice<Arith>::Type sums;
-  sums.add_row(a, number, query, summed);
-  typename Terms<Arith>::Row row_term{};
-  if constexpr (Terms<Arith>::kRead) {
-    row_term = Arith::row_term(a.metric, a.base, id);
-  } else if (summed) {
-    row_term = Arith::row_word(a.metric, sums.own, a.base.row(number), a.base.dims);
-  }
-  typename Terms<Arith>::Query query_term{};
-  if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
-  visit_list(typename Arith::Metrics{}, a.metric, [&](auto metric) {
-    *out = reported_bits<Arith>(a.metric, Arith::order(metric, sums.sum, query_term, row_term));
-  });
 }
 
 template <class Arith>

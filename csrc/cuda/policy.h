@@ -109,4 +109,28 @@ constexpr bool use_screen(int64_t m, int64_t n, int64_t d) {
   return m >= kScreenQueries && n >= 32768 && d >= 32 && m > (int64_t{1} << 26) / n;
 }
 
+// Walks of graphs. Pools up to 8 KiB lie in shared memory. The table of rows met holds 16 for each place of the window,
+// about as many as a walk meets, in 4 to 32 KiB.
+inline constexpr int64_t kSharedPool = 1024;
+constexpr int32_t walk_table_bits(int64_t window) {
+  int32_t bits = 10;
+  while (bits < 13 && (int64_t{1} << bits) < 16 * window) ++bits;
+  return bits;
+}
+// Memory of walks that run side by side, where each wants some: 256 MiB.
+inline constexpr int64_t kWalkBytes = int64_t{256} << 20;
+constexpr int64_t walk_blocks(int64_t m, int64_t bytes_each) {
+  const int64_t fit = bytes_each == 0 ? m : kWalkBytes / bytes_each;
+  return fit < 1 ? 1 : fit < m ? fit : m;
+}
+// Rows of a walk that blocks look at ahead, a launch a round: with up to 32 queries these are as many blocks as
+// kTargetBlocks. Narrow windows have no rows to look at ahead.
+inline constexpr int kWalkSlots = 16;
+constexpr bool share_walks(int64_t m, int64_t window) { return m * kWalkSlots <= kTargetBlocks && window >= 2 * kWalkSlots; }
+// On a graph of near neighbours walks were over after 17, 19, 24, 36 and 53 rounds with windows of 32 to 512: some rounds of
+// few rows on the way to the query, then a dozen rows a round. What these leave a single block ends.
+constexpr int64_t walk_rounds(int64_t window) { return 12 + (window < 1024 ? window : 1024) / 12; }
+// Blocks that share the counting of a filter's rows.
+inline constexpr int kPassingParts = 32;
+
 }  // namespace annk::cuda

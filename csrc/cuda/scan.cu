@@ -88,7 +88,8 @@ const StoreScan* store_scan(const Base& base, Metric metric) {
 
 void scan(const ScanPlan& plan, const ScanArgs& args, void* stream) {
   if (plan.decoded_rows == 0) return scan_as_read(plan, args, stream);
-  args.job == Job::pairs ? scan_decoded_pairs(plan, args, stream) : scan_decoded(plan, args, stream);
+  const bool pairs = args.job == Job::pairs || args.job == Job::pair_keys;
+  pairs ? scan_decoded_pairs(plan, args, stream) : scan_decoded(plan, args, stream);
 }
 
 }  // namespace annk::cuda

@@ -266,11 +266,11 @@ void launch_scan(const ScanArgs& a, void* stream) {
 // The kernel of a job, of an arithmetic that has one shape, or two.
 template <class Arith>
 void launch_job_of_one_shape(const ScanArgs& a, bool, void* stream) {
-  a.job == Job::pairs ? launch_pairs<Arith>(a, stream) : launch_scan<Arith, false>(a, stream);
+  a.job == Job::pairs || a.job == Job::pair_keys ? launch_pairs<Arith>(a, stream) : launch_scan<Arith, false>(a, stream);
 }
 template <class Arith>
 void launch_job(const ScanArgs& a, bool wide, void* stream) {
-  if (a.job == Job::pairs) return launch_pairs<Arith>(a, stream);
+  if (a.job == Job::pairs || a.job == Job::pair_keys) return launch_pairs<Arith>(a, stream);
   wide ? launch_scan<Arith, true>(a, stream) : launch_scan<Arith, false>(a, stream);
 }
 

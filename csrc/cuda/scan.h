@@ -12,6 +12,7 @@ enum class Job : int32_t {
   select,     // lists[split, q, 0..k) = the best entries of the split, ascending; positions count from the split's first row
   count,      // counts[q] += rows that pass the filter and whose ordered(key) < limit
   pairs,  // out[p] = the reported distance of query (first_pair + p) / width and row ids[p], missing where that is negative
+  pair_keys,  // out[p] = ordered(key) of that pair, uint32, kNoOrder where it is missing
 };
 
 struct ScanArgs {

@@ -33,7 +33,7 @@ struct GraphView {
 //           threads, batch or position.
 // Missing   As in ops/knn.h.
 // Cost      About `degree` random rows a hop, and as many hops as the window is wide, plus a few; memory O(n / 8) bits a
-//           thread beyond the outputs.
+//           thread beyond the outputs (on devices: of each block, where there is a filter).
 // Errors    None: shapes, and that every neighbour is a row, are checked before.
 struct SearchGraphArgs {
   GraphView graph;
@@ -52,5 +52,22 @@ struct SearchGraphArgs {
 };
 
 void search_graph(const SearchGraphArgs&);
+int64_t search_graph_workspace(const SearchGraphArgs&);  // device bytes; 0 on the CPU
+
+// What a filter does to a search.
+inline constexpr double kPlainShare = 0.6;  // of rows that pass: from here on, failing rows are scored like all others
+inline constexpr int64_t kExactRows =
+    128;  // rows that pass for each slot of the window: up to here all of them are compared
+
+struct FilterPlan {
+  bool exact = false, looks_through = false;
+  int64_t window = 0;
+};
+ANNK_HD constexpr FilterPlan plan_filter(int64_t passing, int64_t rows, int64_t window) {
+  if (passing >= rows) return {false, false, window};
+  if (passing <= kExactRows * window) return {true, false, window};
+  const bool looks_through = static_cast<double>(passing) / static_cast<double>(rows) < kPlainShare;
+  return {false, looks_through, looks_through ? window : (window * rows + passing - 1) / passing};
+}
 
 }  // namespace annk

@@ -121,6 +121,22 @@ def search_graph(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def search_graph_workspace(
+    graph: Graph,
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    window: int,
+    rerank: Matrix | Base,
+    rerank_queries: Matrix,
+    rerank_k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
 def build_graph(
     base: Matrix | Base,
     metric: str,

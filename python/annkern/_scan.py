@@ -140,13 +140,14 @@ class Scan:
         arrays = [(self.base_name, x) for x in self.base]
         return [*arrays, ("queries", self.queries), *([("filter", self.passing)] if self.passing else [])]
 
-    def look(self, check_finite: bool, base_too: bool = False) -> BadRow | None:
-        """Refuses queries, and on devices or with `base_too` a base, with NaN or infinity. Elsewhere the scan itself looks
-        at the base rows that it reads, and writes what it finds into the array returned: see `refuse_bad_row`."""
+    def look(self, check_finite: bool, base_too: bool = False, few_rows: bool = False) -> BadRow | None:
+        """Refuses queries, and on devices (but for operations that read `few_rows`) or with `base_too` a base, with NaN or
+        infinity. Elsewhere the scan itself looks at the base rows that it reads, and writes what it finds into the array
+        returned: see `refuse_bad_row`."""
         if not check_finite:
             return None
         if not self.call.device.on_host:
-            self._look_on_device()
+            self._look_on_device(self.from_store or few_rows)
             return None
         bad_row = BadRow(-1)
         self._look_on_host("queries", self.queries, self.query_matrix, bad_row)
@@ -161,11 +162,11 @@ class Scan:
             self.call.backend.first_nonfinite(matrix, address_of(bad_row), self.call.executor())
             refuse_bad_row(name, bad_row)
 
-    def _look_on_device(self) -> None:
+    def _look_on_device(self, queries_alone: bool) -> None:
         """Looks at both arrays, then reads both answers back at once: the one place where a call waits for its stream."""
         rows = self.call.space.empty((2,), "int64", self.call.device)
         address = view("rows", rows).address
-        looked_at = [self.query_matrix] if self.from_store else [self.query_matrix, self.base_matrix]
+        looked_at = [self.query_matrix] if queries_alone else [self.query_matrix, self.base_matrix]
         for offset, matrix in zip((0, 8), looked_at, strict=False):
             self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
         self.call.space.settle()

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from . import _export, _interchange
+from ._arrays import View, view
 from ._reach import Reach, reached
 from ._spaces import aligned
 from .files import Form, Parts, register, replacing
@@ -23,17 +25,17 @@ class Graph:
 
     Attributes
     ----------
-    neighbors : ndarray (n, degree) int32
-        The rows that row i leads to; -1 behind a list that is shorter.
-    entries : ndarray (e,) int32
+    neighbors : array (n, degree) int32
+        The rows that row i leads to; -1 behind a list that is shorter. NumPy's, until `convert` moves it.
+    entries : array (e,) int32
         Where searches begin.
     metric : str
         Under which it was built.
     """
 
     def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean") -> None:
-        self.neighbors: Array = neighbors
-        self.entries: Array = entries
+        self.neighbors: Any = neighbors
+        self.entries: Any = entries
         self.metric = metric
 
     @classmethod
@@ -79,7 +81,7 @@ class Graph:
         return cls(own, _entries_that_reach(own, begin.astype(np.int32)), metric)
 
     def __len__(self) -> int:
-        return len(self.neighbors)
+        return self.shape[0]
 
     def __repr__(self) -> str:
         n, degree = self.shape
@@ -92,7 +94,12 @@ class Graph:
 
     @property
     def nbytes(self) -> int:
-        return int(self.neighbors.nbytes + self.entries.nbytes)
+        n, degree = self.shape
+        return int(n * degree + self.entries.shape[0]) * np.dtype(np.int32).itemsize
+
+    def convert(self, to: Callable[[Any], Any]) -> Graph:
+        """The same graph with both arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU."""
+        return Graph(to(self.neighbors), to(self.entries), self.metric)
 
     def save(self, path: Any) -> None:
         """Write the graph as a safetensors file; see `annkern.load`."""
@@ -143,9 +150,16 @@ class Graph:
 
     def backend_graph(self, backend: ModuleType) -> Any:
         """The graph as the kernels see it."""
-        n, degree = self.shape
-        own, entries = self.neighbors, self.entries
-        return backend.Graph(own.ctypes.data, n, degree, degree, entries.ctypes.data, len(entries))
+        (n, degree), (own, entries) = self.shape, (x for _, x in self.views())
+        return backend.Graph(own.address, n, degree, degree, entries.address, entries.shape[0])
+
+    def views(self) -> list[tuple[str, View]]:
+        """Its arrays by name, contiguous."""
+        named = [(f"graph.{name}", view(f"graph.{name}", getattr(self, name))) for name in ("neighbors", "entries")]
+        for name, x in named:
+            if x.dtype != "int32" or not x.row_major:
+                raise ValueError(f"{name}: expected a row-major array of int32, got strides {x.strides} of {x.dtype}")
+        return named
 
 
 def _entries_that_reach(neighbors: Array, entries: Array) -> Array:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from . import _locality
+from ._arrays import host_copy, view
 from ._call import ALIASES
 from ._store import Store
 from .build_graph import build_graph
@@ -182,12 +184,19 @@ class Index:
         if self.rerank is not None:
             told["rerank_bytes"] = self.rerank.nbytes
         if self.graph is not None:
-            edges = int((self.graph.neighbors >= 0).sum())
+            edges = int((host_copy(view("graph", self.graph.neighbors)) >= 0).sum())
             told |= {"graph_bytes": self.graph.nbytes, "degree": self.graph.shape[1], "mean_degree": edges / max(n, 1)}
-            told |= {"entries": len(self.graph.entries), "window": self.window}
+            told |= {"entries": self.graph.entries.shape[0], "window": self.window}
         if self.reranks:
             told["rerank_k"] = self.rerank_k
         return told
+
+    def convert(self, to: Callable[[Any], Any]) -> Index:
+        """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU, where
+        `search` then takes queries."""
+        graph = None if self.graph is None else self.graph.convert(to)
+        rerank = None if self.rerank is None else self.rerank.convert(to)
+        return Index(self.spec, self.metric, self.store.convert(to), graph, rerank, self.window, self.rerank_k)
 
     def save(self, path: Any) -> None:
         """Write the index as one safetensors file; see `annkern.load`."""

@@ -33,11 +33,12 @@ def search_graph(
     Parameters
     ----------
     graph : Graph
-        From `build_graph`, or of another library: `Graph.of`.
+        From `build_graph`, or of another library: `Graph.of`. For queries on a device it has to be there, too:
+        `Graph.convert`.
     store : array (n, d) or Store
-        The rows, in host memory: those that the graph was built over, in this or in a coarser or finer form.
+        The rows: those that the graph was built over, in this or in a coarser or finer form.
     queries : array (m, d)
-        As in `knn`.
+        As in `knn`, in host memory or on a device.
     k : int
         Neighbours for each query.
     window : int
@@ -52,14 +53,24 @@ def search_graph(
         How many of the walk's best are reranked, at most `window`; by default max(2 k, k + 20).
     filter : array, optional
         Which rows may be returned, as in `knn`. Where few pass, all of those are compared.
-    threads, stream, out, check_finite
+    threads, stream, out
         As in `knn`.
+    check_finite : bool
+        Refuse NaN and infinity in the queries and, on the host, in the rows that are read. On a device this look at the
+        queries waits for the stream once; without it nothing waits.
 
     Returns
     -------
     distances, indices : arrays (m, k)
         As from `knn`: in order, ties to the smaller index, missing neighbours -1. The same bytes for any number of threads
         and any way of cutting the queries into batches.
+
+    Notes
+    -----
+    Distances are those of `distances` on the same backend, bit for bit. Costs about `window` hops of `degree` rows a query.
+    On a device a block walks for a query; up to 32 queries with a window of 32 or more have blocks that make keys ahead of
+    the walk, by more launches (35 for a window of 256), with the same result. Workspace on a device: what the queries take
+    when prepared, and for filters, stores that are decoded and windows beyond 1024 up to 256 MiB more.
 
     Examples
     --------
@@ -78,10 +89,10 @@ def search_graph(
         finer = store.secondary if rerank is None else rerank
         store = store.primary
     scan = Scan.of(store, queries, name, threads, stream, base_name="store")
-    if not scan.call.device.on_host:
-        raise ValueError("queries: expected host memory, where graphs are searched, got a device array")
     if scan.n != len(graph):
         raise ValueError(f"store: expected {len(graph)} rows, as graph has, got {scan.n}")
+    for part, x in graph.views():
+        scan.call.beside(part, x, "queries")
     count = whole_number("k", k, 0)
     wide = max(whole_number("window", window, 1), count)
     passing = scan.filter(filter)
@@ -89,30 +100,31 @@ def search_graph(
     fine = None
     if finer is not None or rerank_k is not None:
         fine = finer_scan(scan, finer, queries, threads, stream)
-    distances = scan.call.result("out[0]", given[0], (scan.m, count), scan.metric.dtype)
-    indices = scan.call.result("out[1]", given[1], (scan.m, count), "int64")
-    if out is not None:
-        inputs = [*scan.inputs(), *(fine.inputs() if fine else [])]
-        refuse_overlap([("out[0]", distances), ("out[1]", indices)], inputs)
-    bad = scan.look(check_finite)
-    if not distances.empty:
-        reranked = (fine or scan).base_matrix, (fine or scan).query_matrix, _depth(rerank_k, count, wide) if fine else 0
-        scan.call.backend.search_graph(
-            graph.backend_graph(scan.call.backend),
-            scan.base_matrix,
-            scan.query_matrix,
-            scan.metric.name,
-            count,
-            wide,
-            *reranked,
-            passing,
-            distances.address,
-            indices.address,
-            address_of(bad),
-            scan.call.executor(),
-        )
-        refuse_bad_row("store", bad)
-    return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
+    with scan.call.scope():
+        distances = scan.call.result("out[0]", given[0], (scan.m, count), scan.metric.dtype)
+        indices = scan.call.result("out[1]", given[1], (scan.m, count), "int64")
+        if out is not None:
+            inputs = [*scan.inputs(), *graph.views(), *(fine.inputs() if fine else [])]
+            refuse_overlap([("out[0]", distances), ("out[1]", indices)], inputs)
+        bad = scan.look(check_finite, few_rows=True)
+        if not distances.empty:
+            reranked = (fine or scan).base_matrix, (fine or scan).query_matrix, _depth(rerank_k, count, wide) if fine else 0
+            scan.call.run(
+                "search_graph",
+                graph.backend_graph(scan.call.backend),
+                scan.base_matrix,
+                scan.query_matrix,
+                scan.metric.name,
+                count,
+                wide,
+                *reranked,
+                passing,
+                distances.address,
+                indices.address,
+                address_of(bad),
+            )
+            refuse_bad_row("store", bad)
+        return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
 
 
 def _depth(rerank_k: int | None, k: int, window: int) -> int:

@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 
+#include "graph_checks.h"
 #include "screen_checks.h"
 
 using namespace check;
@@ -225,6 +226,46 @@ std::vector<Case> store_cases() {
   return cases;
 }
 
+// Each way of making keys; a block a query (m > 32, or windows below 32) and several; each way of a filter: few rows pass,
+// some do and are looked through to, most do; pools in memory; lists longer than a batch; fewer rows than k.
+std::vector<Case> graph_cases() {
+  using M = Metric;
+  constexpr auto kBytes = Filter::Kind::bytes, kBits = Filter::Kind::bits;
+  constexpr DType f32 = DType::f32, f16 = DType::f16, i8 = DType::i8, u8 = DType::u8, bits = DType::bits;
+  std::vector<Case> cases;
+  const auto add = [&](const GraphCase& c) {
+    const std::string how = " k=" + std::to_string(c.k) + " window=" + std::to_string(c.window) +
+                            " degree=" + std::to_string(c.degree) + " filter=" + std::to_string(static_cast<int>(c.kind)) +
+                            (c.shared ? "s" : "") + " rerank=" + std::to_string(c.rerank_k);
+    cases.push_back({"graph " + text_of(c.s) + how, [c] { check_graph(c); }});
+  };
+  add({{34, 300, 9, f32, f32, M::sqeuclidean, {}, true}, 10, 20, 8, 3});
+  add({{3, 300, 33, f32, f32, M::inner_product, {0, 16, false}}, 7, 40, 8, 70});
+  add({{2, 400, 5, f16, f32, M::cityblock, {}, true}, 50, 50, 40, 1});
+  add({{2, 200, 20, i8, i8, M::cosine}, 5, 33, 150, 2});
+  add({{5, 200, 24, u8, u8, M::euclidean, {4, 4, false}}, 5, 12, 7, 2});
+  add({{3, 200, 40, bits, bits, M::hamming}, 5, 34, 9, 2});
+  add({{2, 150, 16, bits, bits, M::jaccard}, 5, 8, 9, 2});
+  add({{2, 1300, 3, f32, f32, M::chebyshev}, 9, 1100, 5, 4});
+  add({{4, 7, 3, f32, f32, M::cosine}, 9, 33, 3, 1});
+  add({{1, 1, 3, f32, f32, M::cosine}, 2, 3, 1, 1});
+  add({{3, 250, 130, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0}}, 5, 32, 8, 2, {}, true, 0, 20});
+  add({{3, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 5, 14, 8, 2, {}, true, 0, 5});
+  add({{2, 250, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 5, 32, 8, 2});
+  add({{36, 90, 16, f32, f32, M::cityblock, {}, false, 1, {8, 0}}, 5, 12, 8, 2});
+  for (const uint32_t percent : {0u, 10u, 45u, 50u, 80u, 100u}) {
+    const auto kind = percent % 20 == 10 ? kBits : kBytes;
+    add({{3, 500, 4, f32, f32, M::sqeuclidean, {}, true}, 1, 1, 12, 2, kind, true, percent});
+    add({{2, 700, 6, f32, f32, M::inner_product}, 2, 2, 40, 5, kind, false, percent, percent == 45 ? 2 : 0});
+  }
+  add({{2, 9000, 2, f32, f32, M::sqeuclidean}, 3, 33, 6, 5, kBits, false, 90});
+  cases.push_back({"graph rounds", [] {
+                     check_rounds({{5, 900, 6, f32, f32, M::sqeuclidean}, 10, 64, 12, 3}, 48);
+                     check_rounds({{2, 3000, 6, f32, f32, M::cosine}, 10, 256, 24, 3}, 128);
+                   }});
+  return cases;
+}
+
 std::vector<Case> select_cases() {
   constexpr Selection kSelections[] = {
       {1, 3, 1, 1, false},
@@ -316,8 +357,8 @@ int run_all(const std::vector<Case>& cases, long seed) {
 
 int main(int count, char** words) {
   std::vector<Case> cases;
-  for (auto* list :
-       {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, select_cases, nonfinite_cases})
+  for (auto* list : {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, graph_cases,
+                     select_cases, nonfinite_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;

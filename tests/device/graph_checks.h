@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Graph search against plain loops over the device's own distances, and how far the rounds of a shared walk come.
+#pragma once
+#include <set>
+
+#include "checks.h"
+#include "cuda/walk.h"
+
+namespace check {
+
+struct GraphCase {
+  Shape s;
+  int64_t k, window, degree, entries;
+  Filter::Kind kind = Filter::Kind::none;
+  bool shared = true;
+  uint32_t percent = 50;  // of rows that pass
+  int64_t rerank_k = 0;   // by the base itself
+};
+
+// Random neighbours: a row twice in a list, lists that -1 ends.
+struct RandomGraph {
+  Bytes neighbors, entries;
+  GraphView view;
+  explicit RandomGraph(const GraphCase& c) : neighbors(c.s.n * c.degree * 4), entries(c.entries * 4) {
+    std::mt19937 random(29);
+    int32_t* const to = neighbors.data<int32_t>();
+    for (int64_t i = 0; i < c.s.n * c.degree; ++i) {
+      to[i] = static_cast<int32_t>(random() % static_cast<uint32_t>(c.s.n));
+      if (i % c.degree > 1 && random() % 16 == 0) to[i] = -1;
+      if (i % c.degree > 1 && random() % 16 == 0) to[i] = to[i - 1];
+    }
+    for (int64_t e = 0; e < c.entries; ++e)
+      entries.data<int32_t>()[e] = static_cast<int32_t>(random() % static_cast<uint32_t>(c.s.n));
+    view = {to, entries.data<int32_t>(), c.s.n, c.degree, c.degree, c.entries};
+  }
+};
+
+struct RandomFilter {
+  Filter filter;
+  Bytes memory{0};
+  explicit RandomFilter(const GraphCase& c) {
+    if (c.kind == Filter::Kind::none) return;
+    const int64_t width = c.kind == Filter::Kind::bytes ? c.s.n : (c.s.n + 31) / 32 * 4, count = c.shared ? 1 : c.s.m;
+    memory = Bytes(width * count);
+    std::mt19937 random(31);
+    for (int64_t i = 0; i < width * count; ++i) {
+      unsigned char& byte = memory.data()[i] = 0;
+      for (int bit = 0; bit < 8; ++bit) byte = static_cast<unsigned char>(byte | (random() % 100 < c.percent) << bit);
+      if (c.kind == Filter::Kind::bytes) byte &= 2;
+    }
+    filter = {memory.data(), c.shared ? 0 : width, c.kind};
+  }
+};
+
+using Keyed = std::pair<double, int64_t>;
+
+// csrc/ops/search_graph.h and reference/search_graph.py, word by word.
+class PlainWalk {
+ public:
+  PlainWalk(const GraphView& graph, const Filter& filter, int64_t query, const double* keys)
+      : graph_(graph), filter_(filter), query_(query), keys_(keys) {
+    for (int64_t i = 0; i < graph.rows; ++i) passing_ += filter.pass(query, i);
+  }
+
+  std::vector<Keyed> search(int64_t k, int64_t window, int64_t wanted) {
+    const FilterPlan plan = plan_filter(passing_, graph_.rows, window);
+    std::vector<Keyed> found;
+    if (!plan.exact) {
+      walk(plan);
+      for (const Keyed& met : pool_)
+        if (filter_.pass(query_, met.second)) found.push_back(met);
+    }
+    if (plan.exact || (passing_ < graph_.rows && static_cast<int64_t>(found.size()) < std::min(k, passing_))) {
+      found.clear();
+      for (int64_t i = 0; i < graph_.rows; ++i)
+        if (filter_.pass(query_, i)) found.emplace_back(keys_[i], i);
+      std::sort(found.begin(), found.end());
+    }
+    if (static_cast<int64_t>(found.size()) > wanted) found.resize(static_cast<size_t>(wanted));
+    return found;
+  }
+
+ private:
+  void walk(const FilterPlan& plan) {
+    std::vector<int64_t> found;
+    for (int64_t e = 0; e < graph_.entry_count; ++e) meet(graph_.entries[e], found);
+    std::set<int64_t> expanded;
+    for (;;) {
+      for (const int64_t row : found) pool_.emplace_back(keys_[row], row);
+      std::sort(pool_.begin(), pool_.end());
+      if (static_cast<int64_t>(pool_.size()) > plan.window) pool_.resize(static_cast<size_t>(plan.window));
+      const auto next =
+          std::find_if(pool_.begin(), pool_.end(), [&](const Keyed& met) { return expanded.count(met.second) == 0; });
+      if (next == pool_.end()) return;
+      expanded.insert(next->second);
+      found.clear();
+      plan.looks_through ? hop_through(next->second, found) : hop(next->second, found);
+    }
+  }
+  void meet(int64_t row, std::vector<int64_t>& found) {
+    if (met_.insert(row).second) found.push_back(row);
+  }
+  void hop(int64_t row, std::vector<int64_t>& found) {
+    for (int64_t e = 0; e < graph_.degree && graph_.row(row)[e] >= 0; ++e) meet(graph_.row(row)[e], found);
+  }
+  void hop_through(int64_t row, std::vector<int64_t>& found) {
+    std::vector<int64_t> all, failing;
+    hop(row, all);
+    for (const int64_t there : all) (filter_.pass(query_, there) ? found : failing).push_back(there);
+    for (const int64_t through : failing) {
+      if (static_cast<int64_t>(found.size()) >= graph_.degree) return;
+      for (int64_t e = 0; e < graph_.degree && graph_.row(through)[e] >= 0; ++e)
+        if (filter_.pass(query_, graph_.row(through)[e])) meet(graph_.row(through)[e], found);
+    }
+  }
+
+  const GraphView graph_;
+  const Filter filter_;
+  int64_t query_, passing_ = 0;
+  const double* keys_;
+  std::vector<Keyed> pool_;
+  std::set<int64_t> met_;
+};
+
+inline std::vector<double> keys_of(const Inputs& in, const Shape& s, const Base& base) {
+  Shape plain = s;
+  const Bytes out(s.m * s.n * 4);
+  run(PairwiseArgs{in.queries.view, base, s.metric, out.data(), nullptr, {}}, pairwise, pairwise_workspace);
+  std::vector<double> keys(static_cast<size_t>(s.m * s.n));
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const double value = is_int_metric(plain.metric) ? out.data<int32_t>()[i] : static_cast<double>(out.data<float>()[i]);
+    keys[i] = is_similarity(s.metric) ? -value : value;
+  }
+  return keys;
+}
+
+inline void check_graph(const GraphCase& c) {
+  const Shape& s = c.s;
+  const Inputs in(s);
+  const RandomGraph graph(c);
+  const RandomFilter f(c);
+  const Bytes out(s.m * c.k * 4), indices(s.m * c.k * 8);
+  run(SearchGraphArgs{graph.view,
+                      in.searched,
+                      in.queries.view,
+                      s.metric,
+                      c.k,
+                      c.window,
+                      in.base.view,
+                      in.queries.view,
+                      c.rerank_k,
+                      f.filter,
+                      out.data(),
+                      indices.data<int64_t>(),
+                      nullptr,
+                      {}},
+      search_graph, search_graph_workspace);
+  const auto keys = keys_of(in, s, in.searched), fine = keys_of(in, s, c.rerank_k > 0 ? Base(in.base.view) : in.searched);
+  for (int64_t q = 0; q < s.m; ++q) {
+    auto expected =
+        PlainWalk(graph.view, f.filter, q, keys.data() + q * s.n).search(c.k, c.window, c.rerank_k > 0 ? c.rerank_k : c.k);
+    for (Keyed& found : expected) found.first = fine[static_cast<size_t>(q * s.n + found.second)];
+    if (c.rerank_k > 0) std::sort(expected.begin(), expected.end());
+    for (int64_t e = 0; e < c.k; ++e) {
+      const int64_t at = q * c.k + e;
+      const double got = is_int_metric(s.metric) ? out.data<int32_t>()[at] : static_cast<double>(out.data<float>()[at]);
+      const bool there = e < static_cast<int64_t>(expected.size());
+      const Keyed want = there ? expected[static_cast<size_t>(e)] : Keyed{0, -1};
+      const double distance = is_similarity(s.metric) ? 0 - want.first : want.first;
+      check_row("search_graph", q, e, got, indices.data<int64_t>()[at], there ? distance : missing(s.metric), want.second);
+    }
+  }
+}
+
+// Rounds until all shared walks are over: they are to be few, or looking ahead would be for nothing.
+inline void check_rounds(const GraphCase& c, int64_t most) {
+  const Shape& s = c.s;
+  const Inputs in(s);
+  const RandomGraph graph(c);
+  const cuda::ScanPlan plan = cuda::plan_pairs(in.queries.view, in.base.view, s.metric, cuda::kQueriesPerLaunch, s.n);
+  cuda::WalkArgs walk;
+  const auto plan_all = [&](cuda::Workspace& workspace) {
+    walk.pools = workspace.take<cuda::Entry>(s.m * c.window);
+    walk.shared = workspace.take<cuda::SharedWalk>(s.m);
+    walk.tables = workspace.take<uint32_t>(s.m << walk.table_bits);
+    walk.ahead = workspace.take<cuda::Entry>(s.m * cuda::kWalkSlots * c.degree);
+    return cuda::take_prepared(workspace, plan);
+  };
+  walk.graph = graph.view;
+  walk.m = s.m;
+  walk.window = walk.room = static_cast<int32_t>(c.window);
+  walk.k = walk.wanted = c.k;
+  walk.blocks = static_cast<int32_t>(s.m);
+  walk.table_bits = cuda::walk_table_bits(c.window);
+  walk.stage = cuda::WalkStage::start;
+  cuda::Workspace counted;
+  plan_all(counted);
+  const Bytes memory(counted.bytes());
+  Exec exec;
+  exec.workspace = memory.data();
+  exec.workspace_bytes = counted.bytes();
+  cuda::Workspace workspace(exec);
+  const cuda::Prepared prepared = plan_all(workspace);
+  const cuda::ScanArgs scan = cuda::prepare(plan, prepared, in.queries.view, in.base.view, s.metric, 0, s.m, nullptr);
+  cuda::walk_floats({plan, scan, nullptr}, walk, false);
+  const auto open = [&] {
+    return std::count_if(walk.shared, walk.shared + s.m, [](const cuda::SharedWalk& one) { return one.open != 0; });
+  };
+  if (open() != s.m) wrong("walks end before they have begun");
+  int64_t rounds = 0;
+  for (; open() > 0 && rounds <= most; ++rounds) cuda::walk_floats({plan, scan, nullptr}, walk, true);
+  if (rounds > most) wrong("walks are not over after " + std::to_string(most) + " rounds");
+}
+
+}  // namespace check
