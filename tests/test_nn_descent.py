@@ -26,7 +26,7 @@ def build(x, metric=None, degree=16, window=32, **more) -> ak.Graph:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("n, d, degree, window", [(700, 5, 6, 12), (190, 12, 5, 9), (60, 3, 4, 80)])
+@pytest.mark.parametrize("n, d, degree, window", [(1040, 5, 6, 12), (190, 12, 5, 9), (60, 3, 4, 80)])
 def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
     monkeypatch.setattr(descent, "STARTS", 2)
     monkeypatch.setattr(descent, "SAMPLE", 4)
