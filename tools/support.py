@@ -29,13 +29,16 @@ ROWS, DIMS = 9, 16
 Found = dict[str, dict[str, set[str]]]  # operation -> backend -> metrics
 
 
-def operations(graph: ak.Graph) -> dict[str, Callable[[Any, Any, Any, str], object]]:
+def operations(graph: ak.Graph, on_device: ak.Graph) -> dict[str, Callable[[Any, Any, Any, str], object]]:
+    def search(base: Any, q: Any, ids: Any, metric: str) -> object:
+        return ak.search_graph(graph if isinstance(q, np.ndarray) else on_device, base, q, 2, window=4, metric=metric)
+
     return {
         "knn": lambda base, q, ids, metric: ak.knn(base, q, 2, metric),
         "pairwise": lambda base, q, ids, metric: ak.pairwise(q, base, metric),
         "radius": lambda base, q, ids, metric: ak.radius(base, q, 1.0, metric),
         "distances": lambda base, q, ids, metric: ak.distances(base, q, ids, metric),
-        "search_graph": lambda base, q, ids, metric: ak.search_graph(graph, base, q, 2, window=4, metric=metric),
+        "search_graph": search,
         "build_graph": lambda base, q, ids, metric: ak.build_graph(base, metric=metric, degree=4),
     }
 
@@ -72,7 +75,8 @@ def registry() -> dict[str, Found]:
     x = np.random.default_rng(0).integers(0, 50, (ROWS, DIMS))
     there = backends()
     ids = {name: to(np.zeros((2, 1), np.int64)) for name, to in there.items()}
-    ops = operations(ak.build_graph(x.astype(np.float32), degree=4))
+    graph = ak.build_graph(x.astype(np.float32), degree=4)
+    ops = operations(graph, graph.convert(there["cuda"]))
     table: dict[str, Found] = {}
     queries = {name: to(x[:2].astype(np.float32)) for name, to in there.items()}
     for _, written, examples, _ in RULES:
