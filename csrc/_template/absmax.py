@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._store import Codec, Store
+from .._codec import Codec
+from .._store import Store
 from .._training import training_sample
 
 SAMPLE_ROWS = 1 << 20

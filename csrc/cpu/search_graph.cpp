@@ -32,9 +32,7 @@ int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
 class Searcher {
  public:
   Searcher(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine)
-      : args_(args), tiles_(tiles), fine_(fine), fine_query_(fine == nullptr ? 0 : fine->few_bytes * kFewStep) {
-    for (int t = 0; t < kTurns; ++t) turns_[t].walk = new GraphWalk(args.graph, tiles);
-  }
+      : args_(args), tiles_(tiles), fine_(fine), fine_query_(fine == nullptr ? 0 : fine->few_bytes * kFewStep) {}
   ~Searcher() {
     for (int t = 0; t < kTurns; ++t) delete turns_[t].walk;
   }
@@ -69,6 +67,7 @@ class Searcher {
   };
 
   void begin(Turn& turn, int64_t query) {
+    if (turn.walk == nullptr) turn.walk = new GraphWalk(args_.graph, tiles_);
     turn.query = query;
     turn.passing = passing(query);
     tiles_.pack_few(query, 1, turn.walk->query());

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ._store import Codec, Store
+from ._codec import Codec
+from ._store import Store
 from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 
 # (pattern, how it is written, examples for the nearest valid spec, the estimator of a match)

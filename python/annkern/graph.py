@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ._arrays import View, view
 from ._reach import Reach, reached
 from ._spaces import aligned
 from .files import Form, Parts, register, replacing
+
+if TYPE_CHECKING:
+    from ._again import Again
 
 Array = np.ndarray[Any, np.dtype[np.int32]]
 MOST_ENTRIES = 1024
@@ -37,6 +40,10 @@ class Graph:
         self.neighbors: Any = neighbors
         self.entries: Any = entries
         self.metric = metric
+        self.again: Again | None = None  # what the last search found of its stores
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"again": None}  # holds addresses
 
     @classmethod
     def of(cls, neighbors: Any, entries: Any = None, metric: str = "sqeuclidean") -> Graph:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._arrays import View, host_copy, view
 from ._call import ALIASES, KERNEL_DTYPES, Call, shaped, whole_number
-from ._store import BLOCK_BYTES
+from ._codec import BLOCK_BYTES
 from ._training import host_rows, training_sample
 from .assign import assign
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from .._arrays import View, view
 from .._call import KERNEL_DTYPES, Call, shaped
+from .._codec import Codec
 from .._spaces import NUMPY
-from .._store import Codec, Store
+from .._store import Store
 
 DTYPES = {short: name for name, short in KERNEL_DTYPES.items()}
 

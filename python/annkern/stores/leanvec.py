@@ -10,8 +10,9 @@ import numpy as np
 
 from .._arrays import View, view
 from .._call import ALIASES, Call, whole_number
+from .._codec import Codec
 from .._scan import projected
-from .._store import Codec, Store
+from .._store import Store
 from .._training import host_rows, training_sample
 from . import _projections as find
 

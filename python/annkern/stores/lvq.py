@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .._call import whole_number
-from .._store import Codec, Store
+from .._codec import Codec
+from .._store import Store
 from .._training import mean_of, training_sample
 from ..kmeans import KMeans
 

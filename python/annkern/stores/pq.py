@@ -11,7 +11,8 @@ import numpy as np
 
 from .._backend import load
 from .._call import whole_number
-from .._store import Codec, Store
+from .._codec import Codec
+from .._store import Store
 from .._training import training_sample
 from ..kmeans import THIN, split_largest, sums_by_label, thin_iterations
 

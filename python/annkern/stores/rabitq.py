@@ -10,7 +10,8 @@ import numpy as np
 
 from .._arrays import as_numpy, view
 from .._call import ALIASES
-from .._store import Codec, Store
+from .._codec import Codec
+from .._store import Store
 from .._training import host_rows, mean_of, training_sample
 
 SAMPLE_ROWS = 1 << 20
