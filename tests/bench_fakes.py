@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the harnesses bring and a build may lack: modules put in place, an index that is exact."""
+"""What the harnesses bring: modules put in place."""
 
 from __future__ import annotations
 
 import importlib.util
-import pickle
 import sys
 import types
 from pathlib import Path
@@ -15,31 +14,6 @@ import pytest
 import annkern as ak
 
 HARNESS = Path(__file__).resolve().parent.parent / "bench" / "harness"
-
-
-class Exactly:
-    """Stands in for `annkern.Index` where the build has none: exact, with the same signatures."""
-
-    def __init__(self, base, metric):
-        self.base, self.metric, self.nbytes, self.windows = base, metric, base.nbytes, []
-
-    @classmethod
-    def build(cls, x, spec, *, metric, threads=None, learn_queries=None):
-        assert spec.startswith("graph")
-        return cls(np.array(x), metric)
-
-    def search(self, queries, k, *, window=64, filter=None, threads=None):
-        self.windows.append(window)
-        return ak.knn(self.base, queries, k, self.metric, filter=filter, threads=threads)
-
-    def save(self, path):
-        Path(path).write_bytes(pickle.dumps(self))
-
-
-@pytest.fixture
-def index(monkeypatch):
-    monkeypatch.setattr(ak, "Index", Exactly, raising=False)
-    monkeypatch.setattr(ak, "load", lambda path: pickle.loads(Path(path).read_bytes()), raising=False)
 
 
 @pytest.fixture

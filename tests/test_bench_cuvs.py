@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from annkern import io
-from bench_fakes import HARNESS, index, modules, recall
+from bench_fakes import HARNESS, modules, recall
 
 
 @dataclass
@@ -100,18 +100,18 @@ def cuvs(modules, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
-def test_cuvs_bench(cuvs, index, mode, tmp_path, rng):
+def test_cuvs_bench(cuvs, mode, tmp_path, rng):
     base, queries = rng.standard_normal((300, 12), dtype=np.float32), rng.standard_normal((9, 12), dtype=np.float32)
     io.write_vectors(tmp_path / "base.fbin", base)  # its data sets name files, and the arrays are empty
     io.write_vectors(tmp_path / "query.fbin", queries)
     dataset = CuvsDataset(base_file=str(tmp_path / "base.fbin"), query_file=str(tmp_path / "query.fbin"))
     file = str(tmp_path / "set" / "index" / f"{mode}.safetensors")
-    config = IndexConfig("annkern.graph", "annkern", {"spec": "graph32,f32"}, [{"window": 10}, {"window": 20}], file)
+    config = IndexConfig("annkern.graph", "annkern", {"spec": "graph32,f32"}, [{"window": 200}, {"window": 300}], file)
     backend = cuvs[0]({"name": "annkern.graph", "algo": "annkern"})
     dry = backend.build(dataset=dataset, indexes=[config], force=False, dry_run=True)
     assert dry.success and not Path(file).exists()
     built = backend.build(dataset=dataset, indexes=[config], force=False, dry_run=False)
-    assert built.success and built.build_time_seconds > 0 and built.index_size_bytes == base.nbytes and Path(file).exists()
+    assert built.success and built.build_time_seconds > 0 and built.index_size_bytes > base.nbytes and Path(file).exists()
     assert backend.build(dataset=dataset, indexes=[config], force=False, dry_run=False).build_time_seconds == 0
     other = cuvs[0]({"name": "annkern.graph", "algo": "annkern"})
     other.kept.clear()  # another process finds the file

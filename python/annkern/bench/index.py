@@ -26,32 +26,8 @@ def metric_of(name: str) -> str:
     return METRICS[name]
 
 
-class GraphOverStore:
-    """`annkern.Index` put together from its parts, for builds that have the parts alone."""
-
-    def __init__(self, store: Any, graph: Any, metric: str) -> None:
-        self.store, self.graph, self.metric = store, graph, metric
-
-    @classmethod
-    def build(cls, x: Any, spec: str, *, metric: str, threads: int | None = None, **options: Any) -> GraphOverStore:
-        library: Any = ak
-        kind, _, name = spec.partition(",")
-        store = library.compress(x, name, metric=metric, threads=threads, **options)
-        graph = library.build_graph(store, metric=metric, degree=int(kind.removeprefix("graph")), threads=threads)
-        return cls(store, graph, metric)
-
-    def search(self, queries: Any, k: int, **settings: Any) -> tuple[Array, Array]:
-        library: Any = ak
-        found: tuple[Array, Array] = library.search_graph(self.graph, self.store, queries, k, metric=self.metric, **settings)
-        return found
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.store.nbytes) + int(getattr(self.graph, "nbytes", 0))
-
-
 class SpecIndex:
-    """fit, then search; save and load where the build of annkern can."""
+    """fit, then search; save and load."""
 
     def __init__(self, spec: str, metric: str, threads: int | None = None) -> None:
         self.spec, self.metric, self.threads = spec, metric_of(metric), threads
@@ -63,19 +39,17 @@ class SpecIndex:
         self.index: Any = None
 
     def fit(self, x: Any, learn_queries: Any = None) -> SpecIndex:
-        library: Any = ak
         x = self.packed(np.asarray(x))
         if not self.flat:
             options = {} if learn_queries is None else {"learn_queries": learn_queries}
-            make = library.Index.build if hasattr(library, "Index") else GraphOverStore.build
-            self.index = make(x, self.spec, metric=self.metric, threads=self.threads, **options)
+            self.index = ak.Index.build(x, self.spec, metric=self.metric, threads=self.threads, **options)
         elif x.dtype.itemsize == 1:  # bits and bytes are searched as they are
             self.base = x
         elif self.store in PLAIN:
             self.base = np.ascontiguousarray(x, PLAIN[self.store])
         else:
             options = {} if learn_queries is None else {"learn_queries": learn_queries}
-            self.base = library.compress(x, self.store, metric=self.metric, threads=self.threads, **options)
+            self.base = ak.compress(x, self.store, metric=self.metric, threads=self.threads, **options)
         return self
 
     def search(self, queries: Any, k: int, *, threads: int | None = None, **settings: Any) -> tuple[Array, Array]:
@@ -94,11 +68,13 @@ class SpecIndex:
 
     @property
     def nbytes(self) -> int:
-        return int(getattr(self.base if self.index is None else self.index, "nbytes", 0))
+        """0 before fit."""
+        held = self.base if self.index is None else self.index
+        return 0 if held is None else int(held.nbytes)
 
     def save(self, path: Path) -> bool:
-        """False where this build cannot."""
-        if self.index is None or not hasattr(self.index, "save"):
+        """False where there is no index to save: arrays are the caller's own."""
+        if self.index is None:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         self.index.save(str(path))
@@ -106,7 +82,7 @@ class SpecIndex:
 
     def load(self, path: Path) -> bool:
         """False where there is none."""
-        if self.flat or not path.exists() or not hasattr(ak, "load"):
+        if self.flat or not path.exists():
             return False
         self.index = ak.load(str(path))
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""annkern: exact search, compressed stores, graphs. What this build does not have is left out."""
+"""annkern: exact search, compressed stores, graphs. A store that cannot hold vectors of this shape is left out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..index import GraphOverStore
-from .base import WIDTHS, Array, Method, Peer, Searcher, Setting, Shape, widths
+from .base import Array, Method, Peer, Searcher, Setting, Shape, widths
 
 QUICK = (15, 40, 120)
+WINDOWS = (10, 15, 20, 30, 45, 70, 110, 160, 320, 640)
 
 
 class AnnkernSearcher(Searcher):
@@ -23,8 +23,7 @@ class AnnkernSearcher(Searcher):
     def build(self, base: Array, params: Setting) -> None:
         self.how: Setting = {}
         if "index" in params:
-            make = getattr(self.ak, "Index", GraphOverStore).build
-            self.index = make(base, params["index"], metric=self.metric, threads=self.threads)
+            self.index = self.ak.Index.build(base, params["index"], metric=self.metric, threads=self.threads)
             return
         if "store" in params:
             self.base = self.ak.compress(base, params["store"], metric=self.metric, threads=self.threads)
@@ -46,7 +45,7 @@ class AnnkernSearcher(Searcher):
 
     def nbytes(self) -> int | None:
         if hasattr(self, "index"):
-            return getattr(self.index, "nbytes", None)
+            return int(self.index.nbytes)
         return int(self.base.nbytes + sum(array.nbytes for array in self.how.values()))
 
 
@@ -58,40 +57,49 @@ def stores(d: int) -> dict[str, bool]:
     return dict.fromkeys(own, False) | dict.fromkeys(reranked, True)
 
 
+# Graphs and the stores that they are searched over; the quick run takes the first two.
+GRAPHS = ("graph48,lvq4+f32", "graph48,lvq4x8", "graph64,leanvec{half}:lvq4,lvq8", "graph64,lvq8", "graph64,f32")
+
+
 def runs(make: Any, *arguments: Any, **options: Any) -> bool:
-    """Whether this build knows how to make it: tried on a few rows."""
+    """Whether such vectors can be held so: tried on a few rows."""
     try:
         make(*arguments, **options)
-    except (ValueError, TypeError, NotImplementedError):
+    except ValueError:
         return False
     return True
+
+
+def walks(k: int, values: Sequence[int], reranked: bool) -> tuple[Setting, ...]:
+    """Windows, and for each a few depths of reranking."""
+    sweep = widths("window", k, values)
+    if not reranked:
+        return sweep
+    pairs = [(w["window"], min(w["window"], depth)) for w in sweep for depth in (2 * k, 5 * k, w["window"])]
+    return tuple({"window": window, "rerank_k": depth} for window, depth in dict.fromkeys(pairs))
 
 
 def methods(shape: Shape) -> Sequence[Method]:
     ak: Any = importlib.import_module("annkern")
     found = [Method("annkern", f"annkern exact {short}", {"dtype": dtype}) for short, dtype in DTYPES.items()]
     few = np.random.default_rng(0).standard_normal((300, shape.d), dtype=np.float32)
-    if hasattr(ak, "compress"):
-        for store, reranked in stores(shape.d).items():
-            if not runs(ak.compress, few, store, metric=shape.metric):
-                continue
-            build: Setting = {"store": store} | ({"rerank": "float16"} if reranked else {})
-            levels = reranked or "x" in store.removeprefix("pq") or "," in store
-            counts = [shape.k * times for times in (1, 2, 4, 8, 16)]
-            sweep = tuple({"rerank_k": count} for count in counts) if levels else ({},)
-            quick = store in ("lvq8", "rabitq1")
-            name = f"annkern {store}" + (" + f16" if reranked else "")
-            found.append(Method("annkern", name, build, sweep, quick, sweep[1::2] or sweep))
-    make = getattr(ak, "Index", GraphOverStore if hasattr(ak, "build_graph") else None)
-    if make is not None:
-        half = max(1, shape.d // 2)
-        for store in (f"leanvec{half}:lvq4,lvq8", "lvq8", "lvq4x8", "f16", "f32"):
-            spec = f"graph64,{store}"
-            if runs(make.build, few, spec, metric=shape.metric):
-                sweep = widths("window", shape.k, sorted({*WIDTHS, 15, 30, 60, 110}))
-                quick = store.startswith(("leanvec", "lvq8"))
-                name = f"annkern {spec}"
-                found.append(Method("annkern", name, {"index": spec}, sweep, quick, widths("window", shape.k, QUICK)))
+    for store, reranked in stores(shape.d).items():
+        if not runs(ak.compress, few, store, metric=shape.metric):
+            continue
+        build: Setting = {"store": store} | ({"rerank": "float16"} if reranked else {})
+        levels = reranked or "x" in store.removeprefix("pq") or "," in store
+        counts = [shape.k * times for times in (1, 2, 4, 8, 16)]
+        sweep = tuple({"rerank_k": count} for count in counts) if levels else ({},)
+        quick = store in ("lvq8", "rabitq1")
+        name = f"annkern {store}" + (" + f16" if reranked else "")
+        found.append(Method("annkern", name, build, sweep, quick, sweep[1::2] or sweep))
+    for place, form in enumerate(GRAPHS):
+        spec = form.format(half=max(1, shape.d // 2))
+        if runs(ak.Index.build, few, spec, metric=shape.metric):
+            reranked = "+" in spec or "x8" in spec or ":" in spec
+            sweep = walks(shape.k, WINDOWS, reranked)
+            quick_sweep = walks(shape.k, QUICK, reranked)
+            found.append(Method("annkern", f"annkern {spec}", {"index": spec}, sweep, place < 2, quick_sweep))
     return found
 
 
