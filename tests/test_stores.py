@@ -365,3 +365,11 @@ def test_progress(rng, spec, capsys):
     if spec != "f32":  # the array itself
         made.encode(x, progress=True)
         assert capsys.readouterr().err == "\rencode 300 rows 100.0%\n"
+
+
+@pytest.mark.parametrize("spec", ["f16", "sq8", "lvq4x8", "rabitq1", "rabitq4", "bin"])
+def test_no_dimensions(spec):
+    """All rows are equal, and none of their numbers is read."""
+    store = ak.compress(np.empty((5, 0), np.float32), spec)
+    assert store.decode().shape == (5, 0)
+    np.testing.assert_array_equal(ak.knn(store, np.empty((2, 0), np.float32), 3)[1], [[0, 1, 2]] * 2)

@@ -16,7 +16,7 @@ struct Rotation {
   float scale;
 
   ANNK_HD Rotation(const int8_t* signs_, int rounds_, int64_t dims_)
-      : signs(signs_), dims(dims_), power(1), rounds(rounds_), scale(1.0f) {
+      : signs(signs_), dims(dims_), power(1), rounds(dims_ > 0 ? rounds_ : 0), scale(1.0f) {
     int log = 0;
     for (; power * 2 <= dims; power *= 2) ++log;
     scale = float_of_bits(static_cast<uint32_t>(127 - log / 2) << 23);
