@@ -7,13 +7,14 @@ last call found of its stores, which are immutable, where all is host memory and
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._call import KERNEL_DTYPES, whole_number
 from ._scan import BadRow, Scan, address_of, refuse_bad_row
-from ._spaces import HOST, NUMPY
+from ._spaces import aligned
 from ._store import Store
 
 FLOAT = KERNEL_DTYPES["float32"]
@@ -70,12 +71,12 @@ class Again(NamedTuple):
     def search(self, queries: Any, k: int, window: int, depth: int, threads: Any, check_finite: bool) -> tuple[Any, Any]:
         backend, (m, d) = self.backend, queries.shape
         matrix = backend.Matrix(queries.__array_interface__["data"][0], m, d, 4 * d, FLOAT)
-        where = backend.Exec(0 if threads is None else whole_number("threads", threads, 1), 0)
+        where = _executor(backend, 0 if threads is None else whole_number("threads", threads, 1))
         bad = BadRow(-1) if check_finite else None
         if bad is not None:
             backend.first_nonfinite(matrix, address_of(bad), where)
             refuse_bad_row("queries", bad)
-        distances, indices = NUMPY.empty((m, k), self.dtype, HOST), NUMPY.empty((m, k), "int64", HOST)
+        distances, indices = aligned((m, k), self.dtype), aligned((m, k), "int64")
         backend.search_graph(
             *(self.graph, self.base, matrix, self.name, k, window),
             *(self.base if self.finer is None else self.finer, matrix, 0 if self.finer is None else depth, self.no_filter),
@@ -83,3 +84,8 @@ class Again(NamedTuple):
         )
         refuse_bad_row("store", bad)
         return distances, indices
+
+
+@functools.cache
+def _executor(backend: Any, threads: int) -> Any:
+    return backend.Exec(threads, 0)

@@ -85,6 +85,7 @@ class Space:
 
 LINE = 64  # bytes of a cache line
 SMALLEST_ALIGNED = 1 << 16
+_NATIVE = {name: np.dtype(name) for name in ("float32", "int32", "int64")}  # of results
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -99,7 +100,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """np.empty, on a cache line's boundary where it is large: NumPy's own large arrays begin 16 bytes behind one, so that
     a row of three lines would touch four."""
-    kind = numpy_dtype(dtype)
+    kind = _NATIVE.get(dtype) or numpy_dtype(dtype)
     size = kind.itemsize
     for extent in shape:
         size *= extent
