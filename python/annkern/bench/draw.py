@@ -7,30 +7,37 @@ import importlib
 import io
 from typing import Any
 
-from .curves import Comparison
+from .curves import Comparison, Curve
 
 MARKERS = "os^Dv<>pP*XhH"
 LEAST_RECALL = 0.7  # what lies below is of no use to anyone who compares
+LARGEST_RECALL = 0.9999  # drawn here what is larger: the axis has no place for 1
+TICKS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 
 def figure(comparison: Comparison, threads: int) -> Any:
-    """One panel; annkern in colour and bold, peers each in a colour of their own."""
+    """One panel; annkern in reds and bold, peers each in a colour of their own. Where another method of the same library has
+    more of both everywhere, a method is left to the table."""
     matplotlib = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     pyplot = importlib.import_module("matplotlib.pyplot")
     matplotlib.rcParams["svg.hashsalt"] = "annkern"  # the same bytes for the same numbers
-    drawn, axes = pyplot.subplots(figsize=(9, 5.2), layout="constrained")
-    colours = {"annkern": "#d62728"}
-    palette = pyplot.get_cmap("tab20").colors
+    drawn, axes = pyplot.subplots(figsize=(9, 7), layout="constrained")
+    palette = [colour for colour in pyplot.get_cmap("tab10").colors if colour != pyplot.get_cmap("tab10").colors[3]]
+    reds = pyplot.get_cmap("Reds")
+    colours: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for curve in comparison.curves:
         front = [point for point in curve.front(threads) if point.recall >= LEAST_RECALL]
-        if not front:
+        if not front or not _leads_somewhere(curve, comparison, threads):
             continue
-        colour = colours.setdefault(curve.peer, palette[(2 * len(colours)) % 20 if len(colours) != 3 else 1])
         number = counts[curve.peer] = counts.get(curve.peer, -1) + 1
+        if curve.ours:
+            colour = reds(0.95 - 0.15 * (number % 5))
+        else:
+            colour = colours.setdefault(curve.peer, palette[len(colours) % len(palette)])
         axes.plot(
-            [point.recall for point in front],
+            [min(point.recall, LARGEST_RECALL) for point in front],
             [point.qps for point in front],
             color=colour,
             marker=MARKERS[number % len(MARKERS)],
@@ -40,18 +47,30 @@ def figure(comparison: Comparison, threads: int) -> Any:
             zorder=3 if curve.ours else 2,
             label=curve.method,
         )
+    axes.set_xscale("logit")  # each step towards 1 as wide as the last
+    axes.set_xlim(LEAST_RECALL, 1 - 0.8 * (1 - LARGEST_RECALL))
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_minor_formatter("{x:,.0f}")
-    axes.tick_params(which="minor", labelsize=7)
-    axes.set_xlim(right=1.003)
+    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.set_xlabel(f"recall@{comparison.k}")
     axes.set_ylabel("queries per second")
     axes.grid(which="both", alpha=0.25)
     axes.set_title(f"{comparison.title}, {threads} thread{'s' if threads > 1 else ''}", fontsize=11)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        drawn.legend(fontsize=7, loc="outside lower center", ncols=3)
     return drawn
+
+
+def _leads_somewhere(curve: Curve, comparison: Comparison, threads: int) -> bool:
+    """Whether one of its points is on the front of its own library's methods together."""
+    own = [point for other in comparison.curves if other.peer == curve.peer for point in other.front(threads)]
+    return any(
+        not any(other.recall >= point.recall and other.qps > point.qps for other in own)
+        for point in curve.front(threads)
+        if point.recall >= LEAST_RECALL
+    )
 
 
 def rendered(comparison: Comparison, threads: int, form: str = "svg") -> bytes:

@@ -52,10 +52,16 @@ def about(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "annkern": annkern_version(),
-        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(TELLING)},
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(TELLING) and name != "ANNKERN_BUILD_DIR"
+        },
     }
     facts["id"] = hashlib.sha256(json.dumps([facts[key] for key in ("cpu", "isa", "threads")]).encode()).hexdigest()[:8]
-    facts["command"] = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    # Of folders and files, only what they are called: the rest is of no use elsewhere.
+    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    facts["command"] = " ".join(["annkern-bench", *words])
     return facts
 
 
