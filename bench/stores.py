@@ -256,5 +256,7 @@ if __name__ == "__main__":
     chosen = parse()
     if chosen.isa:
         os.environ["ANNKERN_ISA"] = chosen.isa
+        if chosen.isa == "avx2":  # faiss chooses at run time, too
+            os.environ["FAISS_SIMD_LEVEL"] = "AVX2"
     unhindered(chosen.threads)
     sys.exit(0 if Stores(chosen).run() else 1)
