@@ -35,6 +35,14 @@ def unhindered(threads: int) -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
 
 
+def at_level(isa: str | None) -> None:
+    """Holds annkern at a level of ANNKERN_ISA, and faiss, which chooses at run time too, at AVX2 where that is it."""
+    if isa:
+        os.environ["ANNKERN_ISA"] = isa
+    if isa == "avx2":
+        os.environ["FAISS_SIMD_LEVEL"] = "AVX2"
+
+
 def optional(name: str):
     try:
         return importlib.import_module(name)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foundation import HERE, Bench, K, race, unhindered
+from foundation import HERE, Bench, K, at_level, race, unhindered
 
 METRIC = "inner_product"
 RECIPES = ("graph48,lvq4+f32", "graph48,lvq4x8", "graph64,f32")
@@ -322,9 +322,6 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     chosen = parse()
-    if chosen.isa:
-        os.environ["ANNKERN_ISA"] = chosen.isa
-        if chosen.isa == "avx2":  # faiss chooses at run time, too
-            os.environ["FAISS_SIMD_LEVEL"] = "AVX2"
+    at_level(chosen.isa)
     unhindered(chosen.threads)
     sys.exit(0 if Graphs(chosen).run() else 1)

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation import HERE, Bench, K, race, unhindered
+from foundation import HERE, Bench, K, at_level, race, unhindered
 
 SINGLE = 40  # queries asked one at a time
 MEMORY_BYTES = 256 << 20  # of codes that no cache holds
@@ -254,9 +254,6 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     chosen = parse()
-    if chosen.isa:
-        os.environ["ANNKERN_ISA"] = chosen.isa
-        if chosen.isa == "avx2":  # faiss chooses at run time, too
-            os.environ["FAISS_SIMD_LEVEL"] = "AVX2"
+    at_level(chosen.isa)
     unhindered(chosen.threads)
     sys.exit(0 if Stores(chosen).run() else 1)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -86,6 +88,23 @@ def test_errors_are_the_same(data):
         ak.search_graph(graph, store, q, 5, rerank_k=10)
     with pytest.raises(ValueError, match="queries: expected 24 columns"):
         ak.search_graph(graph, store, q[:, :20].copy(), 5)
+
+
+def test_it_keeps_no_store_alive(data):
+    x, q, graph = data
+    graph, store, finer = fresh(graph), ak.compress(x, "lvq4"), ak.compress(x, "lvq8")
+    expected = ak.search_graph(graph, store, q, 5, rerank=finer)[1]
+    seen = weakref.ref(store), weakref.ref(finer)
+    plain = ak.search_graph(fresh(graph), store, q, 5)[1]
+    del finer
+    gc.collect()
+    assert seen[1]() is None
+    np.testing.assert_array_equal(ak.search_graph(graph, store, q, 5)[1], plain)  # not the kept search, whose finer is gone
+    finer = ak.compress(x, "lvq8")
+    np.testing.assert_array_equal(ak.search_graph(graph, store, q, 5, rerank=finer)[1], expected)
+    del store
+    gc.collect()
+    assert seen[0]() is None
 
 
 def test_pickles(data):

@@ -240,6 +240,8 @@ def test_index_on_a_device(device):
     found = [device.numpy(part) for part in moved.search(device.array(q), 5)]
     np.testing.assert_array_equal(found[1], index.search(q, 5)[1])
     assert moved.info() == index.info()
+    with pytest.raises(ValueError, match="reorder: expected False for an index that moves to a device"):
+        ak.Index.build(x, "graph16,lvq8", reorder=True).convert(device.array)
 
 
 def test_out_and_wrong_places(device):

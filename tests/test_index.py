@@ -177,3 +177,12 @@ def test_arrays_of_neighbours(data, dtype):
         ak.Graph.of(x)
     with pytest.raises(ValueError, match=r"entries: expected rows in \[0, 3000\)"):
         ak.Graph.of(near[:, :2], [3000])
+
+
+def test_a_converted_index_keeps_its_order(rng):
+    x = rng.standard_normal((600, 16), dtype=np.float32)
+    index = ak.Index.build(x, "graph16,lvq4+f32", reorder=True)
+    moved = index.convert(np.copy)
+    assert moved.graph.neighbors is not index.graph.neighbors
+    np.testing.assert_array_equal(moved.search(x[:20], 5)[1], index.search(x[:20], 5)[1])
+    np.testing.assert_array_equal(moved.search(x[:20], 1, window=200)[1][:, 0], np.arange(20))

@@ -2,12 +2,14 @@
 """A search of the same graph over the same stores, asked again: nothing but the queries is checked anew.
 
 A query on its own takes the kernels 10 to 20 us, and the checks of everything else as long again. So a graph keeps what the
-last call found of its stores, which are immutable, where all is host memory and the queries are plain NumPy arrays.
+last call found of its stores, which are immutable and which it does not keep alive, where all is host memory and the queries
+are plain NumPy arrays.
 """
 
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +27,8 @@ class Again(NamedTuple):
 
     neighbors: Any
     entries: Any
-    store: Any
-    rerank: Any
+    store: weakref.ref[Store]
+    rerank: weakref.ref[Store] | None
     metric: str | None
     dims: int
     backend: Any
@@ -49,23 +51,24 @@ class Again(NamedTuple):
         arrays = graph.neighbors, graph.entries
         finer = None if fine is None else fine.base_matrix
         kernels = graph.backend_graph(backend), scan.base_matrix, finer, scan.metric.name
-        return cls(
-            *arrays, store, rerank, metric, scan.queries.shape[1], backend, *kernels, scan.metric.dtype, backend.Filter()
-        )
+        own, other = weakref.ref(store), None if rerank is None else weakref.ref(rerank)
+        dims, dtype = scan.queries.shape[1], scan.metric.dtype
+        return cls(*arrays, own, other, metric, dims, backend, *kernels, dtype, backend.Filter())
 
     def fits(self, graph: Any, store: Any, queries: Any, rerank: Any, metric: str | None) -> bool:
         return (
             graph.neighbors is self.neighbors
             and graph.entries is self.entries
-            and store is self.store
-            and rerank is self.rerank
+            and store is self.store()
+            and (rerank is None if self.rerank is None else rerank is not None and rerank is self.rerank())
             and metric == self.metric
             and type(queries) is np.ndarray
             and queries.dtype == np.float32
             and queries.ndim == 2
             and queries.shape[1] == self.dims
             and queries.shape[0] > 0
-            and queries.flags.carray
+            and queries.flags.c_contiguous
+            and queries.flags.aligned
         )
 
     def search(self, queries: Any, k: int, window: int, depth: int, threads: Any, check_finite: bool) -> tuple[Any, Any]:

@@ -193,10 +193,13 @@ class Index:
 
     def convert(self, to: Callable[[Any], Any]) -> Index:
         """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU, where
-        `search` then takes queries."""
+        `search` then takes queries. ValueError for one that was built with `reorder`, whose ids are put back on the host."""
         graph = None if self.graph is None else self.graph.convert(to)
+        if graph is not None and self.order is not None and not all(x.device.on_host for _, x in graph.views()):
+            raise ValueError("reorder: expected False for an index that moves to a device, got True; build it without")
         rerank = None if self.rerank is None else self.rerank.convert(to)
-        return Index(self.spec, self.metric, self.store.convert(to), graph, rerank, self.window, self.rerank_k)
+        store = self.store.convert(to)
+        return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order)
 
     def save(self, path: Any) -> None:
         """Write the index as one safetensors file; see `annkern.load`."""
