@@ -244,6 +244,16 @@ def test_index_on_a_device(device):
         ak.Index.build(x, "graph16,lvq8", reorder=True).convert(device.array)
 
 
+def test_a_graph_on_a_device_goes_out_as_it_does_from_the_host(device, tmp_path):
+    x = gaussian(300, 8)
+    graph = ak.build_graph(x, degree=8, window=16)
+    there = graph.convert(device.array)
+    np.testing.assert_array_equal(there.to_cagra(), graph.to_cagra())
+    for name, own in (("host", graph), ("device", there)):
+        own.save_hnswlib(tmp_path / name, x)
+    assert (tmp_path / "host").read_bytes() == (tmp_path / "device").read_bytes()
+
+
 def test_out_and_wrong_places(device):
     x, q = gaussian(300, 8), gaussian(5, 8, 1)
     graph = ak.build_graph(x, degree=8, window=16)

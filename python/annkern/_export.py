@@ -31,13 +31,20 @@ HNSWLIB_SPACES = {"sqeuclidean": "l2", "euclidean": "l2", "inner_product": "ip",
 BLOCK_ROWS = 4096
 
 
+def on_host(graph: Graph) -> tuple[Array, Array]:
+    """Neighbours and entries in host memory: those of a graph that is there, copies of one that is on a device."""
+    neighbors, entries = (host_copy(x) for _, x in graph.views())
+    return neighbors, entries
+
+
 def from_one_entry(graph: Graph) -> tuple[Array, int]:
     """A copy of the neighbours, all of which one row leads to, and that row: the first entry."""
-    neighbors = graph.neighbors.copy()
+    own, entries = on_host(graph)
+    neighbors = own.copy()
     if len(graph) == 0:
         return neighbors, -1
-    Reach(neighbors, graph.entries[:1]).connect()
-    return neighbors, int(graph.entries[0])
+    Reach(neighbors, entries[:1]).connect()
+    return neighbors, int(entries[0])
 
 
 def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str) -> Array:
@@ -130,11 +137,12 @@ def hnswlib_records(graph: Graph, vectors: Any) -> tuple[bytes, Array]:
 
 def full_lists(graph: Graph) -> Array:
     n, degree = graph.shape
+    neighbors, _ = on_host(graph)
     full = np.empty((n, degree), np.uint32)
     for first in range(0, n, BLOCK_ROWS):
-        own = graph.neighbors[first : first + BLOCK_ROWS]
+        own = neighbors[first : first + BLOCK_ROWS]
         rows = np.arange(first, first + len(own), dtype=np.int32)[:, None]
-        beyond = graph.neighbors[np.maximum(own[:, :4], 0)]
+        beyond = neighbors[np.maximum(own[:, :4], 0)]
         beyond[own[:, :4] < 0] = -1
         found = np.concatenate([own, beyond.reshape(len(own), -1)], axis=1)
         found[found == rows] = -1
