@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import bench_peers
 from annkern import io
-from annkern.bench import cli, datasets, journal
+from annkern.bench import cli, curves, datasets, journal
 from annkern.bench.peers import PEERS
 from annkern.bench.runner import Listener, Options, Run
 from annkern.bench.worker import batch_times
@@ -75,6 +75,14 @@ def test_methods_take_turns(tmp_path):
     assert build["bytes"] == 400 * 8 * 4 and build["seconds"] > 0
     head = lines[0]
     assert head["kind"] == "run" and head["machine"]["isa"] and head["dataset"]["n"] == 400
+
+
+def test_several_k_share_a_build(tmp_path):
+    lines, listener = run(tmp_path, ["exact"], ks=(3, 7))
+    points = [line for line in lines if line["kind"] == "point"]
+    assert sum(line["kind"] == "build" for line in lines) == 1 and listener.steps == listener.all
+    assert {line["k"] for line in points} == {3, 7} and len({line["recall"] for line in points}) == 1
+    assert [c.k for c in curves.comparisons(lines)] == [3, 7]
 
 
 def test_a_stopped_run_goes_on(tmp_path):

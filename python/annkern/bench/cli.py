@@ -60,7 +60,7 @@ def run(
     out: Annotated[Path, typer.Option(help="JSON lines; a file that exists is continued.")] = Path("bench.jsonl"),
     dataset: Annotated[str, typer.Option(help="A name, LAW:ROWSxDIMENSIONS, a .hdf5 file, or 'files'.")] = "glosses",
     peers: Annotated[str, typer.Option(help=f"all, none, or some of {', '.join(PEERS)}.")] = "all",
-    k: Annotated[int, typer.Option("-k", help="Neighbours of each query.", min=1)] = 10,
+    k: Annotated[list[int] | None, typer.Option("-k", help="Neighbours of each query, 10; repeatable.", min=1)] = None,
     quick: Annotated[bool, typer.Option(help="Fewer methods, settings and repeats.")] = False,
     only: Annotated[str, typer.Option(help="Methods whose names match this pattern.")] = "*",
     data: Annotated[Path | None, typer.Option(help="Folder of wordnet's base.f16.npy and q_id.f16.npy.")] = None,
@@ -84,7 +84,7 @@ def run(
     """Measure, one line of JSON a measurement. A run that was stopped goes on where it was."""
     where = datasets.Where(data, cache, base, queries, truth, metric)
     options = Options(
-        k=k,
+        ks=sorted(set(k or [10])),
         quick=quick,
         peers=peers.split(","),
         only=only,
@@ -112,7 +112,7 @@ def run(
         raise typer.Exit(130) from None
     finally:
         lines.close()
-    own = [c for c in comparisons(lines.lines) if c.dataset["name"] == prepared.name and c.k == k]
+    own = [c for c in comparisons(lines.lines) if c.dataset["name"] == prepared.name and c.k in options.ks]
     for comparison in own:
         show(comparison, comparison.threads()[-1])
     say(f"{out}: annkern-bench report {out} --out report.html draws it")

@@ -20,7 +20,7 @@ from .datasets import Dataset, unknown
 from .journal import Journal, Line, same_work
 from .machine import about, annkern_version, memory_available
 from .peers import PEERS
-from .peers.base import Method, Shape
+from .peers.base import Method, Setting, Shape
 from .process import Failed, WorkerProcess
 from .recall import Judge
 
@@ -29,7 +29,7 @@ SETTLE_SECONDS = 0.05  # OpenMP threads spin for a while after a call
 
 @dataclass
 class Options:
-    k: int = 10
+    ks: Sequence[int] = (10,)  # each is measured on the same builds
     quick: bool = False
     peers: Sequence[str] = ()
     only: str = "*"
@@ -48,6 +48,7 @@ class Job:
 
     method: Method
     version: str
+    sweeps: dict[int, Sequence[Setting]]  # of each k
     points: list[Line] = field(default_factory=list)
     worker: WorkerProcess | None = None
 
@@ -79,10 +80,11 @@ def chosen_peers(names: Sequence[str]) -> list[str]:
 class Run:
     def __init__(self, dataset: Dataset, options: Options, journal: Journal, listener: Listener) -> None:
         self.dataset, self.options, self.journal, self.listener = dataset, options, journal, listener
-        if not 1 <= options.k <= dataset.n:
-            raise ValueError(f"k: expected 1 to the {dataset.n} rows of {dataset.name}, got {options.k}")
+        for k in options.ks:
+            if not 1 <= k <= dataset.n:
+                raise ValueError(f"k: expected 1 to the {dataset.n} rows of {dataset.name}, got {k}")
         base, queries = dataset.vectors()
-        self.judge = Judge(base, queries, dataset.truth(options.k), options.k, dataset.metric)
+        self.judges = {k: Judge(base, queries, dataset.truth(k), k, dataset.metric) for k in options.ks}
         self.machine = about(options.threads)
         self.memory = int(memory_available() * 0.7)
         self.memory_limit = options.memory_limit or int(memory_available() * 0.5)
@@ -100,7 +102,7 @@ class Run:
         if not left:
             self.listener.say("nothing is left to measure")
             return
-        settings = vars(self.options) | {"peers": list(self.options.peers), "locks": len(self.options.locks)}
+        settings = vars(self.options) | {"locks": len(self.options.locks)}
         self.journal.add("run", run=self.run_id(), machine=self.machine, dataset=self.dataset.facts(), options=settings)
         for wave in self.waves(left):
             try:
@@ -115,7 +117,7 @@ class Run:
 
     def jobs(self) -> list[Job]:
         """Every method that is wanted and here. A line says what is not."""
-        shape = Shape(self.dataset.n, self.dataset.d, self.options.k, self.dataset.metric)
+        shapes = [Shape(self.dataset.n, self.dataset.d, k, self.dataset.metric) for k in self.options.ks]
         jobs: list[Job] = []
         for name in chosen_peers(self.options.peers):
             peer = PEERS[name]
@@ -126,8 +128,13 @@ class Run:
                     self.journal.add("skip", peer=name, reason=reason)
                 continue
             version = annkern_version() if name == "annkern" else peer.version()
-            methods = [m for m in peer.methods(shape) if m.quick or not self.options.quick]
-            jobs += [Job(m, version) for m in methods if fnmatch.fnmatchcase(m.name, self.options.only)]
+            named: dict[str, Job] = {}
+            for shape in shapes:
+                for method in peer.methods(shape):
+                    job = named.setdefault(method.name, Job(method, version, {}))
+                    job.sweeps[shape.k] = method.swept(self.options.quick)
+            wanted = [job for job in named.values() if job.method.quick or not self.options.quick]
+            jobs += [job for job in wanted if fnmatch.fnmatchcase(job.method.name, self.options.only)]
         for job in jobs:
             failed = self.failed.get((job.method.name, job.version, self.dataset.name, self.dataset.n))
             if failed and not self.options.retry_failed:
@@ -149,11 +156,11 @@ class Run:
         }
 
     def points(self, job: Job) -> Iterator[Line]:
+        swept = [(k, setting) for k, settings in job.sweeps.items() for setting in settings]
         for repeat in range(self.options.repeats):
-            for setting in job.method.swept(self.options.quick):
+            for k, setting in swept:
                 for threads in sorted({1, self.options.threads}):
-                    own = {"k": self.options.k, "setting": setting, "threads": threads, "repeat": repeat}
-                    yield self.facts(job) | own
+                    yield self.facts(job) | {"k": k, "setting": setting, "threads": threads, "repeat": repeat}
 
     def waves(self, jobs: list[Job]) -> Iterator[list[Job]]:
         """Builds until the memory is used, hands the built ones over, and goes on."""
@@ -218,7 +225,7 @@ class Run:
                 point = job.points[turns[id(job)]]
                 turns[id(job)] += 1
                 time.sleep(SETTLE_SECONDS)
-                self.listener.step(f"{job.method.name} {describe(point['setting'])}")
+                self.listener.step(f"{job.method.name} k {point['k']} {describe(point['setting'])}")
                 done = self.measure_one(job, point)
                 self.listener.step(job.method.name, 1 if done else 1 + len(job.points) - turns[id(job)])
 
@@ -228,17 +235,17 @@ class Run:
             "do": "measure",
             "setting": point["setting"],
             "threads": point["threads"],
-            "k": self.options.k,
+            "k": point["k"],
             "seconds": self.options.seconds,
             "want_ids": key not in self.recalls,
             "singles": point["threads"] == 1,
         }
-        answer = self.ask(job, request, f"search {describe(point['setting'])}")
+        answer = self.ask(job, request, f"search k {point['k']} {describe(point['setting'])}")
         if answer is None:
             return False
         ids = answer.pop("ids", None)
         if ids is not None:
-            self.recalls[key] = self.judge.recall(ids)
+            self.recalls[key] = self.judges[point["k"]].recall(ids)
         self.journal.add("point", run=self.run_of(), **point, recall=self.recalls[key], **answer)
         return True
 
