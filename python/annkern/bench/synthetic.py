@@ -40,6 +40,14 @@ def lowrank(rng: np.random.Generator, rows: int, d: int) -> Array:
     return x
 
 
+def decaying(rng: np.random.Generator, rows: int, d: int) -> Array:
+    """Near embeddings of text: at 1e5 x 384 the intrinsic dimension by 100 distances (MLE) is 17, of WordNet 18."""
+    turn = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
+    x = (gaussian(rng, rows, d) / np.arange(1, d + 1, dtype=np.float32)) @ turn
+    unit: Array = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return unit
+
+
 class Law:
     def __init__(self, draw: Callable[[np.random.Generator, int, int], Array], words: str, metric: str) -> None:
         self.draw, self.words, self.metric = draw, words, metric
@@ -50,6 +58,9 @@ LAWS = {
     "uniform": Law(uniform, "independent uniform coordinates in [0, 1)", "sqeuclidean"),
     "sphere": Law(sphere, "uniform on the unit sphere", "inner_product"),
     "clustered": Law(clustered, "100 standard normal centres, and 0.3 standard normal around them", "sqeuclidean"),
+    "decaying": Law(
+        decaying, "normal with deviation 1 / i in the i-th of d random directions, unit length", "inner_product"
+    ),
     "lowrank": Law(lowrank, "normal in d / 8 random directions, and 0.05 standard normal beside", "sqeuclidean"),
 }
 
