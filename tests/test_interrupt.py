@@ -15,12 +15,16 @@ import annkern as ak
 
 # Ten seconds and more each, were they not stopped.
 X = np.zeros((4_000_000, 8), np.float32)
+SPREAD = np.random.default_rng(1).standard_normal((400_000, 32), np.float32)
 WIDE = np.broadcast_to(np.zeros((1, 60_000), np.float32), (500_000, 60_000))
 CALLS = {
     "knn": lambda: ak.knn(X, X[:200_000], 5, check_finite=False),
     "knn of one thread": lambda: ak.knn(X, X[:200_000], 5, threads=1, check_finite=False),
     "radius": lambda: ak.radius(X, X[:200_000], -1.0, check_finite=False),
     "pairwise": lambda: ak.pairwise(WIDE[:100], WIDE),
+    "graph": lambda: ak.build_graph(SPREAD),
+    "graph by nn_descent": lambda: ak.build_graph(SPREAD, method="nn_descent"),
+    "k-means": lambda: ak.KMeans(4096, sample=None).fit(SPREAD),
 }
 
 
