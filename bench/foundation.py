@@ -1,114 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """What exact search must reach, measured beside its peers: contenders take turns, and the best of several runs counts.
 
-usage: foundation.py [--data DIR] [--isa LEVEL,...] [--only ROW,...] [--repeat N] [--threads T] [--json FILE]
+usage: foundation.py [--data DIR] [--isa LEVEL] [--only "ROW ..."] [--repeat N] [--threads T] [--json FILE]
 
 DIR (or ANNKERN_DATA) holds base.f16.npy and q_id.f16.npy; without it the 12,000 glosses of bench/data are used. The bars are
-set for 115,659 x 384 on 2 threads. A peer that is not installed is left out, with a word. --isa avx2,best runs both levels.
+set for 115,659 x 384 on 2 threads. A peer that is not installed is left out, with a word.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import os
-import platform
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from contest import Contest, K, main, parsed, parser, race, rows_of
 
 import roofline
 
-HERE = Path(__file__).resolve().parent
-K = 10
 
-
-def unhindered(threads: int) -> None:
-    """OpenBLAS reads these when it is loaded, so they must be right before NumPy is imported."""
-    wanted = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    hindering = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} & os.environ.keys()
-    if hindering or any(os.environ.get(name) != value for name, value in wanted.items()):
-        environment = {name: value for name, value in os.environ.items() if name not in hindering} | wanted
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
-
-
-def at_level(isa: str | None) -> None:
-    """Holds annkern at a level of ANNKERN_ISA, and faiss, which chooses at run time too, at AVX2 where that is it."""
-    if isa:
-        os.environ["ANNKERN_ISA"] = isa
-    if isa == "avx2":
-        os.environ["FAISS_SIMD_LEVEL"] = "AVX2"
-
-
-def optional(name: str):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def race(contenders: dict[str, Callable[[], object]], repeat: int) -> dict[str, float]:
-    """Best seconds of each. One round of all, then the next, so that a slow minute of the machine is shared."""
-    best = dict.fromkeys(contenders, float("inf"))
-    for run in contenders.values():
-        run()
-    for _ in range(repeat):
-        for name, run in contenders.items():
-            time.sleep(0.05)  # the last contender's OpenMP threads spin a while before they sleep
-            start = time.perf_counter()
-            run()
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
-class Bench:
+class Foundation(Contest):
     def __init__(self, options: argparse.Namespace) -> None:
-        import numpy as np
-
-        import annkern as ak
-
-        self.np, self.ak, self.options, self.threads = np, ak, options, options.threads
-        self.faiss, self.torch = optional("faiss"), optional("torch")
-        if self.faiss:
-            self.faiss.omp_set_num_threads(self.threads)
-        if self.torch:
-            self.torch.set_num_threads(self.threads)
-        self.info = importlib.import_module("annkern._cpu").backend_info()
-        self.isa = self.info["isa"]
-        folder = Path(options.data)
-        self.base = self.unit(folder / "base.f16.npy")
-        self.queries = self.unit(folder / "q_id.f16.npy")
-        self.n, self.d = self.base.shape
-        self.m = len(self.queries)
-        self.base_f16 = self.base.astype(np.float16)
-        self.rows: list[dict[str, object]] = []
+        super().__init__(options)
+        self.base_f16 = self.base.astype(self.np.float16)
         self.index = None
         if self.faiss:
             self.index = self.faiss.IndexFlatIP(self.d)
             self.index.add(self.base)
-
-    def unit(self, path: Path):
-        x = self.np.load(path).astype(self.np.float32)
-        return x / self.np.linalg.norm(x, axis=1, keepdims=True)
-
-    def knn(self, base, queries, k=K, metric="inner_product"):
-        return self.ak.knn(base, queries, k, metric=metric, threads=self.threads)
-
-    def report(
-        self, row: str, what: str, value: float, unit: str, bar: float, hope: float | None = None, **more: float
-    ) -> None:
-        """A ratio must reach its bar; seconds, megabytes and times as long must stay below."""
-        passed = bool(value <= bar if unit in ("s", "MB", "x time") else value >= bar)
-        aim = f"bar {bar:g}" + ("" if hope is None else f", hope {hope:g}")
-        details = "  ".join(f"{name} {number:,.4g}" for name, number in more.items())
-        print(
-            f"{row:<10} {what:<46} {value:>8.3g} {unit:<6} {aim:<20} {'pass' if passed else 'FAIL'}  {details}", flush=True
-        )
-        fields = {"row": row, "what": what, "value": value, "unit": unit, "bar": bar, "hope": hope, "pass": passed}
-        self.rows.append(fields | more)
 
     def best_peer(self, times: dict[str, float], ours: str = "annkern") -> tuple[str, float]:
         peers = {name: seconds for name, seconds in times.items() if name != ours}
@@ -273,70 +191,8 @@ class Bench:
         """Measured anew for each row that uses them: the clock of a shared machine moves."""
         return roofline.peaks(self.isa, self.threads, self.base.nbytes)
 
-    def machine(self) -> dict[str, object]:
-        model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        versions = {x.__name__: x.__version__ for x in (self.np, self.faiss, self.torch, self.ak) if x}
-        return {
-            "cpu": model[0].split(":")[1].strip() if model else platform.machine(),
-            "isa": self.isa,
-            "threads": self.threads,
-            "n": self.n,
-            "d": self.d,
-            "python": platform.python_version(),
-            **versions,
-        }
 
-    def run(self) -> bool:
-        machine = self.machine()
-        print("  ".join(f"{name} {value}" for name, value in machine.items()))
-        for peer in ("faiss", "torch"):
-            if not getattr(self, peer):
-                print(f"{peer} is not installed: its rows are left out (pip install 'annkern[bench]')")
-        for name in self.options.only:
-            getattr(self, f"row_{name}")()
-        if self.options.json:
-            with open(self.options.json, "a", encoding="utf-8") as out:
-                out.writelines(json.dumps(machine | row) + "\n" for row in self.rows)
-        return all(row["pass"] for row in self.rows)
-
-
-ROWS = [name.removeprefix("row_") for name in vars(Bench) if name.startswith("row_")]
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("ANNKERN_DATA"))
-    parser.add_argument("--isa", default=os.environ.get("ANNKERN_ISA", "best"), help="best, or levels of ANNKERN_ISA")
-    parser.add_argument("--only", default=",".join(ROWS), help=f"of {','.join(ROWS)}")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", help="append one JSON line for each row")
-    options = parser.parse_args()
-    options.only = options.only.split(",")
-    unknown = set(options.only) - set(ROWS)
-    if unknown:
-        parser.error(f"--only: expected some of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
-    if options.data is None:
-        options.data = HERE / "data"
-        print("no --data: the shipped 12,000 glosses, for which the bars are not set")
-    return options
-
-
-def main() -> int:
-    options = parse()
-    levels = options.isa.split(",")
-    if levels == [os.environ.get("ANNKERN_ISA", "best")]:
-        unhindered(options.threads)
-        return 0 if Bench(options).run() else 1
-    status = 0
-    for level in levels:
-        environment = {name: value for name, value in os.environ.items() if name != "ANNKERN_ISA"}
-        if level != "best":
-            environment["ANNKERN_ISA"] = level
-        arguments = [*sys.argv, "--isa", level]
-        status |= subprocess.run([sys.executable, *arguments], env=environment).returncode
-    return status
-
+ROWS = rows_of(Foundation)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Foundation, parsed(parser(__doc__, ROWS, 5), ROWS)))

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foundation import HERE, Bench, K, at_level, race, unhindered
+from contest import Contest, K, main, parsed, parser, race, rows_of
 
 METRIC = "inner_product"
 RECIPES = ("graph48,lvq4+f32", "graph48,lvq4x8", "graph64,f32")
@@ -71,7 +69,7 @@ class Contender:
         return max(enough, key=lambda p: p[1])[2] if enough else None
 
 
-class Graphs(Bench):
+class Graphs(Contest):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.index = None
@@ -272,16 +270,6 @@ class Graphs(Bench):
                 best = max(best, count / race({"": lambda s=setting: search(s, count)}, 2)[""])
         return best
 
-    def run(self) -> bool:
-        machine = self.machine()
-        print("  ".join(f"{name} {value}" for name, value in machine.items()))
-        for name in self.options.only:
-            getattr(self, f"row_{name}")()
-        if self.options.json:
-            with open(self.options.json, "a", encoding="utf-8") as out:
-                out.writelines(json.dumps(machine | row) + "\n" for row in self.rows)
-        return all(row["pass"] for row in self.rows)
-
 
 def clean(at: dict[str, float]) -> dict[str, float]:
     return {f"{name.replace(' ', '_')}_qps": value for name, value in at.items()}
@@ -345,30 +333,18 @@ def filtered_peers(bench: Graphs) -> list[Filtered]:
     return found
 
 
-ROWS = [name.removeprefix("row_") for name in vars(Graphs) if name.startswith("row_")]
+ROWS = rows_of(Graphs)
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("ANNKERN_DATA", HERE / "data"), type=Path)
-    parser.add_argument("--isa", help="a level of ANNKERN_ISA")
-    parser.add_argument("--only", default=" ".join(ROWS), help=f"of: {' '.join(ROWS)}")
-    parser.add_argument("--recipes", default=" ".join(RECIPES), help="specs of Index.build")
-    parser.add_argument("--peers", default=";".join(PEERS), help="methods of annkern-bench, between semicolons")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", help="append one JSON line for each row")
-    options = parser.parse_args()
-    options.only, options.recipes = options.only.split(), options.recipes.split()
+def chosen() -> argparse.Namespace:
+    made = parser(__doc__, ROWS, 3)
+    made.add_argument("--recipes", default=" ".join(RECIPES), help="specs of Index.build")
+    made.add_argument("--peers", default=";".join(PEERS), help="methods of annkern-bench, between semicolons")
+    options = parsed(made, ROWS)
+    options.recipes = options.recipes.split()
     options.peers = [name.strip() for name in options.peers.split(";") if name.strip()]
-    unknown = set(options.only) - set(ROWS)
-    if unknown:
-        parser.error(f"--only: expected some of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
     return options
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    at_level(chosen.isa)
-    unhindered(chosen.threads)
-    sys.exit(0 if Graphs(chosen).run() else 1)
+    sys.exit(main(Graphs, chosen()))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from foundation import HERE, K, unhindered
+from contest import HERE, K, unhindered
 
 PAGE = HERE.parent / "docs" / "stores.md"
 PICTURE = HERE.parent / "docs" / "plots" / "stores.png"
@@ -39,8 +39,6 @@ STORES = {
 COLOURS = {
     "plain": "#555555", "scalar": "#8c564b", "LVQ": "#d62728", "LeanVec": "#ff7f0e", "PQ": "#1f77b4", "RaBitQ": "#2ca02c",
 }  # fmt: skip
-
-
 DIRECTIONS = [(1, 0), (-1, 0), (1, 0.8), (-1, 0.8), (1, -0.8), (-1, -0.8), (0, 1), (0, -1)]
 
 
@@ -187,15 +185,12 @@ def place_labels(figure, axes, labels: list[tuple[float, float, str, str]]) -> N
     places = [(dx * reach, dy * reach) for reach in (8, 16, 26, 38, 52, 70, 90) for dx, dy in DIRECTIONS]
     for x, y, text, colour in labels:
         for dx, dy in places:
-            line = (
-                {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 0, "shrinkB": 3}
-                if abs(dx) + abs(dy) > 20
-                else None
-            )
+            far = abs(dx) + abs(dy) > 20
+            line = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 0, "shrinkB": 3} if far else None
             note = axes.annotate(
                 text, (x, y), (dx, dy), textcoords="offset points", fontsize=8.5, color=colour, va="center",
                 ha="left" if dx > 0 else "right" if dx < 0 else "center",
-                arrowprops=line if abs(dx) + abs(dy) > 20 else None,
+                arrowprops=line,
             )  # fmt: skip
             note.update_positions(figure.canvas.get_renderer())
             x0, y0, x1, y1 = extent(note).extents

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation import HERE, Bench, K, at_level, race, unhindered
+from contest import Contest, K, main, parsed, parser, race
 
 SINGLE = 40  # queries asked one at a time
 MEMORY_BYTES = 256 << 20  # of codes that no cache holds
@@ -73,7 +71,7 @@ STORES = {
 CLUSTERS = 1024
 
 
-class Stores(Bench):
+class Stores(Contest):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.exact = self.knn(self.base, self.queries)[1]
@@ -219,41 +217,14 @@ class Stores(Bench):
             "encode", "lvq4x8, over reading and writing once", times["annkern"] / times["once"], "x time", 2.5, **times
         )
 
-    def run(self) -> bool:
-        machine = self.machine()
-        print("  ".join(f"{name} {value}" for name, value in machine.items()))
-        for name in self.options.only:
-            if name in STORES:
-                self.store(name, STORES[name])
-            else:
-                getattr(self, f"row_{name}")()
-        if self.options.json:
-            with open(self.options.json, "a", encoding="utf-8") as out:
-                out.writelines(json.dumps(machine | row) + "\n" for row in self.rows)
-        return all(row["pass"] for row in self.rows)
+    def row(self, name: str) -> None:
+        if name in STORES:
+            self.store(name, STORES[name])
+        else:
+            super().row(name)
 
 
 ROWS = [*STORES, "kmeans", "encode"]
 
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("ANNKERN_DATA", HERE / "data"), type=Path)
-    parser.add_argument("--isa", help="a level of ANNKERN_ISA")
-    parser.add_argument("--only", default=" ".join(ROWS), help=f"of: {' '.join(ROWS)}")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", help="append one JSON line for each row")
-    options = parser.parse_args()
-    options.only = options.only.split()
-    unknown = set(options.only) - set(ROWS)
-    if unknown:
-        parser.error(f"--only: expected some of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
-    return options
-
-
 if __name__ == "__main__":
-    chosen = parse()
-    at_level(chosen.isa)
-    unhindered(chosen.threads)
-    sys.exit(0 if Stores(chosen).run() else 1)
+    sys.exit(main(Stores, parsed(parser(__doc__, ROWS, 5), ROWS)))
