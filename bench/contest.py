@@ -150,13 +150,13 @@ def parsed(made: argparse.ArgumentParser, rows: Sequence[str]) -> argparse.Names
     unknown = set(options.only) - set(rows)
     if unknown:
         made.error(f"--only: expected some of {', '.join(rows)}, got {', '.join(sorted(unknown))}")
-    if options.data is None:
-        options.data = HERE / "data"
-        print("no --data: the shipped 12,000 glosses, for which the bars are not set")
     return options
 
 
 def main(contest: type[Contest], options: argparse.Namespace) -> int:
     at_level(options.isa)
     unhindered(options.threads)
+    if options.data is None:
+        options.data = HERE / "data"
+        print("no --data: the shipped 12,000 glosses, for which the bars are not set")
     return 0 if contest(options).run() else 1
