@@ -58,7 +58,7 @@ def stores(d: int) -> dict[str, bool]:
 
 
 # Graphs and the stores that they are searched over; the quick run takes the first two.
-GRAPHS = ("graph48,lvq4+f32", "graph48,lvq4x8", "graph64,leanvec{half}:lvq4,lvq8", "graph64,lvq8", "graph64,f32")
+GRAPHS = ("graph48,lvq4+f32", "graph48,lvq4x8", "graph64,leanvec{half}:lvq4,lvq8", "graph64,lvq8+f32", "graph64,f32")
 
 
 def runs(make: Any, *arguments: Any, **options: Any) -> bool:
