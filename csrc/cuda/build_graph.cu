@@ -57,7 +57,7 @@ struct FinishPlan {
     reach.degree = args.degree;
     reach.entries = args.order;
     reach.entry_count = args.entry_count;
-    reach.most_lost = std::max(kMostLost, kMeetBytes / (queries.query_bytes() + 8 * args.window) / kThreads * kThreads);
+    reach.most_lost = std::max(kMostLost, kWalkBytes / (queries.query_bytes() + 8 * args.window) / kThreads * kThreads);
     reach.most_lost = std::min(reach.most_lost, ceil_div<int64_t>(n, kThreads) * kThreads);
     reach.parents = workspace.take<int32_t>(n);
     reach.queue = workspace.take<int32_t>(n);
@@ -66,7 +66,7 @@ struct FinishPlan {
     reach.lost = workspace.take<int64_t>(reach.most_lost);
 
     walk.graph = {args.neighbors, args.order, n, args.degree, args.degree, args.entry_count};
-    walk.m = reach.most_lost;
+    walk.m = std::min(reach.most_lost, n);
     walk.window = walk.k = walk.wanted = args.window;
     walk.stage = WalkStage::attach;
     walk.blocks = 1;
@@ -110,8 +110,8 @@ void finish_graph(const BuildGraphArgs& args) {
   ANNK_LAUNCH(reach_rows, 1, kThreads, 0, stream, plan.reach);
   for (int64_t first = 0; first < n; first += plan.reach.most_lost) {
     ANNK_LAUNCH(find_lost, 1, kThreads, 0, stream, plan.reach);
-    plan.queries.prepare(plan.reach.lost, plan.reach.most_lost, stream);
-    cuda::walk({plan.queries.plan(), plan.queries.scan(plan.reach.most_lost), stream}, plan.walk, false);
+    plan.queries.prepare(plan.reach.lost, plan.walk.m, stream);
+    cuda::walk({plan.queries.plan(), plan.queries.scan(plan.walk.m), stream}, plan.walk, false);
   }
 }
 

@@ -50,7 +50,7 @@ struct StartPlan {
 
   StartPlan(const NnDescentArgs& args, Workspace& workspace) : queries(args.base, args.metric) {
     const int64_t each = Groups::bytes(kLeafRows) + queries.position_bytes() + queries.query_bytes();
-    sizes.positions = std::min<int64_t>(std::max<int64_t>(kMeetBytes / each, kLeafRows), args.count);
+    sizes.positions = std::min<int64_t>(std::max<int64_t>(args.batch_bytes / each, kLeafRows), args.count);
     sizes.spans = std::max<int64_t>(1, sizes.positions / kMostSets);
     const int64_t window = sizes.positions + kLeafRows;
     leaves.take(workspace, args.order, args.count);
@@ -183,7 +183,7 @@ struct RoundPlan {
   RoundPlan(const NnDescentArgs& args, Workspace& workspace) : queries(args.base, args.metric) {
     const int64_t positions = 4 * args.sample, most = 2 * args.sample;
     const int64_t each = positions * (Groups::bytes(most) + queries.position_bytes()) + most * (queries.query_bytes() + 8);
-    groups_at_a_time = std::clamp<int64_t>(kMeetBytes / each, 1, args.count);
+    groups_at_a_time = std::clamp<int64_t>(args.batch_bytes / each, 1, args.count);
     samples.take(workspace, args);
     groups.take(workspace, args.base.rows, groups_at_a_time * positions, most);
     query_ids = workspace.take<int64_t>(groups_at_a_time * most);

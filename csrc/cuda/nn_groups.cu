@@ -9,7 +9,7 @@ constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int64_t kSharedWidth = 1024;  // wider lists are changed where they lie
 
-__global__ void __launch_bounds__(kThreads) link(const Groups g) {
+__global__ void __launch_bounds__(kThreads) chain_positions(const Groups g) {
   const int64_t p = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (p >= g.positions || g.ids[p] < 0) return;
   g.next[p] = atomicExch(g.heads + g.ids[p], static_cast<uint32_t>(p));
@@ -17,27 +17,23 @@ __global__ void __launch_bounds__(kThreads) link(const Groups g) {
 
 // All that the members of its groups offer to a row, by a warp.
 __device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const WarpSlots& list, const Ring ring) {
-  const int lane = lane_id();
-  const auto offer = [&](bool there, const uint32_t* order, int64_t id) {
-    list.offer<true>(there ? entry_at(*order, ring.place(row, id)) : kNoEntry);
-  };
   for (uint32_t at = g.heads[row]; at != kNoLink; at = g.next[at]) {
     const int p = static_cast<int>(at);
     const Meeting own = g.meetings[p];
-    for (int k = lane; k - lane < own.count; k += kWarp) {  // those that it meets as queries
-      const bool there = k < own.count;
-      offer(there, g.orders + p * g.width + k, there ? g.ids[own.first + k] : 0);
-    }
     const int place = p - own.first;
-    for (int q = p + 1 + lane; q - lane < own.end; q += kWarp) {  // those that it meets as a query
-      const bool there = q < own.end && g.meetings[q].count > place;
-      offer(there, g.orders + q * g.width + place, there ? g.ids[q] : 0);
+    for (int first = own.first < 0 ? 0 : own.first; first < own.end; first += kWarp) {
+      const int q = first + lane_id();
+      const uint32_t* order = nullptr;
+      if (q < p && q - own.first < own.count) order = g.orders + p * g.width + (q - own.first);         // which it meets
+      if (q > p && q < own.end && g.meetings[q].count > place) order = g.orders + q * g.width + place;  // which meets it
+      list.offer<true>(order != nullptr ? entry_at(*order, ring.place(row, g.ids[q])) : kNoEntry);
     }
   }
 }
 
-// A warp looks at 32 positions, and takes the rows whose chains end there.
-__global__ void __launch_bounds__(kThreads) merge_chains(const Groups g, Entry* lists, int64_t rows, int64_t width) {
+// A warp looks at 32 positions, and takes the rows whose chains end there. Told of 64 registers, ptxas takes 55; untold it
+// takes 40 and spills.
+__global__ void __launch_bounds__(kThreads, 8) merge_chains(const Groups g, Entry* lists, int64_t rows, int64_t width) {
   ANNK_DYN_SHARED(Entry, shared);
   const int lane = lane_id();
   const int64_t p = (static_cast<int64_t>(blockIdx.x) * kWarps + warp_id()) * kWarp + lane;
@@ -71,7 +67,7 @@ void Groups::take(Workspace& workspace, int64_t rows, int64_t most_positions, in
 }
 
 void link_positions(const Groups& g, void* stream) {
-  ANNK_LAUNCH(link, ceil_div<int64_t>(g.positions, kThreads), kThreads, 0, stream, g);
+  ANNK_LAUNCH(chain_positions, ceil_div<int64_t>(g.positions, kThreads), kThreads, 0, stream, g);
 }
 
 void merge_offers(const Groups& g, Entry* lists, int64_t rows, int64_t list_width, void* stream) {

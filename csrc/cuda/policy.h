@@ -133,7 +133,4 @@ constexpr int64_t walk_rounds(int64_t window) { return 12 + (window < 1024 ? win
 // Blocks that share the counting of a filter's rows.
 inline constexpr int kPassingParts = 32;
 
-// Builders compare groups of rows: what a batch of them keeps, 256 MiB.
-inline constexpr int64_t kMeetBytes = kWalkBytes;
-
 }  // namespace annk::cuda

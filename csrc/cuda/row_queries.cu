@@ -49,7 +49,7 @@ RowQueries::RowQueries(const Base& base, Metric metric)
 // Some queries beyond the last are read, without effect on what is written.
 void RowQueries::take(Workspace& workspace, int64_t queries, int64_t positions) {
   plan_.launch_queries = queries + kMeetQueries;
-  if (plan_.decoded_rows > 0) plan_.decoded_rows = positions;
+  if (plan_.decoded_rows > 0) plan_.decoded_rows = ceil_div<int64_t>(positions, kRowTile) * kRowTile;
   prepared_ = take_prepared(workspace, plan_);
   rows_ = workspace.take<unsigned char>(queries * pitch_);
 }

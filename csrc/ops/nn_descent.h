@@ -27,7 +27,7 @@ namespace annk {
 //           it: neither threads nor turns show.
 // Cost      A round: up to 6 sample^2 keys a row. Memory beyond the arrays: 24 sample bytes a row in a round, 8 degree bytes
 //           in the pruning, and 6 bytes a row. On devices 25 bytes a row in a start, 24 sample + 12 in a round, 8 + 4 degree
-//           in the pruning, and up to 256 MiB for what is compared at a time.
+//           in the pruning, and up to `batch_bytes`.
 // Errors    *bad_row (CPU): the smallest row with NaN or infinity met, or -1; the lists then have no meaning.
 struct NnDescentArgs {
   Base base;
@@ -40,6 +40,7 @@ struct NnDescentArgs {
   int64_t* untaken = nullptr;  // how many entries of all lists no round has taken, after this one
   int64_t* bad_row = nullptr;
   Exec exec;
+  int64_t batch_bytes = int64_t{256} << 20;  // devices: of what is compared at a time, if that is enough for one group
 };
 
 void nn_descent_start(const NnDescentArgs&);

@@ -141,7 +141,7 @@ def _scan(store: Any, metric: str, threads: int | None, stream: Any = None) -> S
     """The checked store, without queries: its own rows take their place."""
     if isinstance(store, Store):
         first = store.fine.array_views()[0]
-        lead = np.empty((0, store.shape[1]), np.float32)
+        lead = np.empty((0, store.fine.query_dims), np.float32)
         if not first.device.on_host:
             lead = first.space.empty(lead.shape, "float32", first.device)
     else:

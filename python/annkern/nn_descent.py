@@ -21,6 +21,7 @@ SAMPLE = 16  # of a list, new and others, in a round
 MOST_ROUNDS = 16
 BLOCK_ROWS = 4096
 FEW_UNTAKEN = 0.002  # of all entries: then it ends
+MOST_WIDTH_ON_DEVICE = 4096  # of lists, which are pruned in shared memory
 
 
 def descend(
@@ -28,8 +29,10 @@ def descend(
 ) -> Any:
     """(n, degree) int32: the neighbours of each row, all of them within reach of the first rows of the insertion's order."""
     n, call = scan.n, scan.call
-    firsts = first_equals(rows, n)
     width = max(degree, min(width, n - 1))
+    if width > MOST_WIDTH_ON_DEVICE and not call.device.on_host:
+        raise ValueError(f"window: expected at most {MOST_WIDTH_ON_DEVICE} on a device, got {width}")
+    firsts = first_equals(rows, n)
     lists = nearest_lists(scan, metric, width, np.unique(firsts), seed, progress)
     neighbors = made(call, (n, degree), "int32")
     call.run("nn_descent_prune", scan.base_matrix, metric, (0, 0), _held(lists, width), (degree, neighbors.address), 0, 0)
