@@ -74,8 +74,10 @@ def test_keys_are_distances(spec, metric):
     order = (lists >> np.uint64(32)).astype(np.uint32)
     keys = np.where(order >> 31, order & 0x7FFFFFFF, ~order).view(np.float32)
     ids, rows = ids_of(lists), store.decode()
-    one_way = ak.distances(store, rows, ids)
-    other = np.array([[ak.pairwise(rows[i : i + 1], store)[0, row] for i in own] for row, own in enumerate(ids[:40])])
+    one_way = ak.distances(store, rows, ids, metric)
+    other = np.array(
+        [[ak.pairwise(rows[i : i + 1], store, metric)[0, row] for i in own] for row, own in enumerate(ids[:40])]
+    )
     sign = -1 if metric == "inner_product" else 1
     assert ((keys == sign * one_way)[:40] | (keys[:40] == sign * other)).all()
 

@@ -326,4 +326,53 @@ inline void check_finish(const FinishCase& c) {
             static_cast<uint64_t>(own[static_cast<size_t>(i)]));
 }
 
+inline std::string text_of(const DescentCase& c) {
+  return text_of(c.s) + " width=" + std::to_string(c.width) + " sample=" + std::to_string(c.sample) +
+         " degree=" + std::to_string(c.degree) + " batch=" + std::to_string(c.batch_bytes) +
+         " without=" + std::to_string(c.left_out);
+}
+inline std::string text_of(const FinishCase& c) {
+  return text_of(c.s) + " degree=" + std::to_string(c.degree) + " entries=" + std::to_string(c.entries) +
+         " window=" + std::to_string(c.window) + " parts=" + std::to_string(c.parts);
+}
+
+// Every way of making keys; leaves of one level and of several, of rows in one place; lists wider than the groups, lists
+// that shared memory does not hold; batches of few groups, and of all; orders that lack rows.
+inline std::vector<DescentCase> descent_cases() {
+  using M = Metric;
+  constexpr DType f32 = DType::f32, f16 = DType::f16, bf16 = DType::bf16, i8 = DType::i8, u8 = DType::u8, bits = DType::bits;
+  std::vector<DescentCase> cases = {
+      {{1, 300, 9, f32, f32, M::sqeuclidean}, 12, 4, 6, 2, 2},
+      {{1, 310, 5, f32, f32, M::inner_product, {}, true}, 40, 3, 7, 2, 2, 100'000},
+      {{1, 200, 33, f32, f32, M::cosine, {4, 4, false}}, 9, 2, 4, 2, 2, 0, 3},
+      {{1, 150, 3, f32, f32, M::chebyshev, {}, true}, 1100, 2, 33, 1, 1},
+      {{1, 129, 7, f16, f16, M::cityblock}, 33, 4, 40, 1, 2, 50'000, 40},
+      {{1, 140, 20, bf16, bf16, M::sqeuclidean, {2, 2, false}}, 20, 5, 10},
+      {{1, 150, 20, i8, i8, M::cosine}, 12, 4, 8, 1, 2},
+      {{1, 135, 24, u8, u8, M::sqeuclidean, {4, 4, false}}, 12, 3, 5},
+      {{1, 150, 40, bits, bits, M::hamming}, 12, 3, 5, 1, 2},
+      {{1, 100, 16, bits, bits, M::jaccard}, 12, 3, 5},
+      {{1, 150, 40, f32, f32, M::inner_product, {}, false, 1, {8, 0}}, 12, 3, 5, 1, 2, 60'000},
+      {{1, 140, 40, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 12, 3, 5},
+      {{1, 150, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 12, 3, 5, 1, 2, 60'000},
+      {{1, 130, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 12, 2, 5},
+      {{1, 130, 24, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0, false, 0, StoreKind::pq, 6}}, 12, 2, 5},
+  };
+  for (const int64_t n : {0, 1, 2, 5}) cases.push_back({{1, n, 3, f32, f32, M::sqeuclidean}, 4, 2, 3, 2, 2});
+  return cases;
+}
+inline std::vector<FinishCase> finish_cases() {
+  using M = Metric;
+  constexpr DType f32 = DType::f32, u8 = DType::u8;
+  return {
+      {{1, 300, 9, f32, f32, M::sqeuclidean}, 4, 2, 8, 20},
+      {{1, 250, 6, f32, f32, M::inner_product, {}, true}, 1, 3, 5, 7},
+      {{1, 1100, 3, f32, f32, M::cosine}, 2, 1, 1050, 300},
+      {{1, 200, 24, u8, u8, M::sqeuclidean}, 3, 1, 8, 9},
+      {{1, 150, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 3, 1, 8, 9},
+      {{1, 150, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 3, 1, 8, 9},
+      {{1, 1, 3, f32, f32, M::sqeuclidean}, 2, 1, 3, 1},
+  };
+}
+
 }  // namespace check

@@ -266,46 +266,10 @@ std::vector<Case> graph_cases() {
   return cases;
 }
 
-// Every way of making keys; leaves of one level and of several, of rows in one place; lists wider than the groups, lists
-// that shared memory does not hold; batches of few groups, and of all; orders that lack rows.
 std::vector<Case> build_cases() {
-  using M = Metric;
-  constexpr DType f32 = DType::f32, f16 = DType::f16, bf16 = DType::bf16, i8 = DType::i8, u8 = DType::u8, bits = DType::bits;
   std::vector<Case> cases;
-  const auto add = [&](const DescentCase& c) {
-    const std::string how = " width=" + std::to_string(c.width) + " sample=" + std::to_string(c.sample) +
-                            " degree=" + std::to_string(c.degree) + " batch=" + std::to_string(c.batch_bytes) +
-                            " without=" + std::to_string(c.left_out);
-    cases.push_back({"descent " + text_of(c.s) + how, [c] { check_descent(c); }});
-  };
-  add({{1, 300, 9, f32, f32, M::sqeuclidean}, 12, 4, 6, 2, 2});
-  add({{1, 310, 5, f32, f32, M::inner_product, {}, true}, 40, 3, 7, 2, 2, 100'000});
-  add({{1, 200, 33, f32, f32, M::cosine, {4, 4, false}}, 9, 2, 4, 2, 2, 0, 3});
-  add({{1, 150, 3, f32, f32, M::chebyshev, {}, true}, 1100, 2, 33, 1, 1});
-  add({{1, 129, 7, f16, f16, M::cityblock}, 33, 4, 40, 1, 2, 50'000, 40});
-  add({{1, 140, 20, bf16, bf16, M::sqeuclidean, {2, 2, false}}, 20, 5, 10});
-  add({{1, 150, 20, i8, i8, M::cosine}, 12, 4, 8, 1, 2});
-  add({{1, 135, 24, u8, u8, M::sqeuclidean, {4, 4, false}}, 12, 3, 5});
-  add({{1, 150, 40, bits, bits, M::hamming}, 12, 3, 5, 1, 2});
-  add({{1, 100, 16, bits, bits, M::jaccard}, 12, 3, 5});
-  add({{1, 150, 40, f32, f32, M::inner_product, {}, false, 1, {8, 0}}, 12, 3, 5, 1, 2, 60'000});
-  add({{1, 140, 40, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 12, 3, 5});
-  add({{1, 150, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 12, 3, 5, 1, 2, 60'000});
-  add({{1, 130, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 12, 2, 5});
-  add({{1, 130, 24, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0, false, 0, StoreKind::pq, 6}}, 12, 2, 5});
-  for (const int64_t n : {0, 1, 2, 5}) add({{1, n, 3, f32, f32, M::sqeuclidean}, 4, 2, 3, 2, 2});
-  const auto add_finish = [&](const FinishCase& c) {
-    const std::string how = " degree=" + std::to_string(c.degree) + " entries=" + std::to_string(c.entries) +
-                            " window=" + std::to_string(c.window) + " parts=" + std::to_string(c.parts);
-    cases.push_back({"finish " + text_of(c.s) + how, [c] { check_finish(c); }});
-  };
-  add_finish({{1, 300, 9, f32, f32, M::sqeuclidean}, 4, 2, 8, 20});
-  add_finish({{1, 250, 6, f32, f32, M::inner_product, {}, true}, 1, 3, 5, 7});
-  add_finish({{1, 1100, 3, f32, f32, M::cosine}, 2, 1, 1050, 300});
-  add_finish({{1, 200, 24, u8, u8, M::sqeuclidean}, 3, 1, 8, 9});
-  add_finish({{1, 150, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 3, 1, 8, 9});
-  add_finish({{1, 150, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 3, 1, 8, 9});
-  add_finish({{1, 1, 3, f32, f32, M::sqeuclidean}, 2, 1, 3, 1});
+  for (const DescentCase& c : descent_cases()) cases.push_back({"descent " + text_of(c), [c] { check_descent(c); }});
+  for (const FinishCase& c : finish_cases()) cases.push_back({"finish " + text_of(c), [c] { check_finish(c); }});
   return cases;
 }
 
