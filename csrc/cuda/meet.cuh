@@ -7,45 +7,57 @@
 
 namespace annk::cuda {
 
+// 16-byte pieces of a row in flight. With other numbers ptxas saves registers for one more block and spills, in one kernel
+// or another, for one architecture or another.
+template <class Arith>
+inline constexpr int kMeetPieces = Arith::kBits < 8 ? 4 : 1;
+
 // The sums of one row with kMeetQueries prepared queries that lie one after the other.
 template <class Arith>
-struct MeetingSums {
-  using Operand = typename Arith::Operand;
-  typename Arith::Sum sums[kMeetQueries] = {}, own = 0;
-
-  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t slot, bool with_own) {
-    constexpr int kQueryPiece = 16 * Arith::kParts;
-    const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
-    const unsigned char* from = a.queries + slot * a.query_pitch;
+__device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t slot,
+                                        typename Arith::Sum (&sums)[kMeetQueries]) {
+  constexpr int kPieces = kMeetPieces<Arith>, kQueryPiece = 16 * Arith::kParts;
+  const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+  const unsigned char* from = a.queries + slot * a.query_pitch;
 #pragma unroll 1
-    for (int64_t at = 0; at < bytes; at += 16 * kPiecesAhead) {
-      uint4 raw[kPiecesAhead];
+  for (int64_t at = 0; at < bytes; at += 16 * kPieces) {
+    uint4 raw[kPieces];
 #pragma unroll
-      for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
+    for (int i = 0; i < kPieces; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
 #pragma unroll
-      for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece) take(raw[i], from, a.query_pitch, with_own);
-    }
+    for (int i = 0; i < kPieces; ++i, from += kQueryPiece)
+#pragma unroll
+      for (int part = 0; part < Arith::kParts; ++part) {
+        typename Arith::Operand x[4], y[4];
+        Arith::expand(raw[i], part, x);
+#pragma unroll
+        for (int q = 0; q < kMeetQueries; ++q) {
+          read4(from + q * a.query_pitch + 16 * part, y);
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sums[q] = Arith::step(sums[q], y[j], x[j]);
+        }
+      }
   }
+}
 
- private:
-  __device__ __forceinline__ void take(const uint4& raw, const unsigned char* from, int64_t pitch, bool with_own) {
+// What a row's term is made from. Apart from the sums, where ptxas would have no register for it.
+template <class Arith>
+__device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigned char* row) {
+  const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+  typename Arith::Sum own = 0;
+#pragma unroll 1
+  for (int64_t at = 0; at < bytes; at += 16) {
+    const uint4 raw = load_piece(row, at, bytes, a.vector_loads);
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
-      Operand x[4];
+      typename Arith::Operand x[4];
       Arith::expand(raw, part, x);
 #pragma unroll
-      for (int q = 0; q < kMeetQueries; ++q) {
-        Operand y[4];
-        read4(from + q * pitch + 16 * part, y);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) sums[q] = Arith::step(sums[q], y[i], x[i]);
-      }
-      if (with_own)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) own = Arith::own(own, x[i]);
+      for (int j = 0; j < 4; ++j) own = Arith::own(own, x[j]);
     }
   }
-};
+  return Arith::row_word(a.metric, own, row, a.base.dims);
+}
 
 __device__ __forceinline__ void write_orders(uint32_t* to, const uint32_t (&orders)[kMeetQueries]) {
 #pragma unroll
@@ -69,19 +81,19 @@ __global__ void __launch_bounds__(kPairThreads) meet_kernel(const MeetingKeys a)
   } else {
     uint32_t orders[kMeetQueries];
     typename Terms<Arith>::Row row_term{};
-    if constexpr (Terms<Arith>::kRead) row_term = Arith::row_term(a.scan.metric, a.scan.base, id);
+    if constexpr (Terms<Arith>::kRead) {
+      row_term = Arith::row_term(a.scan.metric, a.scan.base, id);
+    } else if (Terms<Arith>::needed(a.scan.metric)) {
+      row_term = term_of_row<Arith>(a.scan, row);
+    }
     for (int k = 0; k < meeting.count; k += kMeetQueries) {
-      const bool summed = k == 0 && !Terms<Arith>::kRead && Terms<Arith>::needed(a.scan.metric);
-      MeetingSums<Arith> sums;
-      sums.add_row(a.scan, row, meeting.slot + k, summed);
-      if constexpr (!Terms<Arith>::kRead)
-        if (summed) row_term = Arith::row_word(a.scan.metric, sums.own, row, a.scan.base.dims);
+      typename Arith::Sum sums[kMeetQueries] = {};
+      add_row<Arith>(a.scan, row, meeting.slot + k, sums);
       const QueryTerm* const terms = reinterpret_cast<const QueryTerm*>(a.scan.query_words);
       visit_list(typename Arith::Metrics{}, a.scan.metric, [&](auto metric) {
 #pragma unroll
         for (int q = 0; q < kMeetQueries; ++q)
-          orders[q] =
-              Arith::order(metric, sums.sums[q], terms != nullptr ? terms[meeting.slot + k + q] : QueryTerm{}, row_term);
+          orders[q] = Arith::order(metric, sums[q], terms != nullptr ? terms[meeting.slot + k + q] : QueryTerm{}, row_term);
       });
       write_orders(out + k, orders);
     }

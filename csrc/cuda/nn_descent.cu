@@ -17,6 +17,7 @@ constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
 
 void fill(void* from, int byte, int64_t bytes, void* stream) {
+  if (bytes == 0) return;
   require_success(cudaMemsetAsync(from, byte, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)),
                   "clearing the workspace");
 }
