@@ -137,7 +137,7 @@ def build_graph(
     return Graph(lists, placed(scan.call, order[0][: order[1]].copy()).owner, scan.metric.name)
 
 
-def _scan(store: Any, metric: str, threads: int | None, stream: Any = None) -> Scan:
+def _scan(store: Any, metric: str, threads: int | None) -> Scan:
     """The checked store, without queries: its own rows take their place."""
     if isinstance(store, Store):
         first = store.fine.array_views()[0]
@@ -146,7 +146,7 @@ def _scan(store: Any, metric: str, threads: int | None, stream: Any = None) -> S
             lead = first.space.empty(lead.shape, "float32", first.device)
     else:
         lead = store
-    return Scan.of(store, lead, metric, threads, stream, base_name="store")
+    return Scan.of(store, lead, metric, threads, None, base_name="store")
 
 
 def _grow(

@@ -367,7 +367,7 @@ inline std::vector<FinishCase> finish_cases() {
   return {
       {{1, 300, 9, f32, f32, M::sqeuclidean}, 4, 2, 8, 20},
       {{1, 250, 6, f32, f32, M::inner_product, {}, true}, 1, 3, 5, 7},
-      {{1, 1100, 3, f32, f32, M::cosine}, 2, 1, 1050, 300},
+      {{1, 1060, 3, f32, f32, M::cosine}, 4, 1, 1040, 3},
       {{1, 200, 24, u8, u8, M::sqeuclidean}, 3, 1, 8, 9},
       {{1, 150, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 3, 1, 8, 9},
       {{1, 150, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 3, 1, 8, 9},
