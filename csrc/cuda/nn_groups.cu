@@ -31,9 +31,9 @@ __device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const Wa
   }
 }
 
-// A warp looks at 32 positions, and takes the rows whose chains end there. Told of 64 registers, ptxas takes 55; untold it
-// takes 40 and spills.
-__global__ void __launch_bounds__(kThreads, 8) merge_chains(const Groups g, Entry* lists, int64_t rows, int64_t width) {
+// A warp looks at 32 positions, and takes the rows whose chains end there. Told of 80 registers, ptxas takes 50 to 74;
+// untold it takes 40 and spills.
+__global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, Entry* lists, int64_t rows, int64_t width) {
   ANNK_DYN_SHARED(Entry, shared);
   const int lane = lane_id();
   const int64_t p = (static_cast<int64_t>(blockIdx.x) * kWarps + warp_id()) * kWarp + lane;
