@@ -10,15 +10,20 @@ from test_graph import METRICS, check_invariants, gaussian, reached, recall, who
 import annkern as ak
 from annkern import nn_descent as descent
 from annkern import reference
+from annkern._arrays import host_copy
 from annkern.build_graph import _scan as scan_of
 from annkern.reference import nn_descent as defined
+
+
+def lists_of(*args) -> np.ndarray:
+    return host_copy(descent.nearest_lists(*args)).view(np.uint64)
 
 
 def ids_of(lists: np.ndarray) -> np.ndarray:
     """(n, width) rows, -1 where a list is shorter."""
     n = len(lists)
     places = (lists >> np.uint64(1) & np.uint64(2**31 - 1)).astype(np.int64)
-    return np.where(lists == descent.EMPTY, -1, (places + np.arange(n)[:, None]) % max(n, 1))
+    return np.where(lists == np.uint64(2**64 - 1), -1, (places + np.arange(n)[:, None]) % max(n, 1))
 
 
 def build(x, metric=None, degree=16, window=32, **more) -> ak.Graph:
@@ -43,7 +48,7 @@ def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
         defined.descend(want, 4)
         if want.untaken() == 0:
             break
-    lists = descent.nearest_lists(scan_of(x, metric, 2), metric, window, members, 0)
+    lists = lists_of(scan_of(x, metric, 2), metric, window, members, 0)
     np.testing.assert_array_equal(ids_of(lists), want.array())
     graph, pruned = build(x, metric, degree, window), defined.add_equals(defined.prune(want.array(), degree), firsts)
     connected = (graph.neighbors != pruned).any(axis=1)
@@ -60,6 +65,23 @@ def test_same_bytes_whatever_the_threads(spec, metric):
     check_invariants(graphs[0], 1500, 16)
 
 
+@pytest.mark.parametrize("spec", ["f32", "f16", "lvq8", "lvq4", "pq12x4", "pq12x8", "rabitq4"])
+@pytest.mark.parametrize("metric", ["inner_product", "cosine"])
+def test_keys_are_distances(spec, metric):
+    """Of one row to the other, decoded, or the other way round."""
+    store = ak.compress(gaussian(300, 24), spec, metric)
+    lists = lists_of(scan_of(store, metric, 2), metric, 16, np.arange(300), 0)
+    order = (lists >> np.uint64(32)).astype(np.uint32)
+    keys = np.where(order >> 31, order & 0x7FFFFFFF, ~order).view(np.float32)
+    ids, rows = ids_of(lists), store.decode()
+    one_way = ak.distances(store, rows, ids, metric)
+    other = np.array(
+        [[ak.pairwise(rows[i : i + 1], store, metric)[0, row] for i in own] for row, own in enumerate(ids[:40])]
+    )
+    sign = -1 if metric == "inner_product" else 1
+    assert ((keys == sign * one_way)[:40] | (keys[:40] == sign * other)).all()
+
+
 def test_another_seed_is_another_graph():
     x = gaussian(3000, 16)
     assert build(x, seed=0).neighbors.tobytes() != build(x, seed=1).neighbors.tobytes()
@@ -69,7 +91,7 @@ def test_another_seed_is_another_graph():
 def test_lists_are_close_to_exact(dims):
     """Rows of a known intrinsic dimension in a space of 48."""
     x = gaussian(10_000, dims) @ gaussian(dims, 48, 1)
-    lists = descent.nearest_lists(scan_of(x, "sqeuclidean", None), "sqeuclidean", 64, np.arange(10_000), 0)
+    lists = lists_of(scan_of(x, "sqeuclidean", None), "sqeuclidean", 64, np.arange(10_000), 0)
     true = ak.knn(x, x[:500], 65)[1]
     true = np.array([own[own != row][:64] for row, own in enumerate(true)])
     assert recall(ids_of(lists)[:500], true) > 0.95

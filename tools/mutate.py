@@ -49,6 +49,12 @@ WORDS = {
         walks: ["graph"]
         for walks in ("search_graph", "walk", "walk_block", "shared_walk", "pool", "row_keys", "filter_words")
     },
+    **{
+        builds: ["descent", "finish"]
+        for builds in ("meet", "row_queries", "nearest_lists", "nn_groups", "nn_leaves", "nn_descent", "nn_descent_prune")
+    },
+    "reach": ["finish"],
+    "build_graph": ["finish"],
 }
 LARGE = "-m=4100"  # not the cases that take seconds
 NAMED = ("pairwise", "screen", "radius", "select_k", "first_nonfinite")

@@ -117,7 +117,7 @@ def smoke(device: Device) -> dict[str, Any]:
     ids = np.arange(parts.size, dtype=np.int64).reshape(parts.shape)
     merged = ak.merge_topk(device.put(parts), device.put(ids), 7)
     agree("merge_topk", device.get(merged[1]), ak.merge_topk(parts, ids, 7)[1])
-    return {"cases": len(kinds) + len(STORES) + 5 + search_graphs(device)}
+    return {"cases": len(kinds) + len(STORES) + 5 + search_graphs(device) + build_graphs(device)}
 
 
 def search_graphs(device: Device) -> int:
@@ -142,6 +142,20 @@ def search_graphs(device: Device) -> int:
             expected = ak.search_graph(graph, x, queries[:m], 2, window=4, filter=mask)
             agree(f"search_graph filter {share} {m}", device.get(found[1]), expected[1])
     return 2 * len(stores) + 2 * len(shares)
+
+
+def build_graphs(device: Device) -> int:
+    """Leaves of several levels, rows in one place, clusters that are to be connected."""
+    rng = np.random.default_rng(3)
+    x = (rng.integers(-8, 9, (6, 1, 24)) * 64 + rng.integers(-8, 9, (6, 40, 24))).reshape(-1, 24).astype(np.float32)
+    x[200:] = x[0]
+    stores = [x, *(ak.compress(x, spec) for spec in ("f16", "lvq8", "lvq4x8", "pq12x8", "rabitq4"))]
+    for store in stores:
+        moved = store.convert(device.put) if isinstance(store, ak.Store) else device.put(store)
+        built = ak.build_graph(moved, degree=6, window=12, method="nn_descent")
+        expected = ak.build_graph(store, degree=6, window=12, method="nn_descent")
+        agree("build_graph", device.get(built.neighbors), expected.neighbors)
+    return len(stores)
 
 
 def streams(device: Device) -> dict[str, Any]:

@@ -178,12 +178,13 @@ BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple
           where};
 }
 
-// order: its address and length. lists: their address, width, and how many of them a round samples. graph: degree, address.
+// order: its address and length. lists: their address, width, how many of them a round samples, and whether they are empty.
+// graph: degree, address.
 NnDescentArgs nn_descent_args(Base base, const std::string& metric, std::pair<uintptr_t, int64_t> order,
-                              std::tuple<uintptr_t, int64_t, int64_t> lists, std::pair<int64_t, uintptr_t> graph,
+                              std::tuple<uintptr_t, int64_t, int64_t, bool> lists, std::pair<int64_t, uintptr_t> graph,
                               uintptr_t untaken, uintptr_t bad_row, Exec where) {
   const auto [rows, count] = order;
-  const auto [entries, width, sample] = lists;
+  const auto [entries, width, sample, empties] = lists;
   const auto [degree, neighbors] = graph;
   return {base,
           metric_from_name(metric),
@@ -193,6 +194,7 @@ NnDescentArgs nn_descent_args(Base base, const std::string& metric, std::pair<ui
           sample,
           degree,
           pointer<uint64_t>(entries),
+          empties,
           pointer<int32_t>(neighbors),
           pointer<int64_t>(untaken),
           pointer<int64_t>(bad_row),
@@ -314,12 +316,20 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "bad_row"_a, "exec"_a);
   def_op(m, "finish_graph", build_graph_args, finish_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a,
          "lists"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "finish_graph_workspace", build_graph_args, finish_graph_workspace, "base"_a, "metric"_a, "order"_a,
+                "window"_a, "alpha"_a, "lists"_a, "bad_row"_a, "exec"_a);
   def_op(m, "nn_descent_start", nn_descent_args, nn_descent_start, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
          "untaken"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "nn_descent_start_workspace", nn_descent_args, nn_descent_start_workspace, "base"_a, "metric"_a,
+                "order"_a, "lists"_a, "graph"_a, "untaken"_a, "bad_row"_a, "exec"_a);
   def_op(m, "nn_descent_round", nn_descent_args, nn_descent_round, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
          "untaken"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "nn_descent_round_workspace", nn_descent_args, nn_descent_round_workspace, "base"_a, "metric"_a,
+                "order"_a, "lists"_a, "graph"_a, "untaken"_a, "bad_row"_a, "exec"_a);
   def_op(m, "nn_descent_prune", nn_descent_args, nn_descent_prune, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
          "untaken"_a, "bad_row"_a, "exec"_a);
+  def_workspace(m, "nn_descent_prune_workspace", nn_descent_args, nn_descent_prune_workspace, "base"_a, "metric"_a,
+                "order"_a, "lists"_a, "graph"_a, "untaken"_a, "bad_row"_a, "exec"_a);
   def_op(m, "select_k", select_k_args, select_k, "values"_a, "shape"_a, "strides"_a, "ids"_a, "ids_strides"_a, "k"_a,
          "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,

@@ -135,6 +135,10 @@ int64_t radius_workspace(const RadiusArgs&) { return 0; }
 int64_t select_k_workspace(const SelectKArgs&) { return 0; }
 int64_t distances_workspace(const DistancesArgs&) { return 0; }
 int64_t search_graph_workspace(const SearchGraphArgs&) { return 0; }
+int64_t finish_graph_workspace(const BuildGraphArgs&) { return 0; }
+int64_t nn_descent_start_workspace(const NnDescentArgs&) { return 0; }
+int64_t nn_descent_round_workspace(const NnDescentArgs&) { return 0; }
+int64_t nn_descent_prune_workspace(const NnDescentArgs&) { return 0; }
 
 BackendInfo backend_info() {
   BackendInfo info;

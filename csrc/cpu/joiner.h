@@ -68,7 +68,9 @@ class Joiner {
  private:
   char* packed(int64_t q) const { return queries_.get() + static_cast<size_t>(q) * rows_.tiles().few_bytes; }
   void find_keys(int64_t first, int count, const RowList& against) {
-    finite_ = rows_.tiles().few_keys(packed(first), count, against, keys_.get(), stride_) && finite_;
+    const int together = rows_.tiles().few_apart ? count : 1;
+    for (int q = 0; q < count; q += together)
+      finite_ = rows_.tiles().few_keys(packed(first + q), together, against, keys_.get() + q * stride_, stride_) && finite_;
   }
 
   // Of member q and those behind it, what each is to the other; the key of member i stands at keys[i - first].

@@ -170,6 +170,7 @@ int64_t count_untaken(const NnDescentArgs& args, const NearestLists& lists) {
 
 void nn_descent_start(const NnDescentArgs& args) {
   BadRow bad(args.bad_row);
+  if (args.empties) __builtin_memset(args.lists, 0xff, static_cast<size_t>(args.base.rows * args.width) * sizeof(uint64_t));
   NearestLists lists(args.lists, args.base.rows, args.width, args.exec);
   Joiners joiners(args, lists, kLeafRows, bad);
   const Leaves leaves(args, joiners);

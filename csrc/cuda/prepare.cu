@@ -84,6 +84,8 @@ bool widens(Family family) {
   return family == Family::dot || family == Family::l2 || family == Family::l1 || family == Family::linf;
 }
 
+bool counts_bits(Family family) { return family == Family::hamming || family == Family::jaccard; }
+
 Family family_of(Metric metric, DType base, DType queries) {
   if (metric == Metric::hamming) return Family::hamming;
   if (metric == Metric::jaccard) return Family::jaccard;
@@ -162,14 +164,32 @@ Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
   return to;
 }
 
+ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Base& base, Metric metric, int64_t begin, int64_t m) {
+  const bool words = plan.family == Family::store || counts_bits(plan.family) || plan.family == Family::integer;
+  ScanArgs a;
+  a.base = rows_read(base, plan.own, to.decoded);
+  a.metric = metric;
+  a.queries = to.rows;
+  a.query_words = words ? to.words : nullptr;
+  a.query_pitch = plan.pitch;
+  a.query_begin = begin;
+  a.m = static_cast<int32_t>(m);
+  a.row_end = base.rows;
+  a.chunks = plan.chunks;
+  a.query_tiles = static_cast<int32_t>(padded(plan, m) / plan.tile_queries());
+  a.splits = splits_of(plan, a.query_tiles, base.rows);
+  a.vector_loads = vector_loads(a.base);
+  return a;
+}
+
 ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Base& base, Metric metric,
                  int64_t begin, int64_t m, void* stream) {
   const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, metric};
   const int64_t rows = padded(plan, m);
-  const bool bits = plan.family == Family::hamming || plan.family == Family::jaccard;
+  const bool bits = counts_bits(plan.family);
   const bool bytes = plan.family == Family::integer;
   if (plan.own != nullptr) {
-    plan.own->prepare({queries, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words}, stream);
+    plan.own->prepare({queries, nullptr, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words}, stream);
   } else if (bits) {
     ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
   } else if (bytes && queries.dtype == DType::i8) {
@@ -179,21 +199,7 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
   } else {
     visit_element(queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_widened<T>, rows, kThreads, 0, stream, p); });
   }
-
-  ScanArgs a;
-  a.base = rows_read(base, plan.own, to.decoded);
-  a.metric = metric;
-  a.queries = to.rows;
-  a.query_words = plan.family == Family::store || bits || bytes ? to.words : nullptr;
-  a.query_pitch = plan.pitch;
-  a.query_begin = begin;
-  a.m = static_cast<int32_t>(m);
-  a.row_end = base.rows;
-  a.chunks = plan.chunks;
-  a.query_tiles = static_cast<int32_t>(rows / plan.tile_queries());
-  a.splits = splits_of(plan, a.query_tiles, base.rows);
-  a.vector_loads = vector_loads(a.base);
-  return a;
+  return scan_of(plan, to, base, metric, begin, m);
 }
 
 }  // namespace annk::cuda

@@ -35,7 +35,10 @@ struct Prepared {
 };
 Prepared take_prepared(Workspace& workspace, const ScanPlan& plan);
 
-// Enqueues the preparation of queries [begin, begin + m), and gives the arguments of a scan over them and the whole base.
+// The arguments of a scan of m prepared queries, of which the first is number `begin`, over the whole base.
+ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Base& base, Metric metric, int64_t begin, int64_t m);
+
+// Enqueues the preparation of queries [begin, begin + m), and gives scan_of them.
 ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Base& base, Metric metric,
                  int64_t begin, int64_t m, void* stream);
 

@@ -67,6 +67,47 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
   }
 }
 
+// The code of a row that byte `at` of a prepared query meets.
+template <int kCodeBits>
+__device__ __forceinline__ int code_at(const uint8_t* row, int64_t at) {
+  if (kCodeBits == 8) return row[at];
+  return row[at / 32 * 16 + at % 16] >> (at / 16 % 2 * 4) & 15;
+}
+
+// A block per row of the store: the row as a query under L2, where its mean would be taken off again and its norm is known
+// (LvqRows::pack_row in store/lvq_tiles.h).
+template <int kCodeBits>
+__global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries a) {
+  ANNK_SHARED(int32_t, sums, [kThreads / kWarp]);
+  const LvqView view(a.base);
+  const int64_t row = blockIdx.x < a.m ? a.rows_of_base[a.begin + blockIdx.x] : -1;
+  const int64_t there = row < 0 ? 0 : view.code_bytes * (8 / kCodeBits);
+  const uint8_t* const codes = view.code_row(row < 0 ? 0 : row);
+  const float low = row < 0 ? 0.0f : view.low(row) * view.unit, step = row < 0 ? 0.0f : view.step(row) * view.unit;
+  const float most = larger(absolute(low), absolute(low + step * static_cast<float>((1 << kCodeBits) - 1)));
+  const float steps = most > 0.0f ? 127.0f / most : 0.0f, first = low * steps, each = step * steps;
+  signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  int32_t sum = 0;
+  for (int64_t at = threadIdx.x; at < a.pitch; at += kThreads) {
+    const int code = at < there ? code_at<kCodeBits>(codes, at) : 0;
+    to[at] = at < there ? static_cast<signed char>(static_cast<int>(rintf(first + each * static_cast<float>(code)))) : 0;
+    sum += code;
+  }
+  sum = warp_sum(sum);
+  if (lane_id() == 0) sums[warp_id()] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
+  const float whole = low * static_cast<float>(view.dims) + step * static_cast<float>(sum);
+  reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
+      {most / 127.0f, whole, row < 0 ? 0.0f : view.norms[row].squared}, view.unit};
+}
+
+template <int kCodeBits>
+void prepare_rows(const StoreQueries& a, void* stream) {
+  ANNK_LAUNCH((prepare_lvq_rows<kCodeBits>), a.padded, kThreads, 0, stream, a);
+}
+
 template <int kCodeBits>
 void prepare_queries(const StoreQueries& a, void* stream) {
   visit_element(a.queries.dtype,
@@ -85,19 +126,22 @@ StoreChunk chunk_of(const Base&, bool wide) {
   return {dims, dims};
 }
 
-template <int kCodeBits>
+// kRows: of rows as queries, too.
+template <int kCodeBits, bool kRows>
 constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
                              {scan_shape(false), scan_shape(true)},
                              chunk_of<kCodeBits>,
                              code_rows<kCodeBits>,
                              prepare_queries<kCodeBits>,
-                             launch_job<LvqArith<kCodeBits>>};
+                             launch_job<LvqArith<kCodeBits>>,
+                             kRows ? prepare_rows<kCodeBits> : nullptr};
 
 }  // namespace
 
 const StoreScan* lvq_scan(const Base& store, Metric metric) {
   if (!LvqView(store).codes_are_all() || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
-  return store.numbers[0] == 8 ? &kLvqScan<8> : &kLvqScan<4>;
+  if (metric == Metric::sqeuclidean) return store.numbers[0] == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
+  return store.numbers[0] == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;
 }
 
 }  // namespace annk::cuda

@@ -130,19 +130,6 @@ struct Plan {
   }
 };
 
-void walk_by(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
-  switch (to.plan.family) {
-    case Family::integer:
-    case Family::hamming:
-    case Family::jaccard:
-      return walk_codes(to, a, ahead);
-    case Family::store:
-      return to.scan.base.kind == StoreKind::lvq ? walk_codes(to, a, ahead) : walk_stores(to, a, ahead);
-    default:
-      return to.scan.base.kind == StoreKind::array ? walk_floats(to, a, ahead) : walk_decoded(to, a, ahead);
-  }
-}
-
 void walk_all(const Plan& plan, const SearchGraphArgs& args, WalkArgs walk) {
   void* stream = args.exec.stream;
   const ScanArgs scan =
@@ -155,11 +142,11 @@ void walk_all(const Plan& plan, const SearchGraphArgs& args, WalkArgs walk) {
   }
   if (plan.rounds > 0) {
     walk.stage = WalkStage::start;
-    walk_by(to, walk, false);
-    for (int64_t round = 0; round < plan.rounds; ++round) walk_by(to, walk, true);
+    cuda::walk(to, walk, false);
+    for (int64_t round = 0; round < plan.rounds; ++round) cuda::walk(to, walk, true);
     walk.stage = WalkStage::finish;
   }
-  walk_by(to, walk, false);
+  cuda::walk(to, walk, false);
 }
 
 // The candidates' finer keys, as ops/distances.h makes them, and their order.

@@ -6,9 +6,10 @@
 namespace annk::cuda {
 
 // Queries [begin, begin + m), to be written as rows of `pitch` bytes and query_words words each; those from m up to `padded`
-// are zero.
+// are zero. Where they are rows of the store itself, `rows_of_base` says which, negative for none.
 struct StoreQueries {
   Matrix queries;
+  const int64_t* rows_of_base = nullptr;
   Base base;
   Metric metric = Metric::sqeuclidean;
   int64_t begin = 0, m = 0, padded = 0, pitch = 0;
@@ -29,6 +30,9 @@ struct StoreScan {
   Matrix (*rows)(const Base& store);  // where the positions lie, as many as `dims` says; dtype is ignored
   void (*prepare)(const StoreQueries&, void* stream);
   void (*scan)(const ScanArgs&, bool wide, void* stream);
+  // Rows of the base as queries, where the store has a way of its own for them (store/tiles.h, pack_row). Null: they are
+  // decoded first.
+  void (*prepare_rows)(const StoreQueries&, void* stream) = nullptr;
 };
 
 // Null: rows are to be decoded.

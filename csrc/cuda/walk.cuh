@@ -2,6 +2,7 @@
 // The kernels of ops/search_graph.h: a query's search by a block, and a round of searches that several share.
 #pragma once
 #include "cuda/filter_words.cuh"
+#include "cuda/reach.cuh"
 #include "cuda/shared_walk.cuh"
 
 namespace annk::cuda {
@@ -211,11 +212,29 @@ __global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks) look_ahead_kern
   LookAhead<Rows>(rows, a, room[0], shared).run(blockIdx.x / kWalkSlots, static_cast<int>(blockIdx.x % kWalkSlots));
 }
 
+// Walks towards rows out of reach, one after the other: each gives an edge to one, which may bring others within reach.
+template <class Rows>
+__global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks) attach_kernel(const Rows rows, const WalkArgs a) {
+  ANNK_DYN_SHARED(unsigned char, shared);
+  ANNK_SHARED(typename Walk<Rows>::Room, room, [1]);
+  Walk<Rows> walk(rows, a, room[0], shared);
+  const ReachBlock<Rows::kThreads> block{a.reach};
+  for (int64_t query = 0; query < a.m; ++query) {
+    const int64_t row = a.reach.lost[query];
+    if (row < 0) return;
+    if (a.reach.parents[row] >= 0) continue;
+    walk.run(query);
+    block.attach(row, a.candidates + query * a.wanted, a.wanted);
+  }
+}
+
 template <class Rows>
 void launch_walk(const Rows& rows, const WalkArgs& a, bool ahead, void* stream) {
   const size_t shared_bytes = WalkBlock<Rows>::shared_bytes(rows, a);
   if (ahead) {
     ANNK_LAUNCH(look_ahead_kernel<Rows>, a.m * kWalkSlots, Rows::kThreads, shared_bytes, stream, rows, a);
+  } else if (a.stage == WalkStage::attach) {
+    ANNK_LAUNCH(attach_kernel<Rows>, 1, Rows::kThreads, shared_bytes, stream, rows, a);
   } else {
     ANNK_LAUNCH(walk_kernel<Rows>, a.blocks, Rows::kThreads, shared_bytes, stream, rows, a);
   }

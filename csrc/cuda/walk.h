@@ -2,6 +2,7 @@
 // Walks of a graph: what the kernels are given, and their launches, a source for each way of making keys.
 #pragma once
 #include "cuda/emit.cuh"
+#include "cuda/growth.h"
 #include "cuda/prepare.h"
 #include "ops/search_graph.h"
 
@@ -22,6 +23,7 @@ enum class WalkStage : int32_t {
   whole,   // one block a query, from the entries to the result
   start,   // the entries, and the first rows that blocks are to look at ahead
   finish,  // goes on from where the blocks have come to, to the result
+  attach,  // one block for all queries, rows out of reach, which are given an edge each
 };
 
 struct WalkArgs {
@@ -44,6 +46,8 @@ struct WalkArgs {
   uint32_t* tables = nullptr;    // of each query
   Entry* ahead = nullptr;        // (m, kWalkSlots, degree)
   int64_t visited_words = 0;
+
+  Reach reach;  // of WalkStage::attach
 };
 
 // Launches `a`.stage for every query, or, with `ahead`, one round of every shared walk.
@@ -52,6 +56,8 @@ struct WalkLaunch {
   const ScanArgs& scan;
   void* stream;
 };
+// By the store's own way of making keys:
+void walk(const WalkLaunch&, const WalkArgs&, bool ahead);
 void walk_floats(const WalkLaunch&, const WalkArgs&, bool ahead);
 void walk_codes(const WalkLaunch&, const WalkArgs&, bool ahead);
 void walk_stores(const WalkLaunch&, const WalkArgs&, bool ahead);

@@ -23,7 +23,8 @@ namespace annk {
 // Numerics  Keys between rows take one of them, decoded, as a query: as ops/distances.h.
 // Order     The lists depend on the inputs and the instruction set: not on threads.
 // Cost      O(window degree) keys a row. Memory beyond the arrays: O(n) bits a thread, 8 bytes for each edge of a batch.
-// Errors    *bad_row: the smallest row with NaN or infinity met, or -1; the graph then has no meaning.
+// Devices   finish_graph alone, of lists with room for `degree` neighbours.
+// Errors    *bad_row (CPU): the smallest row with NaN or infinity met, or -1; the graph then has no meaning.
 struct BuildGraphArgs {
   Base base;
   Metric metric = Metric::sqeuclidean;
@@ -39,5 +40,6 @@ struct BuildGraphArgs {
 
 void build_graph(const BuildGraphArgs&);
 void finish_graph(const BuildGraphArgs&);
+int64_t finish_graph_workspace(const BuildGraphArgs&);  // device bytes; 0 on the CPU
 
 }  // namespace annk

@@ -85,6 +85,7 @@ class PqRowTiles final : public PqTables<M> {
   PqRowTiles(const Base& base, const Matrix& queries) : PqTables<M>(base, queries) {
     this->row_bytes = base.numbers[0];
     this->few_block = kFewStep;  // 4 x 96 parts are 400 KB of tables: half of L2
+    this->few_apart = false;     // they lie in fours
     entries_ = static_cast<size_t>(view_.parts.parts * view_.codewords);
     this->few_bytes = round_up((2 * entries_ + this->scratch_floats_) * sizeof(float), 64);
   }

@@ -26,6 +26,7 @@ class Tiles {
   int64_t row_bytes = 0;                   // of a base row
   int few_queries = 0;                     // up to so many, few_keys is the cheaper way
   int few_block = 64;                      // no more at a time: what packed queries fit L2
+  bool few_apart = true;                   // queries that were packed one by one can be asked for together
   virtual ~Tiles() = default;
 
   // These three are not called where few_queries has no limit.

@@ -157,36 +157,76 @@ def finish_graph(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def finish_graph_workspace(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    window: int,
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
 def nn_descent_start(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
-    lists: tuple[int, int, int],
+    lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
     untaken: int,
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def nn_descent_start_workspace(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int],
+    lists: tuple[int, int, int, bool],
+    graph: tuple[int, int],
+    untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
 def nn_descent_round(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
-    lists: tuple[int, int, int],
+    lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
     untaken: int,
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def nn_descent_round_workspace(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int],
+    lists: tuple[int, int, int, bool],
+    graph: tuple[int, int],
+    untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
 def nn_descent_prune(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
-    lists: tuple[int, int, int],
+    lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
     untaken: int,
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def nn_descent_prune_workspace(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int],
+    lists: tuple[int, int, int, bool],
+    graph: tuple[int, int],
+    untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
 def select_k(
     values: int,
     shape: tuple[int, int, int],

@@ -16,7 +16,7 @@ from ._store import Store
 from ._training import Bar
 from .graph import Graph
 from .knn import knn
-from .nn_descent import descend
+from .nn_descent import decoded, descend, placed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 METHODS = ("vamana", "nn_descent")
@@ -49,8 +49,9 @@ def build_graph(
     Parameters
     ----------
     store : array (n, d) or Store
-        In host memory, n < 2^31. Of a store of two levels the primary is read: where the graph is to be searched closely,
-        build it over a finer store of the same rows (8 bits a dimension are enough), and search the coarse one.
+        In host memory, or on a device (`method` "nn_descent"); n < 2^31. Of a store of two levels the primary is read: where
+        the graph is to be searched closely, build it over a finer store of the same rows (8 bits a dimension are enough),
+        and search the coarse one.
     metric : str, optional
         As in `knn`; by default the store's own, or "sqeuclidean" for an array.
     degree : int
@@ -113,6 +114,11 @@ def build_graph(
         raise ValueError(f"method: expected {described(METHODS)}, got {method!r}")
     if method == "nn_descent" and alpha is not None:
         raise ValueError(f"alpha: expected None with method='nn_descent', which ranks and does not weigh, got {alpha}")
+    if method == "vamana" and not scan.call.device.on_host:
+        raise ValueError(
+            f"method: expected nn_descent for a store on a device ({scan.call.device}), where rows are not added one after "
+            "the other; got 'vamana'"
+        )
     if alpha is None:
         alpha = 0.95 if measure.similarity else 1.2
     alpha = float(alpha)
@@ -128,19 +134,18 @@ def build_graph(
         lists = descend(scan, store, measure.name, order, degree, window, seed, progress)
     else:
         lists = _grow(scan, measure.name, order, degree, window, alpha, progress)
-    return Graph(lists, order[0][: order[1]].copy(), scan.metric.name)
+    return Graph(lists, placed(scan.call, order[0][: order[1]].copy()).owner, scan.metric.name)
 
 
 def _scan(store: Any, metric: str, threads: int | None) -> Scan:
     """The checked store, without queries: its own rows take their place."""
     if isinstance(store, Store):
-        lead = np.empty((0, store.shape[1]), np.float32)
-        on_host = all(x.device.on_host for x in store.array_views())
+        first = store.fine.array_views()[0]
+        lead = np.empty((0, store.fine.query_dims), np.float32)
+        if not first.device.on_host:
+            lead = first.space.empty(lead.shape, "float32", first.device)
     else:
-        seen = view("store", store)
-        on_host, lead = seen.device.on_host, store
-    if not on_host:
-        raise ValueError("store: expected host memory, where graphs are built, got a device array")
+        lead = store
     return Scan.of(store, lead, metric, threads, None, base_name="store")
 
 
@@ -209,8 +214,8 @@ class Sample(NamedTuple):
         n = scan.n
         ids = np.sort(np.random.Generator(np.random.Philox(seed + 1)).permutation(n)[: min(n, SAMPLE_ROWS)])
         if isinstance(store, Store):
-            return cls(ids, np.asarray(host_copy(view("store", store.decode(ids))), np.float32))
-        taken = with_adjacent_rows(view("store", view("store", store).space.take(store, ids)))
+            return cls(ids, np.asarray(host_copy(view("store", decoded(store, ids))), np.float32))
+        taken = with_adjacent_rows(view("store", scan.call.space.take(store, placed(scan.call, ids).owner)))
         if scan.metric.bits:
             return cls(ids, np.unpackbits(host_copy(taken), axis=1, bitorder="little").astype(np.float32))
         return cls(ids, np.asarray(host_copy(view("store", taken.space.astype(taken.owner, "float32"))), np.float32))

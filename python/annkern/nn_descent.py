@@ -8,64 +8,99 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import host_copy, view, with_adjacent_rows
+from ._arrays import View, host_copy, view, with_adjacent_rows
+from ._call import Call
 from ._scan import Scan, address_of, refuse_bad_row
 from ._spaces import aligned
 from ._store import Store
 from ._training import Bar
 
 Array = np.ndarray[Any, np.dtype[Any]]
-EMPTY = np.uint64(2**64 - 1)
 STARTS = 12  # times that the rows are cut into groups
 SAMPLE = 16  # of a list, new and others, in a round
 MOST_ROUNDS = 16
 BLOCK_ROWS = 4096
 FEW_UNTAKEN = 0.002  # of all entries: then it ends
+MOST_WIDTH_ON_DEVICE = 4096  # of lists, which are pruned in shared memory
 
 
 def descend(
     scan: Scan, rows: Any, metric: str, insertion: tuple[Array, int], degree: int, width: int, seed: int, progress: bool
-) -> Array:
+) -> Any:
     """(n, degree) int32: the neighbours of each row, all of them within reach of the first rows of the insertion's order."""
-    n, (order, entry_count) = scan.n, insertion
-    firsts = first_equals(rows, n)
+    n, call = scan.n, scan.call
     width = max(degree, min(width, n - 1))
+    if width > MOST_WIDTH_ON_DEVICE and not call.device.on_host:
+        raise ValueError(f"window: expected at most {MOST_WIDTH_ON_DEVICE} on a device, got {width}")
+    firsts = first_equals(rows, n)
     lists = nearest_lists(scan, metric, width, np.unique(firsts), seed, progress)
-    neighbors = aligned((n, degree), "int32")
-    bad, backend = scan.look(False), scan.call.backend
-    graph = (degree, neighbors.ctypes.data)
-    held = (lists.ctypes.data, width, SAMPLE)
-    backend.nn_descent_prune(scan.base_matrix, metric, (0, 0), held, graph, 0, address_of(bad), scan.call.executor())
+    neighbors = made(call, (n, degree), "int32")
+    call.run("nn_descent_prune", scan.base_matrix, metric, (0, 0), _held(lists, width), (degree, neighbors.address), 0, 0)
     del lists
-    add_equals(neighbors, firsts)
-    state = np.repeat((neighbors >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
-    whole = (order.ctypes.data, entry_count, 0, n)
-    own = (degree, degree, neighbors.ctypes.data, state.ctypes.data)
-    backend.finish_graph(scan.base_matrix, metric, whole, width, 1.0, own, address_of(bad), scan.call.executor())
-    return neighbors
+    own = host_copy(neighbors)
+    add_equals(own, firsts)
+    state = np.repeat((own >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
+    return finish(scan, metric, insertion, (degree, degree), width, 1.0, placed(call, own), placed(call, state))
 
 
-def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> Array:
-    """(n, width) uint64: the nearest of `members` for each of them, as csrc/ops/nn_descent.h lays them out."""
-    lists = aligned((scan.n, width), "uint64")
-    lists[:] = EMPTY
-    bad, untaken = scan.look(False), np.zeros(1, np.int64)
-    backend, where = scan.call.backend, scan.call.executor()
-    held = (lists.ctypes.data, width, SAMPLE), (0, 0), untaken.ctypes.data, address_of(bad), where
+def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
+    """(n, width) int64: the nearest of `members` for each of them, as csrc/ops/nn_descent.h lays them out."""
+    call = scan.call
+    lists, untaken = made(call, (scan.n, width), "int64"), made(call, (1,), "int64")
+    bad = scan.look(False)
     bar = Bar(STARTS + MOST_ROUNDS, progress, "build", "rounds")
-    for start in range(STARTS):
-        order = order_of_start(members, seed, start)
-        backend.nn_descent_start(scan.base_matrix, metric, (order.ctypes.data, len(order)), *held)
+
+    def step(op: str, order: View, empties: bool = False) -> None:
+        order_of = (order.address, len(members))
+        held = _held(lists, width, empties)
+        call.run(op, scan.base_matrix, metric, order_of, held, (0, 0), untaken.address, address_of(bad))
         refuse_bad_row("store", bad)
+
+    for start in range(STARTS):
+        order = placed(call, order_of_start(members, seed, start))
+        step("nn_descent_start", order, empties=start == 0)
         bar.at(start + 1)
     for turn in range(MOST_ROUNDS):
-        backend.nn_descent_round(scan.base_matrix, metric, (order.ctypes.data, len(order)), *held)
-        refuse_bad_row("store", bad)
-        ended = untaken[0] <= FEW_UNTAKEN * len(members) * width
+        step("nn_descent_round", order)
+        ended = int(host_copy(untaken)[0]) <= FEW_UNTAKEN * len(members) * width
         bar.at(STARTS + (MOST_ROUNDS if ended else turn + 1))
         if ended:
             break
     return lists
+
+
+def finish(
+    scan: Scan,
+    metric: str,
+    insertion: tuple[Array, int],
+    sizes: tuple[int, int],
+    window: int,
+    alpha: float,
+    neighbors: View,
+    state: View,
+) -> Any:
+    """The lists, of which sizes[0] of sizes[1] places stay, with every row within reach."""
+    call, bad = scan.call, scan.look(False)
+    order = placed(call, insertion[0])
+    whole = (order.address, insertion[1], 0, scan.n)
+    lists = (*sizes, neighbors.address, state.address)
+    call.run("finish_graph", scan.base_matrix, metric, whole, window, alpha, lists, address_of(bad))
+    refuse_bad_row("store", bad)
+    return neighbors.owner
+
+
+def made(call: Call, shape: tuple[int, ...], dtype: str) -> View:
+    """Memory where the call works: NumPy's on the host, else of the store's library."""
+    return view("graph", aligned(shape, dtype) if call.device.on_host else call.space.empty(shape, dtype, call.device))
+
+
+def placed(call: Call, array: Array) -> View:
+    """A host array where the call works; the same array in host memory."""
+    return view("graph", array if call.device.on_host else call.space.from_numpy(array, call.device))
+
+
+def _held(lists: View, width: int, empties: bool = False) -> tuple[int, int, int, bool]:
+    return lists.address, width, SAMPLE, empties
 
 
 def order_of_start(members: Array, seed: int, start: int) -> Array:
@@ -112,10 +147,16 @@ def add_equals(neighbors: Array, firsts: Array) -> None:
     neighbors[rows] = np.take_along_axis(both, np.argsort(both < 0, axis=1, kind="stable"), axis=1)[:, :degree]
 
 
+def decoded(store: Store, ids: Array) -> Any:
+    """Rows of a store, in its library."""
+    lead = store.fine.array_views()[0]
+    return store.decode(ids if lead.device.on_host else lead.space.from_numpy(ids, lead.device))
+
+
 def _words(rows: Any, first: int, end: int) -> Array:
     """Rows [first, end) as unsigned integers of at most 32 bits, widened to 64."""
     if isinstance(rows, Store):
-        there = host_copy(view("store", rows.decode(np.arange(first, end))))
+        there = host_copy(view("store", decoded(rows, np.arange(first, end))))
     else:
         there = np.ascontiguousarray(host_copy(with_adjacent_rows(view("store", rows[first:end]))))
     whole: Array = there.view(f"u{there.itemsize}").astype(np.uint64)

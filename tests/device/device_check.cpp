@@ -7,7 +7,7 @@
 #include <exception>
 #include <functional>
 
-#include "graph_checks.h"
+#include "build_checks.h"
 #include "screen_checks.h"
 
 using namespace check;
@@ -266,6 +266,13 @@ std::vector<Case> graph_cases() {
   return cases;
 }
 
+std::vector<Case> build_cases() {
+  std::vector<Case> cases;
+  for (const DescentCase& c : descent_cases()) cases.push_back({"descent " + text_of(c), [c] { check_descent(c); }});
+  for (const FinishCase& c : finish_cases()) cases.push_back({"finish " + text_of(c), [c] { check_finish(c); }});
+  return cases;
+}
+
 std::vector<Case> select_cases() {
   constexpr Selection kSelections[] = {
       {1, 3, 1, 1, false},
@@ -358,7 +365,7 @@ int run_all(const std::vector<Case>& cases, long seed) {
 int main(int count, char** words) {
   std::vector<Case> cases;
   for (auto* list : {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, graph_cases,
-                     select_cases, nonfinite_cases})
+                     build_cases, select_cases, nonfinite_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;
