@@ -102,7 +102,7 @@ class GraphWalk {
  public:
   GraphWalk(const GraphView& graph, const Tiles& tiles)
       : graph_(graph),
-        tiles_(tiles),
+        tiles_(&tiles),
         most_(graph.degree * 2 > graph.entry_count ? graph.degree * 2 : graph.entry_count),
         visited_(graph.rows),
         query_(tiles.few_bytes * kFewStep),
@@ -110,6 +110,8 @@ class GraphWalk {
         failing_(static_cast<size_t>(graph.degree)),
         keys_(static_cast<size_t>(most_ + kLanes)) {}
 
+  // Further walks are over `tiles`, which are of the same store and metric.
+  void set_tiles(const Tiles& tiles) { tiles_ = &tiles; }
   // The packed query, tiles.few_bytes; filled by the caller before begin().
   void* query() const { return query_.get(); }
   Pool& pool() { return pool_; }
@@ -128,7 +130,7 @@ class GraphWalk {
     count_ = 0;
     chosen_ = false;
     gather(graph_.entries, graph_.entry_count);
-    tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)});
+    tiles_->prefetch({found_.get(), 0, static_cast<int>(count_)});
   }
 
   // Half a hop: the rows found last get their keys and the next row to expand is chosen; or the neighbours of that row are
@@ -144,7 +146,7 @@ class GraphWalk {
         gather(graph_.row(at_.id()), graph_.degree);
       else
         gather_passing(at_.id());
-      tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)});
+      tiles_->prefetch({found_.get(), 0, static_cast<int>(count_)});
     }
     chosen_ = !chosen_;
     return true;
@@ -193,13 +195,13 @@ class GraphWalk {
   void score() {
     if (count_ == 0) return;
     for (int64_t i = 0; i < count_; ++i) met_.push(found_[i]);
-    finite_ = tiles_.few_keys(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_)}, keys_.get(), most_) && finite_;
+    finite_ = tiles_->few_keys(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_)}, keys_.get(), most_) && finite_;
     pool_.push_all(keys_.get(), found_.get(), count_);
     count_ = 0;
   }
 
   const GraphView graph_;
-  const Tiles& tiles_;
+  const Tiles* tiles_;
   const int64_t most_;
   Visited visited_;
   Pool pool_;
