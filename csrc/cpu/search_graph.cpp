@@ -57,6 +57,7 @@ class Searcher : public SearchScratch {
   bool run(int64_t first, int64_t end) {
     bool fit = true;
     int64_t next = first;
+    const bool alone = end - first == 1;
     for (int going = 1; going > 0;) {
       going = 0;
       for (int t = 0; t < kTurns; ++t) {
@@ -64,7 +65,10 @@ class Searcher : public SearchScratch {
         if (turn.query < 0 && next < end) begin(turn, next++);
         if (turn.query < 0) continue;
         ++going;
-        if (!turn.exact && turn.walk->half_hop()) continue;
+        if (!turn.exact && turn.walk->half_hop(alone)) {
+          fetch_fine(turn.walk->expanding());
+          continue;
+        }
         finish(turn);
         fit = fit && turn.walk->finite();
         turn.query = -1;
@@ -74,6 +78,11 @@ class Searcher : public SearchScratch {
   }
 
  private:
+  // What a walk expands among its nearest is nearly always reranked. It comes while the walk goes on.
+  void fetch_fine(GraphWalk::Expanding at) const {
+    if (fine_ != nullptr && at.place < args_->rerank_k) fine_->prefetch({&at.row, 0, 1});
+  }
+
   struct Turn {
     GraphWalk* walk = nullptr;
     int64_t query = -1, passing = 0;
