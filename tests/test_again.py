@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import pickle
+import sys
 import weakref
 
 import numpy as np
@@ -41,6 +43,35 @@ def test_the_same_bytes(data, spec, rerank, metric):
         np.testing.assert_array_equal(again[1], first[1])
     one = ak.search_graph(graph, store, q[5:6], 7, **how)
     np.testing.assert_array_equal(one[1], first[1][5:6])
+    asked = metric, finer, None, None, True
+    kept = graph.again(graph, store, q, 7, 30, *asked)
+    assert [(a.shape, a.dtype) for a in kept] == [(a.shape, a.dtype) for a in first]
+    np.testing.assert_array_equal(kept[1], first[1])
+    assert graph.again(graph, store, q, 7.0, 30, *asked) is None  # looked at anew, which says what is wrong
+
+
+def test_it_is_the_callers_alone(data):
+    """Searches of several threads share what is kept, and results are new arrays that nobody else holds."""
+    x, q, graph = data
+    graph, store = fresh(graph), ak.compress(x, "lvq4x8")
+    expected = ak.search_graph(graph, store, q, 7, window=40)
+    held = sys.getrefcount(graph.neighbors), sys.getrefcount(q)
+
+    def one(i):
+        return ak.search_graph(graph, store, q[i : i + 1], 7, window=40)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(one, list(range(len(q))) * 20))
+    for i, (near, ids) in enumerate(found):
+        np.testing.assert_array_equal(near[0], expected[0][i % len(q)])
+        np.testing.assert_array_equal(ids[0], expected[1][i % len(q)])
+    after = sys.getrefcount(graph.neighbors), sys.getrefcount(q)
+    near, ids = found[0]
+    held_results = sys.getrefcount(near), sys.getrefcount(ids)
+    graph.again = None
+    without = sys.getrefcount(graph.neighbors)
+    assert after == held and without == held[0] - 1
+    assert held_results == (3, 3)  # by the tuple, by the name, and by the call that asks
 
 
 def test_what_differs_is_looked_at_anew(data):

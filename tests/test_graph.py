@@ -150,6 +150,9 @@ def test_filters(filtered, kind, shared, share):
     own = np.broadcast_to(mask, (m, n))
     assert np.take_along_axis(own, np.maximum(ids, 0), axis=1)[~missing].all()
     assert recall(ids, true[1]) > 0.97
+    for i in range(m):  # a walk on its own reads ahead, which must not show
+        alone = ak.search_graph(graph, x, q[i : i + 1], k, window=64, filter=given if shared else given[i : i + 1])
+        assert alone[0].tobytes() == dist[i].tobytes() and alone[1].tobytes() == ids[i].tobytes()
     if share == 1.0:
         plain = ak.search_graph(graph, x, q, k, window=64)
         assert dist.tobytes() == plain[0].tobytes() and ids.tobytes() == plain[1].tobytes()

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bind/search_again.h"
 #include "core/check.h"
 #include "ops/backend.h"
 #include "ops/build_graph.h"
@@ -236,6 +237,28 @@ void def_op(py::module_& m, const char* name, Args (*make)(In...), void (*run)(c
       names...);
 }
 
+// The search as a builtin function, which owns what is known: bind/search_again.h.
+py::object search_again(py::object neighbors, py::object entries, py::object store, py::object rerank, py::object metric,
+                        std::tuple<GraphView, Base, std::optional<Base>, std::string, int64_t> known) {
+  static PyMethodDef method{"search", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&again::search)), METH_FASTCALL,
+                            nullptr};
+  const auto& [graph, base, finer, name, dims] = known;
+  SearchGraphArgs args;
+  args.graph = graph;
+  args.base = base;
+  if (finer) args.rerank = *finer;
+  args.metric = metric_from_name(name);
+  args.queries.dims = dims;
+  args.exec.interrupted = interrupted;
+  args.rerank_k = finer ? 1 : 0;
+  auto own = std::make_unique<SearchAgain>(neighbors.ptr(), entries.ptr(), store.ptr(), rerank.ptr(), metric.ptr(), args);
+  const py::capsule capsule(own.get(), again::kCapsule, [](PyObject* self) {
+    delete static_cast<SearchAgain*>(PyCapsule_GetPointer(self, again::kCapsule));
+  });
+  own.release();
+  return py::reinterpret_steal<py::object>(PyCFunction_NewEx(&method, capsule.ptr(), nullptr));
+}
+
 template <class Args, class... In, class... Names>
 void def_workspace(py::module_& m, const char* name, Args (*make)(In...), int64_t (*bytes)(const Args&),
                    const Names&... names) {
@@ -312,6 +335,7 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
   def_workspace(m, "search_graph_workspace", search_graph_args, search_graph_workspace, "graph"_a, "base"_a, "queries"_a,
                 "metric"_a, "k"_a, "window"_a, "rerank"_a, "rerank_queries"_a, "rerank_k"_a, "filter"_a, "distances"_a,
                 "indices"_a, "bad_row"_a, "exec"_a);
+  m.def("search_again", search_again, "neighbors"_a, "entries"_a, "store"_a, "rerank"_a, "metric"_a, "known"_a);
   def_op(m, "build_graph", build_graph_args, build_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a, "lists"_a,
          "bad_row"_a, "exec"_a);
   def_op(m, "finish_graph", build_graph_args, finish_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a,

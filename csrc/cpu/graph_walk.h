@@ -63,6 +63,16 @@ class Pool {
     }
   }
 
+  // The i-th smallest of those that were not expanded, -1 where there are fewer.
+  ANNK_HD int64_t upcoming(int i) const {
+    for (int64_t at = next_; at < size_; ++at)
+      if (!slots_[at].expanded() && i-- == 0) return slots_[at].id();
+    return -1;
+  }
+
+  // Where that stands which was taken last, until more are pushed.
+  ANNK_HD int64_t place_taken() const { return next_ - 1; }
+
   // The smallest that was not expanded, which then counts as expanded. False: there is none.
   ANNK_HD bool take(Candidate* out) {
     while (next_ < size_ && slots_[next_].expanded()) ++next_;
@@ -92,6 +102,7 @@ class Visited {
     word |= bit;
     return first;
   }
+  static ANNK_HD bool met(const uint64_t* words, int64_t row) { return words[row >> 6] >> (row & 63) & 1u; }
   ANNK_HD void forget(int64_t row) { words_[row >> 6] = 0; }
 
  private:
@@ -102,17 +113,25 @@ class GraphWalk {
  public:
   GraphWalk(const GraphView& graph, const Tiles& tiles)
       : graph_(graph),
-        tiles_(tiles),
+        tiles_(&tiles),
         most_(graph.degree * 2 > graph.entry_count ? graph.degree * 2 : graph.entry_count),
         visited_(graph.rows),
         query_(tiles.few_bytes * kFewStep),
         found_(static_cast<size_t>(most_ + kLanes)),
         failing_(static_cast<size_t>(graph.degree)),
+        ahead_(static_cast<size_t>(most_ + kLanes)),
         keys_(static_cast<size_t>(most_ + kLanes)) {}
 
+  // Further walks are over `tiles`, which are of the same store and metric.
+  void set_tiles(const Tiles& tiles) { tiles_ = &tiles; }
   // The packed query, tiles.few_bytes; filled by the caller before begin().
   void* query() const { return query_.get(); }
   Pool& pool() { return pool_; }
+  // The row whose neighbours come next, and its place in the pool; INT64_MAX between hops.
+  struct Expanding {
+    int64_t row, place;
+  };
+  Expanding expanding() const { return {at_.id(), chosen_ ? pool_.place_taken() : INT64_MAX}; }
   bool finite() const { return finite_; }
   void meet_bad_row() { finite_ = false; }
 
@@ -125,32 +144,65 @@ class GraphWalk {
     of_query_ = query;
     expanded_ = expanded;
     finite_ = true;
+    looked_at_ = -1;
     count_ = 0;
     chosen_ = false;
     gather(graph_.entries, graph_.entry_count);
-    tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)});
+    tiles_->prefetch({found_.get(), 0, static_cast<int>(count_)});
   }
 
   // Half a hop: the rows found last get their keys and the next row to expand is chosen; or the neighbours of that row are
-  // gathered. What the next half reads is asked for at the end of each. False: the walk is over.
-  bool half_hop() {
+  // gathered. What the next half reads is asked for at the end of each. A walk that takes turns with no other looks further
+  // ahead, `alone`. False: the walk is over.
+  bool half_hop(bool alone = false) {
     if (!chosen_) {
       score();
       if (!pool_.take(&at_)) return false;
       fetch_edges(at_.id());
+      for (int i = 0; alone && i < 2; ++i)
+        if (const int64_t id = pool_.upcoming(i); id >= 0) fetch_edges(id);
     } else {
       if (expanded_ != nullptr) expanded_->push(at_);
-      if (filter_ == nullptr)
-        gather(graph_.row(at_.id()), graph_.degree);
-      else
-        gather_passing(at_.id());
-      tiles_.prefetch({found_.get(), 0, static_cast<int>(count_)});
+      if (at_.id() == looked_at_) {
+        take_ahead();
+      } else {
+        if (filter_ == nullptr)
+          gather(graph_.row(at_.id()), graph_.degree);
+        else
+          gather_passing(at_.id());
+        tiles_->prefetch({found_.get(), 0, static_cast<int>(count_)});
+      }
+      if (alone && filter_ == nullptr) look_ahead();
     }
     chosen_ = !chosen_;
     return true;
   }
 
  private:
+  // What is read in the next hop but one, if nothing nearer turns up: it comes while the rows found last are compared.
+  void look_ahead() {
+    looked_at_ = pool_.upcoming(0);
+    if (looked_at_ < 0) return;
+    const int32_t* const edges = graph_.row(looked_at_);
+    const uint64_t* const words = visited_.words();
+    int64_t* const ahead = ahead_.get();
+    int64_t count = 0;
+    for (int64_t e = 0; e < graph_.degree && edges[e] >= 0; ++e) {
+      ahead[count] = edges[e];
+      count += !Visited::met(words, edges[e]);
+    }
+    ahead_count_ = count;
+    tiles_->prefetch({ahead, 0, static_cast<int>(count)});
+  }
+  // The row looked at ahead is the next: since then nothing has been met.
+  void take_ahead() {
+    uint64_t* const words = visited_.words();
+    const int64_t* const ahead = ahead_.get();
+    for (int64_t i = 0; i < ahead_count_; ++i) words[ahead[i] >> 6] |= uint64_t{1} << (ahead[i] & 63);
+    found_.swap(ahead_);
+    count_ = ahead_count_;
+  }
+
   // The members are copied: the compiler must think that a write to the list could change them.
   void gather(const int32_t* ids, int64_t most) {
     int64_t* const found = found_.get();
@@ -193,21 +245,23 @@ class GraphWalk {
   void score() {
     if (count_ == 0) return;
     for (int64_t i = 0; i < count_; ++i) met_.push(found_[i]);
-    finite_ = tiles_.few_keys(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_)}, keys_.get(), most_) && finite_;
+    finite_ =
+        tiles_->few_keys(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_), true}, keys_.get(), most_) && finite_;
     pool_.push_all(keys_.get(), found_.get(), count_);
     count_ = 0;
   }
 
   const GraphView graph_;
-  const Tiles& tiles_;
+  const Tiles* tiles_;
   const int64_t most_;
   Visited visited_;
   Pool pool_;
   Buffer<char> query_;
-  Buffer<int64_t> found_, failing_;
+  Buffer<int64_t> found_, failing_, ahead_;
   Growing<int64_t> met_;
   Buffer<float> keys_;
   int64_t count_ = 0, of_query_ = 0;
+  int64_t looked_at_ = -1, ahead_count_ = 0;  // looked_at_: the row whose neighbours are ahead_
   const Filter* filter_ = nullptr;
   Growing<Candidate>* expanded_ = nullptr;
   Candidate at_{};       // being expanded

@@ -29,20 +29,35 @@ int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
 }
 
 // What one thread keeps from query to query.
-class Searcher {
+class Searcher : public SearchScratch {
  public:
   Searcher(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine)
-      : args_(args), tiles_(tiles), fine_(fine), fine_query_(fine == nullptr ? 0 : fine->few_bytes * kFewStep) {}
+      : SearchScratch{[](SearchScratch* own) { delete static_cast<Searcher*>(own); }},
+        args_(&args),
+        tiles_(&tiles),
+        fine_(fine),
+        fine_query_(fine == nullptr ? 0 : fine->few_bytes * kFewStep) {}
   ~Searcher() {
     for (int t = 0; t < kTurns; ++t) delete turns_[t].walk;
   }
   Searcher(const Searcher&) = delete;
   Searcher& operator=(const Searcher&) = delete;
 
+  // For another search of the same graph, base, metric and rerank.
+  void begin(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine) {
+    args_ = &args;
+    tiles_ = &tiles;
+    fine_ = fine;
+    shared_passing_ = -1;
+    for (Turn& turn : turns_)
+      if (turn.walk != nullptr) turn.walk->set_tiles(tiles);
+  }
+
   // Queries [first, end). False: a row that was read holds NaN or infinity.
   bool run(int64_t first, int64_t end) {
     bool fit = true;
     int64_t next = first;
+    const bool alone = end - first == 1;
     for (int going = 1; going > 0;) {
       going = 0;
       for (int t = 0; t < kTurns; ++t) {
@@ -50,7 +65,10 @@ class Searcher {
         if (turn.query < 0 && next < end) begin(turn, next++);
         if (turn.query < 0) continue;
         ++going;
-        if (!turn.exact && turn.walk->half_hop()) continue;
+        if (!turn.exact && turn.walk->half_hop(alone)) {
+          fetch_fine(turn.walk->expanding());
+          continue;
+        }
         finish(turn);
         fit = fit && turn.walk->finite();
         turn.query = -1;
@@ -60,6 +78,11 @@ class Searcher {
   }
 
  private:
+  // What a walk expands among its nearest is nearly always reranked. It comes while the walk goes on.
+  void fetch_fine(GraphWalk::Expanding at) const {
+    if (fine_ != nullptr && at.place < args_->rerank_k) fine_->prefetch({&at.row, 0, 1});
+  }
+
   struct Turn {
     GraphWalk* walk = nullptr;
     int64_t query = -1, passing = 0;
@@ -67,58 +90,58 @@ class Searcher {
   };
 
   void begin(Turn& turn, int64_t query) {
-    if (turn.walk == nullptr) turn.walk = new GraphWalk(args_.graph, tiles_);
+    if (turn.walk == nullptr) turn.walk = new GraphWalk(args_->graph, *tiles_);
     turn.query = query;
     turn.passing = passing(query);
-    tiles_.pack_few(query, 1, turn.walk->query());
-    const FilterPlan plan = plan_filter(turn.passing, args_.graph.rows, args_.window);
+    tiles_->pack_few(query, 1, turn.walk->query());
+    const FilterPlan plan = plan_filter(turn.passing, args_->graph.rows, args_->window);
     turn.exact = plan.exact;
-    if (!plan.exact) turn.walk->begin(plan.window, plan.looks_through ? &args_.filter : nullptr, query, nullptr);
+    if (!plan.exact) turn.walk->begin(plan.window, plan.looks_through ? &args_->filter : nullptr, query, nullptr);
   }
 
   int64_t passing(int64_t query) {
-    if (args_.filter.kind == Filter::Kind::none) return args_.graph.rows;
-    if (args_.filter.shared() && shared_passing_ >= 0) return shared_passing_;
-    return shared_passing_ = count_passing(args_.filter, query, args_.graph.rows);
+    if (args_->filter.kind == Filter::Kind::none) return args_->graph.rows;
+    if (args_->filter.shared() && shared_passing_ >= 0) return shared_passing_;
+    return shared_passing_ = count_passing(args_->filter, query, args_->graph.rows);
   }
 
   void finish(Turn& turn) {
     const int64_t q = turn.query;
-    const int64_t wanted = args_.rerank_k > 0 ? args_.rerank_k : args_.k;
+    const int64_t wanted = args_->rerank_k > 0 ? args_->rerank_k : args_->k;
     found_.clear();
     if (!turn.exact) {
       const Pool& pool = turn.walk->pool();
       for (int64_t i = 0; i < pool.size() && static_cast<int64_t>(found_.size()) < wanted; ++i)
-        if (args_.filter.pass(q, pool[i].id())) found_.push(pool[i]);
+        if (args_->filter.pass(q, pool[i].id())) found_.push(pool[i]);
     }
     if (turn.exact ||
-        (turn.passing < args_.graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_.k, turn.passing)))
+        (turn.passing < args_->graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_->k, turn.passing)))
       compare_all(turn, wanted);
-    if (args_.rerank_k > 0) rerank(turn);
-    const int64_t count = std::min(static_cast<int64_t>(found_.size()), args_.k);
-    for (int64_t i = 0; i < args_.k; ++i) {
-      const int64_t at = q * args_.k + i;
-      args_.indices[at] = i < count ? found_[i].id() : -1;
+    if (args_->rerank_k > 0) rerank(turn);
+    const int64_t count = std::min(static_cast<int64_t>(found_.size()), args_->k);
+    for (int64_t i = 0; i < args_->k; ++i) {
+      const int64_t at = q * args_->k + i;
+      args_->indices[at] = i < count ? found_[i].id() : -1;
       if (i < count)
-        write_key(args_.metric, args_.distances, at, found_[i].key());
+        write_key(args_->metric, args_->distances, at, found_[i].key());
       else
-        write_missing_distance(args_.metric, args_.distances, at);
+        write_missing_distance(args_->metric, args_->distances, at);
     }
   }
 
   // The `wanted` best of all rows that pass.
   void compare_all(Turn& turn, int64_t wanted) {
-    const int64_t n = args_.graph.rows;
+    const int64_t n = args_->graph.rows;
     Pool& pool = turn.walk->pool();
     pool.begin(std::min(wanted, std::max<int64_t>(turn.passing, 1)));
     ids_.clear();
     for (int64_t i = 0; i < n; ++i)
-      if (args_.filter.pass(turn.query, i)) ids_.push(i);
+      if (args_->filter.pass(turn.query, i)) ids_.push(i);
     Buffer<float> keys(kFewRows + kLanes);
     bool fit = true;
     for (int64_t i = 0; i < static_cast<int64_t>(ids_.size()); i += kFewRows) {
       const int here = static_cast<int>(std::min<int64_t>(kFewRows, static_cast<int64_t>(ids_.size()) - i));
-      fit = tiles_.few_keys(turn.walk->query(), 1, {ids_.get() + i, 0, here}, keys.get(), kFewRows) && fit;
+      fit = tiles_->few_keys(turn.walk->query(), 1, {ids_.get() + i, 0, here}, keys.get(), kFewRows) && fit;
       pool.push_all(keys.get(), ids_.get() + i, here);
     }
     if (!fit) turn.walk->meet_bad_row();
@@ -142,8 +165,8 @@ class Searcher {
     std::sort(found_.get(), found_.get() + count);
   }
 
-  const SearchGraphArgs& args_;
-  const Tiles& tiles_;
+  const SearchGraphArgs* args_;
+  const Tiles* tiles_;
   const Tiles* fine_;
   Turn turns_[kTurns];
   Buffer<char> fine_query_;
@@ -175,17 +198,26 @@ void search_graph(const SearchGraphArgs& args) {
   struct Workers {
     Searcher** all;
     size_t count;
-    explicit Workers(size_t n) : all(new Searcher*[n]()), count(n) {}
+    SearchScratch** kept;  // of the first, the caller
+    bool whole = false;    // nobody was stopped in the middle of a walk
+    Workers(size_t n, SearchScratch** place) : all(new Searcher*[n]()), count(n), kept(place) {
+      if (kept != nullptr) all[0] = static_cast<Searcher*>(__atomic_exchange_n(kept, nullptr, __ATOMIC_ACQUIRE));
+    }
     ~Workers() {
-      for (size_t w = 0; w < count; ++w) delete all[w];
+      SearchScratch* first = all[0];
+      if (kept != nullptr && whole) first = __atomic_exchange_n(kept, first, __ATOMIC_ACQ_REL);
+      if (first != nullptr) first->release(first);
+      for (size_t w = 1; w < count; ++w) delete all[w];
       delete[] all;
     }
-  } own(workers);
+  } own(workers, args.kept);
+  if (own.all[0] != nullptr) own.all[0]->begin(args, *tiles, fine.get());
   auto task = [&](int w, int64_t t) {
     if (own.all[w] == nullptr) own.all[w] = new Searcher(args, *tiles, fine.get());
     if (!own.all[w]->run(t * each, std::min(m, (t + 1) * each))) bad.meet();
   };
   parallel_for(args.exec.threads, tasks, args.exec.interrupted, task);
+  own.whole = true;
   if (bad.looks()) bad.report(args.base, args.exec);
 }
 

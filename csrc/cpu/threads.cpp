@@ -158,12 +158,14 @@ int default_threads() {
 }
 
 int workers_for(int threads, int64_t tasks) {
+  if (tasks <= 1) return 1;  // without asking the system how many there could be
   const int64_t most = threads > 0 ? std::min(threads, kMaxThreads) : default_threads();
   return static_cast<int>(std::clamp<int64_t>(tasks, 1, most));
 }
 
 void parallel_for(int threads, int64_t tasks, bool (*interrupted)(), TaskRef body) {
   if (tasks <= 0) return;
+  if (tasks == 1) return body(0, 0);
   Job job(workers_for(threads, tasks), tasks, body);
   if (job.workers() == 1)
     job.work(0, interrupted);

@@ -14,6 +14,11 @@ struct GraphView {
   ANNK_HD const int32_t* row(int64_t i) const { return neighbors + i * stride; }
 };
 
+// What the CPU may keep from one search to the next, so that a query on its own need not allocate and clear it.
+struct SearchScratch {
+  void (*release)(SearchScratch*);
+};
+
 // Computes  for each query the k rows of smallest key among those that a best-first walk of the graph meets. The walk keeps
 //           a pool of the `window` smallest (key, id) met so far, the entries first; it expands the smallest that it has not
 //           expanded yet, until there is none: the neighbours not met before get their keys and join the pool.
@@ -49,6 +54,9 @@ struct SearchGraphArgs {
   int64_t* indices = nullptr;
   int64_t* bad_row = nullptr;  // CPU: as in ops/knn.h, for the rows that are read
   Exec exec;
+  // Null, or where scratch of searches of the same graph, base, metric and rerank is kept, null at first. Searches may share
+  // the place at the same time. The owner releases what it holds at last.
+  SearchScratch** kept = nullptr;
 };
 
 void search_graph(const SearchGraphArgs&);

@@ -10,12 +10,14 @@
 //   Rows(base)
 //   positions()                codes of a row in the order in which they are met, padding included
 //   codes(row)                 their address; code_bytes() from there on are read
-//   load(codes, p)             kLanes * Code::kGroup positions from p on, a multiple of that, as Code::step wants them
+//   kBlock                     positions whose codes lie in a block of their own; positions() is a multiple of it
+//   load(codes, p, i)          kLanes * Code::kGroup positions from p + i on, a multiple of that, as Code::step wants them;
+//                              p: where a block begins
 //   row_terms<M>(row, terms)
 //   query_floats()             of scratch
 //   pack_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
 //   pack_row<M>(row, terms, codes)  optional: a row as a query, where there is a shorter way than decoding; false: there is
-//   not fetch_terms(row)           optional: asks for what row_terms reads key<M, V>(dot, query, row) V is float or F32;
+//   not fetch_terms<M>(row)        optional: asks for what row_terms reads key<M, V>(dot, query, row) V is float or F32;
 //   terms are arrays of V. The root of `euclidean` is left to the caller.
 #pragma once
 #include "metric/all.h"
@@ -116,7 +118,10 @@ class CodeTiles final : public Tiles {
       const uint8_t* const next = rows_.codes(rows.first + kTileRows);
       for (int64_t at = 0; at < rows_.codes(rows.first + 2 * kTileRows) - next; at += 64) fetch(next + at);
     }
-    auto load = [&](int r, int64_t u) { return as_f32(rows_.load(row[r], u * kGroup)); };
+    auto load = [&](int r, int64_t u) {
+      return as_f32(
+          rows_.load(row[r], u * kGroup / Rows::kBlock * Rows::kBlock, static_cast<int>(u * kGroup % Rows::kBlock)));
+    };
     pack_transposed(positions_ / kGroup, static_cast<float*>(tile), load, load);
     return true;
   }
@@ -148,29 +153,29 @@ class CodeTiles final : public Tiles {
   }
 
   bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    for (int i = 0; i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
+    const int asked = rows.asked_for ? 0 : rows.count;  // up to which row this asks for them
+    for (int i = 0; i < asked && i < kAhead; ++i) fetch_row(rows[i]);
     for (int i = 0; i < rows.count; i += kLanes) {
       const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
       const uint8_t* row[kLanes];
       alignas(64) float terms[Rows::kRowTerms][kLanes] = {};
       for (int r = 0; r < kLanes; ++r) row[r] = rows_.codes(rows[i + (r < here ? r : here - 1)]);
+      for (int r = 0; r < here; ++r) {  // first, so that they have left the store buffer when a register of them is loaded
+        float of_row[Rows::kRowTerms];
+        rows_.template row_terms<M>(rows[i + r], of_row);
+        for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = of_row[t];
+      }
       for (int q = 0; q < count; ++q) {
         const char* const own = static_cast<const char*>(packed) + q * few_bytes;
         const FewTerms& query = *reinterpret_cast<const FewTerms*>(own + few_terms_);
         alignas(64) int32_t dots[kParts * kLanes];
         for (int r = 0; r < here; r += 4) {
           if (q == 0)
-            for (int a = i + r + kAhead; a < rows.count && a < i + r + kAhead + 4; ++a) fetch_row(rows[a]);
+            for (int a = i + r + kAhead; a < asked && a < i + r + kAhead + 4; ++a) fetch_row(rows[a]);
           for (int part = 0; part < kParts; ++part)
             four_dots(row + r, reinterpret_cast<const CodeQuery*>(own) + part * positions_, query.surplus[part],
                       dots + part * kLanes + r);
         }
-        if (q == 0)
-          for (int r = 0; r < here; ++r) {
-            float of_row[Rows::kRowTerms];
-            rows_.template row_terms<M>(rows[i + r], of_row);
-            for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = of_row[t];
-          }
         few_lane_keys(dots, query, terms, here, out + q * stride + i);
       }
     }
@@ -195,7 +200,7 @@ class CodeTiles final : public Tiles {
   ANNK_HD void fetch_row(int64_t row) const {
     const uint8_t* const codes = rows_.codes(row);
     for (int64_t at = 0; at < rows_.code_bytes(); at += 64) __builtin_prefetch(codes + at);
-    if constexpr (requires { rows_.fetch_terms(row); }) rows_.fetch_terms(row);
+    if constexpr (requires { rows_.template fetch_terms<M>(row); }) rows_.template fetch_terms<M>(row);
   }
 
   FewTerms pack_query(int64_t q, char* packed) const {
@@ -269,11 +274,13 @@ class CodeTiles final : public Tiles {
       I32 acc[4];
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) acc[r] = I32::zero();
-      for (int64_t p = from; p < end; p += kStep) {
-        const I32 part = I32::load(query + p);
+      for (int64_t p = from; p < end; p += Rows::kBlock)
+#pragma GCC unroll 8
+        for (int i = 0; i < Rows::kBlock; i += kStep) {
+          const I32 part = I32::load(query + p + i);
 #pragma GCC unroll 4
-        for (int r = 0; r < 4; ++r) acc[r] = Code::step(acc[r], part, rows_.load(row[r], p));
-      }
+          for (int r = 0; r < 4; ++r) acc[r] = Code::step(acc[r], part, rows_.load(row[r], p, i));
+        }
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) total[r] = total[r] + Code::widened(acc[r]);
     }

@@ -16,7 +16,7 @@ template <int kBits>
 class LvqRows {
  public:
   using Code = std::conditional_t<kBits == 8, Codes8, Codes4>;
-  static constexpr int kParts = 1, kQueryTerms = 3, kRowTerms = 3;
+  static constexpr int kParts = 1, kQueryTerms = 3, kRowTerms = 3, kBlock = kTurboBlock<kBits>;
   static_assert(kTurboBytes % (kLanes * Code::kGroup) == 0, "a register never crosses a block");
 
   explicit LvqRows(const Base& base) : view_(base) {}
@@ -24,18 +24,20 @@ class LvqRows {
   int64_t query_floats() const { return positions(); }
   ANNK_HD int64_t code_bytes() const { return view_.code_bytes; }
   ANNK_HD const uint8_t* codes(int64_t row) const { return view_.code_row(row); }
-  static ANNK_HD I32 load(const uint8_t* row, int64_t p) {
-    if constexpr (kBits == 8) return Code::load(row + p);
-    if constexpr (kBits == 4) return Code::load(row + p / 128 * kTurboBytes + p % kTurboBytes, p / kTurboBytes % 2 != 0);
+  static ANNK_HD I32 load(const uint8_t* row, int64_t p, int i) {
+    if constexpr (kBits == 8) return Code::load(row + p + i);
+    if constexpr (kBits == 4) return Code::load(row + p / 2 + i % kTurboBytes, i / kTurboBytes != 0);
   }
 
   template <class M>
   ANNK_HD void row_terms(int64_t row, float* terms) const {
-    const LvqNorms& norms = view_.norms[row];
     const LvqScales scales = view_.scales[row * view_.scales_stride];
     terms[0] = widen_one(scales.low) * view_.unit;
     terms[1] = widen_one(scales.step) * view_.unit;
-    terms[2] = M::kMetric == Metric::cosine ? norms.inverse : norms.squared;
+    if constexpr (M::kMetric == Metric::inner_product)
+      terms[2] = 0.0f;
+    else
+      terms[2] = M::kMetric == Metric::cosine ? view_.norms[row].inverse : view_.norms[row].squared;
   }
 
   // Fills codes with the query's elements in the order of positions; v is scratch.
@@ -74,9 +76,10 @@ class LvqRows {
     return true;
   }
 
+  template <class M>
   ANNK_HD void fetch_terms(int64_t row) const {
     __builtin_prefetch(view_.scales + row * view_.scales_stride);
-    __builtin_prefetch(view_.norms + row);
+    if constexpr (M::kMetric != Metric::inner_product) __builtin_prefetch(view_.norms + row);
   }
 
   template <class M, class V>

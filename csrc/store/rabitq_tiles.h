@@ -13,7 +13,7 @@ class RabitqRows {
  public:
   using Code = Codes8;
   using CodeQuery = Code::Query;
-  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 4, kRowTerms = 3;
+  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 4, kRowTerms = 3, kBlock = kRabitqGroup;
 
   explicit RabitqRows(const Base& base) : view_(base) {}
   int64_t positions() const { return view_.padded; }
@@ -22,10 +22,9 @@ class RabitqRows {
   ANNK_HD const uint8_t* codes(int64_t row) const { return view_.row(row); }
 
   // Positions are dimensions. A register holds a group, or a part of one.
-  static ANNK_HD I32 load(const uint8_t* row, int64_t p) {
+  static ANNK_HD I32 load(const uint8_t* row, int64_t p, int i) {
     static_assert(kRabitqGroup % (kLanes * Code::kGroup) == 0);
     const uint8_t* const group = row + p / kRabitqGroup * kGroupBytes;
-    const int i = static_cast<int>(p % kRabitqGroup);
     if constexpr (kBits == 8) return Code::load(group + i);
     I32 codes = I32::zero();
     if constexpr ((kBits & 4) != 0) codes = shift_codes<kBits & 3>(load_group4(group, i));

@@ -10,8 +10,9 @@ struct RowList {
   const int64_t* ids = nullptr;
   int64_t first = 0;
   int count = 0;
+  bool asked_for = false;  // by Tiles::prefetch: need not be again
   ANNK_HD int64_t operator[](int i) const { return ids != nullptr ? ids[i] : first + i; }
-  ANNK_HD RowList part(int from, int n) const { return {ids != nullptr ? ids + from : nullptr, first + from, n}; }
+  ANNK_HD RowList part(int from, int n) const { return {ids != nullptr ? ids + from : nullptr, first + from, n, asked_for}; }
 };
 
 // Batches: queries lie in SIMD lanes (a panel), and each row of a tile is broadcast against them. A tile is packed once

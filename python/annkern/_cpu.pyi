@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
 # caller has checked; strides of Matrix and Filter are in bytes, those of select_k in elements.
-from typing import TypedDict, overload
+from collections.abc import Callable
+from typing import Any, TypedDict, overload
 
 class _BackendInfo(TypedDict):
     name: str
@@ -121,6 +122,14 @@ def search_graph(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def search_again(
+    neighbors: object,
+    entries: object,
+    store: object,
+    rerank: object,
+    metric: str | None,
+    known: tuple[Graph, Matrix | Base, Matrix | Base | None, str, int],
+) -> Callable[..., tuple[Any, Any] | None]: ...
 def search_graph_workspace(
     graph: Graph,
     base: Matrix | Base,

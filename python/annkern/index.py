@@ -158,15 +158,34 @@ class Index:
             Candidates whose order is made by the finer form of the vectors, where there is one.
         """
         depth = self.rerank_k if rerank_k is None else rerank_k
-        depth = None if depth is None or not self.reranks else max(depth, k)
-        common: dict[str, Any] = {"filter": filter, "rerank": self.rerank, "rerank_k": depth, "threads": threads}
-        common |= {"stream": stream, "out": out, "check_finite": check_finite}
-        if self.graph is None:
-            return knn(self.store, queries, k, self.metric, **common)
-        wide = self.window if window is None else window
+        if depth is not None:
+            depth = max(depth, k) if self.reranks else None
         if self.order is not None and filter is not None:
-            common["filter"] = _locality.filter_in_order(filter, self.order)
-        found = search_graph(self.graph, self.store, queries, k, window=wide, metric=self.metric, **common)
+            filter = _locality.filter_in_order(filter, self.order)
+        # All is named, and no dictionary made: a query on its own takes 10 to 20 us.
+        if self.graph is None:
+            return knn(
+                *(self.store, queries, k, self.metric),
+                filter=filter,
+                rerank=self.rerank,
+                rerank_k=depth,
+                threads=threads,
+                stream=stream,
+                out=out,
+                check_finite=check_finite,
+            )
+        found = search_graph(
+            *(self.graph, self.store, queries, k),
+            window=self.window if window is None else window,
+            metric=self.metric,
+            rerank=self.rerank,
+            rerank_k=depth,
+            filter=filter,
+            threads=threads,
+            stream=stream,
+            out=out,
+            check_finite=check_finite,
+        )
         if self.order is None:
             return found
         return found[0], _locality.in_ids(*found, self.order, self.metric == "inner_product")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._again import Again
+from ._again import again
 from ._call import pair, refuse_overlap, whole_number
 from ._rerank import finer_scan
 from ._scan import Scan, address_of, refuse_bad_row
@@ -84,16 +84,10 @@ def search_graph(
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}; Graph.of takes an array of neighbours")
-    kept = graph.again if filter is None and stream is None and out is None else None
-    if (
-        kept is not None
-        and kept.fits(graph, store, queries, rerank, metric)
-        and (rerank_k is None or kept.finer is not None)
-    ):
-        count = whole_number("k", k, 0)
-        wide = max(whole_number("window", window, 1), count)
-        if count > 0:
-            return kept.search(queries, count, wide, _depth(rerank_k, count, wide), threads, check_finite)
+    if graph.again is not None and filter is None and stream is None and out is None:
+        found = graph.again(graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite)
+        if found is not None:
+            return found
     name = metric or graph.metric
     asked, finer = (store, rerank), rerank
     if isinstance(store, Store) and store.primary is not None:
@@ -135,7 +129,7 @@ def search_graph(
                 address_of(bad),
             )
             refuse_bad_row("store", bad)
-            graph.again = Again.of(graph, *asked, metric, scan, fine)
+            graph.again = again(graph, *asked, metric, scan, fine)
         return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
 
 
