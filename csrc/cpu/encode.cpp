@@ -9,11 +9,13 @@
 #include "cpu/stores.h"
 #include "ops/decode.h"
 #include "store/float_tiles.h"
+#include "store/simd/pack.h"
 
 namespace annk::ANNK_ISA {
 namespace {
 
 constexpr int64_t kRowsATask = 256;
+constexpr int64_t kRowsAhead = 2;  // a row is worked on for longer than hardware looks ahead
 
 // body(row, scratch) for each row, where scratch is one thread's own.
 template <class Body>
@@ -48,6 +50,7 @@ void encode(const EncodeArgs& args) {
       const int count = static_cast<int>(next - i);
       int fit = 0;
       for (; fit < count; ++fit) {
+        fetch_rows(args.x, i - args.first + fit + kRowsAhead, 1);
         widen_query(args.x, i - args.first + fit, Term::none, scratch.get() + fit * dims);
         if (!row_is_finite(scratch.get() + fit * dims, dims)) break;
       }

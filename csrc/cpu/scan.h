@@ -52,8 +52,13 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);
   const int64_t wanted = std::min(panels, affordable) * tiles.lanes;
   const int64_t few = std::min<int64_t>(tiles.few_block, std::max<int64_t>(most_block, 1));
-  plan.block = plan.few ? std::min(queries, few) : wanted;
-  plan.blocks = (queries + plan.block - 1) / plan.block;
+  const int64_t most = plan.few ? std::min(queries, few) : wanted;
+  plan.blocks = (queries + most - 1) / most;
+  // Blocks of equal size: workers share tasks out by their number, and one that runs out of its own takes every other chunk
+  // of another's, each a stream with a threshold of its own to find (two blocks of 992 queries and one of 16: 1.2 times the
+  // time).
+  const size_t even = static_cast<size_t>((queries + plan.blocks - 1) / plan.blocks);
+  plan.block = std::min(most, static_cast<int64_t>(round_up(even, plan.few ? kFewStep : tiles.lanes)));
   // Chunks hold whole tiles. A block of queries costs as many operations on a byte of rows as it has queries.
   const int64_t bytes = plan.few ? kTaskBytes : kTaskBytes / 8;
   const int64_t whole = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);

@@ -5,21 +5,26 @@
 //
 // Rows, one class a store, says how its codes lie and what its terms are:
 //   Code                       Codes8 or Codes4 (simd/vec.h): how products are made
+//   kRun                       Code::kRun, or more where codes or numbers of a query are smaller
 //   kParts                     1, or 2 where a query is 128 times its first part plus its second, for 15 bits of it
 //   kRowTerms, kQueryTerms     floats beside the codes of a row, and of a query
 //   Rows(base)
 //   positions()                codes of a row in the order in which they are met, padding included
 //   codes(row)                 their address; code_bytes() from there on are read
-//   kBlock                     positions whose codes lie in a block of their own; positions() is a multiple of it
-//   load(codes, p, i)          kLanes * Code::kGroup positions from p + i on, a multiple of that, as Code::step wants them;
-//                              p: where a block begins
+//   kBlock, kBlockBytes        positions of a block of codes, and its bytes
+//   load(block, i)             kLanes * Code::kGroup positions from i on, a multiple of that, as Code::step wants them
 //   row_terms<M>(row, terms)
+//   lane_terms<M>(row, terms)  the same of kLanes adjacent rows
 //   query_floats()             of scratch
 //   pack_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
-//   pack_row<M>(row, terms, codes)  optional: a row as a query, where there is a shorter way than decoding; false: there is
-//   not fetch_terms<M>(row)        optional: asks for what row_terms reads key<M, V>(dot, query, row) V is float or F32;
-//   terms are arrays of V. The root of `euclidean` is left to the caller.
+//   pack_row<M>(row, terms, codes)  optional: a row as a query, where there is a shorter way than decoding; false: none
+//   kTables                    whether kLanes rows at once have a shorter way, by tables made of a query's codes: where
+//                              tables(), make_tables(codes, table) fills table_bytes(), table_sums(rows, table) sums
+//   fetch_terms<M>(row)        optional: asks for what row_terms reads
+//   key<M, V>(dot, query, row) V is float or F32; terms are arrays of V. The root of `euclidean` is left to the caller.
 #pragma once
+#include <algorithm>
+
 #include "metric/all.h"
 #include "store/float_tiles.h"
 #include "store/simd/pack.h"
@@ -75,6 +80,7 @@ class CodeTiles final : public Tiles {
     lanes = kQueries;
     few_queries = 2;
     positions_ = rows_.positions();
+    ahead_rows_ = kAheadBytes / std::max<int64_t>(rows_.code_bytes(), 1);
     const size_t positions = static_cast<size_t>(positions_), codes = positions * sizeof(CodeQuery);
     panel_terms_ = round_up(codes * kPanel, 64);
     tile_terms_ = round_up(codes * kTileRows + kPackSlack, 64);
@@ -82,7 +88,9 @@ class CodeTiles final : public Tiles {
     panel_bytes = round_up(panel_terms_ + sizeof(PanelTerms), 64);
     tile_bytes = round_up(tile_terms_ + sizeof(TileTerms), 64);
     // Behind the terms: the float query, while it is packed. Panels borrow it from the few_bytes behind them.
-    few_scratch_ = round_up(few_terms_ + sizeof(FewTerms), 64);
+    few_table_ = round_up(few_terms_ + sizeof(FewTerms), 64);
+    few_scratch_ = few_table_;
+    if constexpr (Rows::kTables) few_scratch_ += round_up(static_cast<size_t>(rows_.table_bytes()), 64);
     few_bytes = few_scratch_ + round_up(static_cast<size_t>(rows_.query_floats()) * sizeof(float), 64);
   }
 
@@ -119,8 +127,8 @@ class CodeTiles final : public Tiles {
       for (int64_t at = 0; at < rows_.codes(rows.first + 2 * kTileRows) - next; at += 64) fetch(next + at);
     }
     auto load = [&](int r, int64_t u) {
-      return as_f32(
-          rows_.load(row[r], u * kGroup / Rows::kBlock * Rows::kBlock, static_cast<int>(u * kGroup % Rows::kBlock)));
+      const int64_t p = u * kGroup;
+      return as_f32(Rows::load(row[r] + p / Rows::kBlock * Rows::kBlockBytes, static_cast<int>(p % Rows::kBlock)));
     };
     pack_transposed(positions_ / kGroup, static_cast<float*>(tile), load, load);
     return true;
@@ -149,34 +157,38 @@ class CodeTiles final : public Tiles {
     for (int q = 0; q < count; ++q) {
       char* const own = static_cast<char*>(packed) + q * few_bytes;
       *reinterpret_cast<FewTerms*>(own + few_terms_) = pack_query(first + q, own);
+      if constexpr (Rows::kTables)
+        rows_.make_tables(reinterpret_cast<const CodeQuery*>(own), reinterpret_cast<int8_t*>(own + few_table_));
     }
   }
 
   bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    const int asked = rows.asked_for ? 0 : rows.count;  // up to which row this asks for them
-    for (int i = 0; i < asked && i < kAhead; ++i) fetch_row(rows[i]);
-    for (int i = 0; i < rows.count; i += kLanes) {
-      const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
-      const uint8_t* row[kLanes];
-      alignas(64) float terms[Rows::kRowTerms][kLanes] = {};
-      for (int r = 0; r < kLanes; ++r) row[r] = rows_.codes(rows[i + (r < here ? r : here - 1)]);
-      for (int r = 0; r < here; ++r) {  // first, so that they have left the store buffer when a register of them is loaded
-        float of_row[Rows::kRowTerms];
-        rows_.template row_terms<M>(rows[i + r], of_row);
-        for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = of_row[t];
-      }
+    const bool asks = !rows.asked_for;
+    for (int i = 0; asks && i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
+    for (int from = 0; from < rows.count; from += kTogether) {
+      const RowList part = rows.part(from, rows.count - from < kTogether ? rows.count - from : kTogether);
+      alignas(64) float terms[Rows::kRowTerms][kTogether];
       for (int q = 0; q < count; ++q) {
         const char* const own = static_cast<const char*>(packed) + q * few_bytes;
         const FewTerms& query = *reinterpret_cast<const FewTerms*>(own + few_terms_);
-        alignas(64) int32_t dots[kParts * kLanes];
-        for (int r = 0; r < here; r += 4) {
-          if (q == 0)
-            for (int a = i + r + kAhead; a < asked && a < i + r + kAhead + 4; ++a) fetch_row(rows[a]);
-          for (int part = 0; part < kParts; ++part)
-            four_dots(row + r, reinterpret_cast<const CodeQuery*>(own) + part * positions_, query.surplus[part],
-                      dots + part * kLanes + r);
+        alignas(64) int32_t dots[kParts * kTogether];
+        int r = 0;
+        if constexpr (Rows::kTables)
+          for (; r + kLanes <= part.count && rows_.tables(); r += kLanes) {
+            const uint8_t* row[kLanes];
+            for (int i = 0; i < kLanes; ++i) row[i] = rows_.codes(part[r + i]);
+            for (int i = 0; asks && q == 0 && i < kLanes; i += 4) fetch_four(rows, from + r + i);
+            rows_.table_sums(row, reinterpret_cast<const int8_t*>(own + few_table_)).store(dots + r);
+          }
+        for (; r < part.count; r += 4) {
+          const uint8_t* row[4];
+          for (int i = 0; i < 4; ++i) row[i] = rows_.codes(part[r + i < part.count ? r + i : part.count - 1]);
+          if (asks && q == 0) fetch_four(rows, from + r);
+          for (int of = 0; of < kParts; ++of)
+            four_dots(row, reinterpret_cast<const CodeQuery*>(own) + of * positions_, dots + of * kTogether + r);
         }
-        few_lane_keys(dots, query, terms, here, out + q * stride + i);
+        if (q == 0) part_terms(part, terms);
+        part_keys(dots, query, terms, part.count, out + q * stride + from);
       }
     }
     return true;
@@ -195,12 +207,30 @@ class CodeTiles final : public Tiles {
   }
 
  private:
-  static constexpr int kAhead = 12;  // rows are fetched so far ahead of their use
+  static constexpr int kAhead = 12;  // listed rows are fetched so far ahead of their use
+  // Adjacent ones so far (Zen 5, lvq4 from memory: 28 GB/s 2.3 KB ahead, 33 GB/s 6 KB, 35 GB/s 12 KB).
+  static constexpr int64_t kAheadBytes = 12 << 10;
+  // Rows whose sums are made before any of their keys: what is stored by fours is not loaded by kLanes at once, which would
+  // wait for all of the stores (Zen 5, rabitq1, with terms of kLanes rows at once: 3.3 ns a row, where it took 4.7).
+  static constexpr int kTogether = 64;
 
   ANNK_HD void fetch_row(int64_t row) const {
     const uint8_t* const codes = rows_.codes(row);
     for (int64_t at = 0; at < rows_.code_bytes(); at += 64) __builtin_prefetch(codes + at);
+    fetch_terms(row);
+  }
+  ANNK_HD void fetch_terms(int64_t row) const {
     if constexpr (requires { rows_.template fetch_terms<M>(row); }) rows_.template fetch_terms<M>(row);
+  }
+  // What comes so far behind rows at .. at + 3. Adjacent rows go on behind the list, and their terms share lines.
+  ANNK_HD void fetch_four(const RowList& rows, int at) const {
+    if (rows.ids != nullptr) {
+      for (int i = at + kAhead; i < rows.count && i < at + kAhead + 4; ++i) fetch_row(rows[i]);
+      return;
+    }
+    const uint8_t* const codes = rows_.codes(rows.first + at) + kAheadBytes;
+    for (int64_t byte = 0; byte < 4 * rows_.code_bytes(); byte += 64) __builtin_prefetch(codes + byte);
+    fetch_terms(rows.first + at + ahead_rows_);
   }
 
   FewTerms pack_query(int64_t q, char* packed) const {
@@ -209,32 +239,62 @@ class CodeTiles final : public Tiles {
   }
 
   // The sums of kLanes pairs; the parts of a query are `apart`.
+  static ANNK_HD F32 whole(I32 first, I32 second) {
+    if constexpr (kParts == 1) return to_f32(first);
+    return to_f32(first) * F32::broadcast(128.0f) + to_f32(second);
+  }
   static ANNK_HD F32 whole(const int32_t* dots, int apart) {
-    const F32 first = to_f32(I32::load(dots));
-    if constexpr (kParts == 1) return first;
-    return first * F32::broadcast(128.0f) + to_f32(I32::load(dots + apart));
+    return whole(I32::load(dots), I32::load(dots + (kParts - 1) * apart));
+  }
+  static ANNK_HD F32 whole(const int32_t* dots, int apart, const int32_t* surplus) {
+    constexpr int kLast = kParts - 1;
+    return whole(I32::load(dots) + I32::broadcast(surplus),
+                 I32::load(dots + kLast * apart) + I32::broadcast(surplus + kLast));
   }
 
-  ANNK_HD void few_lane_keys(const int32_t* dots, const FewTerms& query, const float (&row)[Rows::kRowTerms][kLanes],
-                             int here, float* out) const {
-    F32 own[Rows::kQueryTerms], terms[Rows::kRowTerms];
+  ANNK_HD void part_terms(const RowList& rows, float (&terms)[Rows::kRowTerms][kTogether]) const {
+    int r = 0;
+    for (; rows.ids == nullptr && r + kLanes <= rows.count; r += kLanes) {
+      F32 own[Rows::kRowTerms];
+      rows_.template lane_terms<M>(rows.first + r, own);
+      for (int t = 0; t < Rows::kRowTerms; ++t) own[t].store(terms[t] + r);
+    }
+    for (; r < rows.count; ++r) {
+      float own[Rows::kRowTerms];
+      rows_.template row_terms<M>(rows[r], own);
+      for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = own[t];
+    }
+  }
+
+  // Lanes past `count` hold numbers without meaning.
+  ANNK_HD void part_keys(const int32_t* dots, const FewTerms& query, const float (&row)[Rows::kRowTerms][kTogether],
+                         int count, float* out) const {
+    F32 own[Rows::kQueryTerms];
     for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::broadcast(query.terms[t]);
-    for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::load(row[t]);
-    alignas(64) float keys[kLanes];
-    Rows::template key<M>(whole(dots, kLanes), own, terms).store(keys);
+    for (int r = 0; r < count; r += kLanes) {
+      F32 terms[Rows::kRowTerms];
+      for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::load(row[t] + r);
+      const F32 keys = Rows::template key<M>(whole(dots + r, kTogether, query.surplus), own, terms);
+      if (r + kLanes <= count) {
+        keys.store(out + r);
+      } else {
+        float last[kLanes];
+        keys.store(last);
+        __builtin_memcpy(out + r, last, static_cast<size_t>(count - r) * sizeof(float));
+      }
+    }
     if constexpr (M::kMetric == Metric::euclidean)
-      for (int r = 0; r < here; ++r) keys[r] = sqrtf(keys[r]);
-    __builtin_memcpy(out, keys, static_cast<size_t>(here) * sizeof(float));
+      for (int r = 0; r < count; ++r) out[r] = sqrtf(out[r]);
   }
 
   // tile: [groups][kTileRows] words; panel: [groups][kPanel][kGroup].
   ANNK_HD void code_tile(const float* tile, const CodeQuery* panel, const int32_t* surplus, int32_t* out) const {
     const int64_t groups = positions_ / kGroup;
-    const int64_t run = Code::kRun == 0 || Code::kRun > groups ? groups : Code::kRun;
+    const int64_t run = Rows::kRun == 0 || Rows::kRun > groups ? groups : Rows::kRun;
     code_run<true>(tile, panel, 0, run, surplus, out);
-    if constexpr (Code::kRun != 0)
-      for (int64_t g = run; g < groups; g += Code::kRun)
-        code_run<false>(tile, panel, g, groups - g < Code::kRun ? groups : g + Code::kRun, surplus, out);
+    if constexpr (Rows::kRun != 0)
+      for (int64_t g = run; g < groups; g += Rows::kRun)
+        code_run<false>(tile, panel, g, groups - g < Rows::kRun ? groups : g + Rows::kRun, surplus, out);
   }
   // Groups [begin, end), on top of the surplus or of what `out` holds.
   template <bool kFirst>
@@ -264,34 +324,37 @@ class CodeTiles final : public Tiles {
       }
   }
 
-  ANNK_HD void four_dots(const uint8_t* const* row, const CodeQuery* query, int32_t surplus, int32_t* dots) const {
-    constexpr int64_t kRun = Code::kRun == 0 ? int64_t{1} << 40 : static_cast<int64_t>(Code::kRun) * kStep;
+  ANNK_HD void four_dots(const uint8_t* const* row, const CodeQuery* query, int32_t* dots) const {
+    constexpr int kSteps = Rows::kBlock / kStep;
+    static_assert(Rows::kBlock % kStep == 0 && Rows::kRun % kSteps == 0);
+    const int64_t blocks = positions_ / Rows::kBlock;
+    const int64_t run = Rows::kRun == 0 ? blocks : Rows::kRun / kSteps;
     I32 total[4];
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) total[r] = I32::zero();
-    for (int64_t from = 0; from < positions_; from += kRun) {
-      const int64_t end = positions_ - from < kRun ? positions_ : from + kRun;
+    for (int64_t from = 0; from < blocks; from += run) {
+      const int64_t end = blocks - from < run ? blocks : from + run;
       I32 acc[4];
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) acc[r] = I32::zero();
-      for (int64_t p = from; p < end; p += Rows::kBlock)
+      for (int64_t b = from; b < end; ++b)
 #pragma GCC unroll 8
-        for (int i = 0; i < Rows::kBlock; i += kStep) {
-          const I32 part = I32::load(query + p + i);
+        for (int step = 0; step < kSteps; ++step) {
+          const I32 part = I32::load(query + b * Rows::kBlock + step * kStep);
 #pragma GCC unroll 4
-          for (int r = 0; r < 4; ++r) acc[r] = Code::step(acc[r], part, rows_.load(row[r], p, i));
+          for (int r = 0; r < 4; ++r)
+            acc[r] = Code::step(acc[r], part, Rows::load(row[r] + b * Rows::kBlockBytes, step * kStep));
         }
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) total[r] = total[r] + Code::widened(acc[r]);
     }
     sum4(total, dots);
-    for (int r = 0; r < 4; ++r) dots[r] += surplus;
   }
 
   Rows rows_;
   Matrix queries_;
-  int64_t positions_ = 0;
-  size_t panel_terms_ = 0, tile_terms_ = 0, few_terms_ = 0, few_scratch_ = 0;
+  int64_t positions_ = 0, ahead_rows_ = 0;
+  size_t panel_terms_ = 0, tile_terms_ = 0, few_terms_ = 0, few_table_ = 0, few_scratch_ = 0;
 };
 
 }  // namespace annk::ANNK_ISA

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// LVQ rows from and to float32 (store/lvq.h says what is computed). The loops go over the 16 lanes of a turbo block, which
-// is how compilers vectorize them.
+// LVQ rows from and to float32 (store/lvq.h says what is computed), in registers that hold the 16 lanes of a turbo block
+// together.
 #pragma once
 #include "store/codec.h"
 #include "store/lvq.h"
+#include "store/simd/vec.h"
 
 namespace annk::ANNK_ISA {
 
@@ -22,14 +23,11 @@ class LvqCodec final : public Codec {
       view_.scales[row] = dims > 0 ? LvqScale::of(ends.low, ends.high, view_.bits) : LvqScales{{0}, {0}};
     const LvqScale scale{view_.step(row), view_.low(row), view_.bits};
     if (!(scale.low > -INFINITY && scale.step < INFINITY)) return false;
-    Codes sums{0, 0};
-    uint8_t* const codes = view_.codes + row * view_.code_bytes;
-    for (int64_t b = 0; b * kTurboBytes < view_.code_bytes; ++b) {
-      const int64_t first = b * (512 / view_.bits);
-      encode_block(scratch + first, dims - first, scale, codes + b * kTurboBytes, sums);
-    }
-    if (view_.residual_bits != 0) encode_residual(scratch, scale, view_.residual + row * view_.residual_bytes);
-    view_.norms[row] = norms_of(row, scale, sums, scratch);
+    const Sums sums =
+        view_.bits == 4 ? encode_codes<4>(scratch, mean, scale, row) : encode_codes<8>(scratch, mean, scale, row);
+    if (view_.residual_bits == 4) encode_residual<4>(scratch, scale, row);
+    if (view_.residual_bits == 8) encode_residual<8>(scratch, scale, row);
+    view_.norms[row] = {lvq_squared(scale, dims, view_.unit, sums.codes, sums.squares), inverse_norm(sums.decoded)};
     return true;
   }
 
@@ -41,8 +39,10 @@ class LvqCodec final : public Codec {
   }
 
  private:
-  struct Codes {
-    int64_t sum, squares;
+  // Of a row: of its codes, of their squares, and of the squares of what it decodes to.
+  struct Sums {
+    int64_t codes = 0, squares = 0;
+    double decoded = 0.0;
   };
 
   struct Ends {
@@ -51,27 +51,29 @@ class LvqCodec final : public Codec {
 
   // x' and its ends; zeros behind it.
   Ends centre(const float* x, const float* mean, float* out) const {
-    float low[16], high[16];
-    for (int i = 0; i < 16; ++i) low[i] = INFINITY, high[i] = -INFINITY;
+    F32 low = F32::broadcast(INFINITY), high = F32::broadcast(-INFINITY);
+    const F32 unit = F32::broadcast(unit_inverse_);
     int64_t j = 0;
-    for (; j + 16 <= view_.dims; j += 16)
-      for (int i = 0; i < 16; ++i) {
-        const float own = (x[j + i] - mean[j + i]) * unit_inverse_;
-        low[i] = own < low[i] ? own : low[i];
-        high[i] = own > high[i] ? own : high[i];
-        out[j + i] = own;
-      }
+    for (; j + kLanes <= view_.dims; j += kLanes) {
+      const F32 own = (F32::load(x + j) - F32::load(mean + j)) * unit;
+      low = smaller(own, low);
+      high = larger(own, high);
+      own.store(out + j);
+    }
+    float lows[kLanes], highs[kLanes];
+    low.store(lows);
+    high.store(highs);
+    Ends ends{lows[0], highs[0]};
+    auto meet = [&](float least, float most) {
+      ends.low = least < ends.low ? least : ends.low;
+      ends.high = most > ends.high ? most : ends.high;
+    };
+    for (int i = 1; i < kLanes; ++i) meet(lows[i], highs[i]);
     for (; j < view_.dims; ++j) {
       out[j] = (x[j] - mean[j]) * unit_inverse_;
-      low[0] = out[j] < low[0] ? out[j] : low[0];
-      high[0] = out[j] > high[0] ? out[j] : high[0];
+      meet(out[j], out[j]);
     }
     for (; j < scratch_floats; ++j) out[j] = 0.0f;
-    Ends ends{low[0], high[0]};
-    for (int i = 1; i < 16; ++i) {
-      ends.low = low[i] < ends.low ? low[i] : ends.low;
-      ends.high = high[i] > ends.high ? high[i] : ends.high;
-    }
     return ends;
   }
 
@@ -98,51 +100,103 @@ class LvqCodec final : public Codec {
     return total;
   }
 
-  // One block of 512 / bits dimensions, of which `there` exist; x becomes what is left to the residual.
-  static void encode_block(float* x, int64_t there, const LvqScale& scale, uint8_t* out, Codes& sums) {
-    uint32_t lanes[16] = {};
-    for (int slot = 0; slot < 32 / scale.bits && 16 * slot < there; ++slot) {
-      float* const at = x + 16 * slot;
-      int codes[16], sum = 0, squares = 0;
-      for (int i = 0; i < 16; ++i) codes[i] = scale.code(at[i]);
-      for (int64_t i = there - 16 * slot; i < 16; ++i) codes[i] = 0;
-      for (int i = 0; i < 16; ++i) {
-        lanes[i] |= static_cast<uint32_t>(codes[i]) << (scale.bits * slot);
-        at[i] -= scale.value(codes[i]);
-        sum += codes[i];
-        squares += codes[i] * codes[i];
-      }
-      sums.sum += sum;
-      sums.squares += squares;
+  static constexpr int kRegisters = 16 / kLanes;  // of 16 dimensions
+
+  // whole_steps of a register, as whole numbers in float32.
+  struct WholeSteps {
+    F32 step, least, top;
+    WholeSteps(float of, float from, float to)
+        : step(F32::broadcast(of > 0.0f ? of : INFINITY)), least(F32::broadcast(from)), top(F32::broadcast(to)) {}
+    ANNK_HD F32 operator()(F32 x) const {
+      const F32 whole = F32::broadcast(12582912.0f);
+      return (smaller(top, larger(least, x / step)) + whole) - whole;
     }
-    __builtin_memcpy(out, lanes, kTurboBytes);
+  };
+
+  // x becomes what is left to the residual; the last dims % 16 dimensions are followed by zeros, whose codes are zero.
+  // Sums stay in lanes, and in float32 within a block, where they are whole numbers below 2^24.
+  template <int kBits>
+  Sums encode_codes(float* x, const float* mean, const LvqScale& scale, int64_t row) const {
+    const WholeSteps code(scale.step, 0.0f, static_cast<float>((1 << kBits) - 1));
+    const F32 low = F32::broadcast(scale.low), step = F32::broadcast(scale.step), unit = F32::broadcast(view_.unit);
+    Sums sums;
+    Sum16 decoded;
+    for (int64_t b = 0; b * kTurboBytes < view_.code_bytes; ++b) {
+      I32 lanes[kRegisters];
+      F32 codes = F32::zero(), squares = F32::zero();
+      for (int h = 0; h < kRegisters; ++h) lanes[h] = I32::zero();
+      for (int slot = 0; slot < 32 / kBits; ++slot)
+        at_slot(b * (512 / kBits) + 16 * slot, mean, [&](int64_t from, const float* means, const auto& there) {
+#pragma GCC unroll 4
+          for (int h = 0; h < kRegisters; ++h) {
+            float* const at = x + from + h * kLanes;
+            const F32 own = there.keep(code(F32::load(at) - low), h), value = low + step * own;
+            (F32::load(at) - value).store(at);
+            lanes[h] = lanes[h] | shift_left(to_i32(own), kBits * slot);
+            codes = codes + own;
+            squares = squares + own * own;
+            add_squares(there.keep(F32::load(means + h * kLanes) + unit * value, h), decoded.partial + h * kLanes);
+          }
+        });
+      sums.codes += whole_sum(codes);
+      sums.squares += whole_sum(squares);
+      store_block(lanes, view_.codes + row * view_.code_bytes + b * kTurboBytes);
+    }
+    sums.decoded = decoded.total();
+    return sums;
   }
 
-  void encode_residual(const float* left, const LvqScale& scale, uint8_t* out) const {
-    const LvqResidual residual(scale, view_.residual_bits);
-    const int bits = residual.bits;
+  // Which of 16 dimensions are there: numbers of the others become zero.
+  struct AllThere {
+    ANNK_HD F32 keep(F32 x, int) const { return x; }
+  };
+  struct SomeThere {
+    float one[16];
+    ANNK_HD F32 keep(F32 x, int h) const { return x * F32::load(one + h * kLanes); }
+  };
+  // body(from, 16 numbers of x, which of them are there), where any of dimensions from .. from + 15 are.
+  template <class Body>
+  ANNK_HD void at_slot(int64_t from, const float* x, Body&& body) const {
+    const int64_t count = view_.dims - from;
+    if (count >= 16) return body(from, x + from, AllThere{});
+    if (count <= 0) return;
+    SomeThere some;
+    float own[16];
+    for (int i = 0; i < 16; ++i) some.one[i] = i < count ? 1.0f : 0.0f;
+    for (int i = 0; i < 16; ++i) own[i] = i < count ? x[from + i] : 0.0f;
+    body(from, own, some);
+  }
+  static int64_t whole_sum(F32 x) {
+    float lanes[kLanes];
+    x.store(lanes);
+    int64_t sum = 0;
+    for (int i = 0; i < kLanes; ++i) sum += static_cast<int64_t>(lanes[i]);
+    return sum;
+  }
+  static ANNK_HD void store_block(const I32 (&lanes)[kRegisters], uint8_t* out) {
+    int32_t words[16];
+    for (int h = 0; h < kRegisters; ++h) lanes[h].store(words + h * kLanes);
+    __builtin_memcpy(out, words, kTurboBytes);
+  }
+
+  template <int kBits>
+  void encode_residual(const float* left, const LvqScale& scale, int64_t row) const {
+    const LvqResidual residual(scale, kBits);
+    const float half = static_cast<float>(residual.half());
+    const WholeSteps code(residual.step, -half, half - 1.0f);
     for (int64_t b = 0; b * kTurboBytes < view_.residual_bytes; ++b) {
-      uint32_t lanes[16] = {};
-      const float* const block = left + b * (512 / bits);
-      const int64_t there = view_.dims - b * (512 / bits);
-      for (int slot = 0; slot < 32 / bits && 16 * slot < there; ++slot) {
-        uint32_t codes[16];
-        for (int i = 0; i < 16; ++i) codes[i] = static_cast<uint32_t>(residual.code(block[16 * slot + i]));
-        for (int64_t i = there - 16 * slot; i < 16; ++i) codes[i] = 0;
-        for (int i = 0; i < 16; ++i) lanes[i] |= codes[i] << (bits * slot);
-      }
-      __builtin_memcpy(out + b * kTurboBytes, lanes, kTurboBytes);
+      I32 lanes[kRegisters];
+      for (int h = 0; h < kRegisters; ++h) lanes[h] = I32::zero();
+      for (int slot = 0; slot < 32 / kBits; ++slot)
+        at_slot(b * (512 / kBits) + 16 * slot, left, [&](int64_t, const float* own, const auto& there) {
+#pragma GCC unroll 4
+          for (int h = 0; h < kRegisters; ++h) {
+            const F32 steps = there.keep(code(F32::load(own + h * kLanes)) + F32::broadcast(half), h);
+            lanes[h] = lanes[h] | shift_left(to_i32(steps), kBits * slot);
+          }
+        });
+      store_block(lanes, view_.residual + row * view_.residual_bytes + b * kTurboBytes);
     }
-  }
-
-  LvqNorms norms_of(int64_t row, const LvqScale& scale, const Codes& sums, float* scratch) const {
-    decode_primary(row, scratch);
-    const float* const mean = view_.mean_of(row);
-    const double whole = sum16(view_.dims, [&](int64_t j) {
-      const float y = mean[j] + view_.unit * scratch[j];
-      return static_cast<double>(y) * static_cast<double>(y);
-    });
-    return {lvq_squared(scale, view_.dims, view_.unit, sums.sum, sums.squares), inverse_norm(whole)};
   }
 
   void decode_primary(int64_t row, float* out) const {

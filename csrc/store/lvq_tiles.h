@@ -16,7 +16,9 @@ template <int kBits>
 class LvqRows {
  public:
   using Code = std::conditional_t<kBits == 8, Codes8, Codes4>;
-  static constexpr int kParts = 1, kQueryTerms = 3, kRowTerms = 3, kBlock = kTurboBlock<kBits>;
+  static constexpr int kRun = Code::kRun, kParts = 1, kQueryTerms = 3, kRowTerms = 3;
+  static constexpr int kBlock = 512 / kBits, kBlockBytes = static_cast<int>(kTurboBytes);
+  static constexpr bool kTables = false;
   static_assert(kTurboBytes % (kLanes * Code::kGroup) == 0, "a register never crosses a block");
 
   explicit LvqRows(const Base& base) : view_(base) {}
@@ -24,9 +26,9 @@ class LvqRows {
   int64_t query_floats() const { return positions(); }
   ANNK_HD int64_t code_bytes() const { return view_.code_bytes; }
   ANNK_HD const uint8_t* codes(int64_t row) const { return view_.code_row(row); }
-  static ANNK_HD I32 load(const uint8_t* row, int64_t p, int i) {
-    if constexpr (kBits == 8) return Code::load(row + p + i);
-    if constexpr (kBits == 4) return Code::load(row + p / 2 + i % kTurboBytes, i / kTurboBytes != 0);
+  static ANNK_HD I32 load(const uint8_t* block, int i) {
+    if constexpr (kBits == 8) return Code::load(block + i);
+    if constexpr (kBits == 4) return Code::load(block + i % kBlockBytes, i >= kBlockBytes);
   }
 
   template <class M>
@@ -34,10 +36,25 @@ class LvqRows {
     const LvqScales scales = view_.scales[row * view_.scales_stride];
     terms[0] = widen_one(scales.low) * view_.unit;
     terms[1] = widen_one(scales.step) * view_.unit;
-    if constexpr (M::kMetric == Metric::inner_product)
-      terms[2] = 0.0f;
-    else
-      terms[2] = M::kMetric == Metric::cosine ? view_.norms[row].inverse : view_.norms[row].squared;
+    terms[2] = !kNorms<M> ? 0.0f : M::kMetric == Metric::cosine ? view_.norms[row].inverse : view_.norms[row].squared;
+  }
+  template <class M>
+  ANNK_HD void lane_terms(int64_t row, F32* terms) const {
+    const F32 unit = F32::broadcast(view_.unit);
+    F32 step = F32::broadcast(widen_one(view_.scales->step)), low = F32::broadcast(widen_one(view_.scales->low));
+    if (view_.scales_stride != 0) {
+      const Half* const scales = &view_.scales[row].step;
+      split_pairs(load_widened(scales), load_widened(scales + kLanes), step, low);
+    }
+    terms[0] = low * unit;
+    terms[1] = step * unit;
+    terms[2] = F32::zero();
+    if constexpr (kNorms<M>) {
+      const float* const norms = &view_.norms[row].squared;
+      F32 squared, inverse;
+      split_pairs(F32::load(norms), F32::load(norms + kLanes), squared, inverse);
+      terms[2] = M::kMetric == Metric::cosine ? inverse : squared;
+    }
   }
 
   // Fills codes with the query's elements in the order of positions; v is scratch.
@@ -79,7 +96,7 @@ class LvqRows {
   template <class M>
   ANNK_HD void fetch_terms(int64_t row) const {
     __builtin_prefetch(view_.scales + row * view_.scales_stride);
-    if constexpr (M::kMetric != Metric::inner_product) __builtin_prefetch(view_.norms + row);
+    if constexpr (kNorms<M>) __builtin_prefetch(view_.norms + row);
   }
 
   template <class M, class V>
@@ -90,6 +107,9 @@ class LvqRows {
   }
 
  private:
+  template <class M>
+  static constexpr bool kNorms = M::kMetric != Metric::inner_product;  // whether keys take a row's norm
+
   LvqView view_;
 };
 

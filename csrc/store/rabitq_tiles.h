@@ -3,17 +3,18 @@
 #pragma once
 #include "store/code_tiles.h"
 #include "store/rabitq.h"
+#include "store/simd/bit_sums.h"
 
 namespace annk::ANNK_ISA {
 
 template <int kBits>
 class RabitqRows {
-  static constexpr int kGroupBytes = 8 * kBits;
-
  public:
-  using Code = Codes8;
+  using Code = std::conditional_t < kBits <= 4, Codes4, std::conditional_t<kBits<8, Codes7, Codes8>>;
   using CodeQuery = Code::Query;
-  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 4, kRowTerms = 3, kBlock = kRabitqGroup;
+  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 4, kRowTerms = 3;
+  static constexpr int kRun = Code::kRun * (15 * 127 / (((1 << kBits) - 1) * rabitq_query_top(kBits)));
+  static constexpr int kBlock = static_cast<int>(kRabitqGroup), kBlockBytes = 8 * kBits;
 
   explicit RabitqRows(const Base& base) : view_(base) {}
   int64_t positions() const { return view_.padded; }
@@ -22,9 +23,7 @@ class RabitqRows {
   ANNK_HD const uint8_t* codes(int64_t row) const { return view_.row(row); }
 
   // Positions are dimensions. A register holds a group, or a part of one.
-  static ANNK_HD I32 load(const uint8_t* row, int64_t p, int i) {
-    static_assert(kRabitqGroup % (kLanes * Code::kGroup) == 0);
-    const uint8_t* const group = row + p / kRabitqGroup * kGroupBytes;
+  static ANNK_HD I32 load(const uint8_t* group, int i) {
     if constexpr (kBits == 8) return Code::load(group + i);
     I32 codes = I32::zero();
     if constexpr ((kBits & 4) != 0) codes = shift_codes<kBits & 3>(load_group4(group, i));
@@ -33,12 +32,34 @@ class RabitqRows {
     return codes;
   }
 
+  // Bits are looked up by 16 bytes of a row, terms behind them included.
+  static constexpr bool kTables = kBits == 1 && kBitTables;
+  bool tables() const { return view_.own_terms || view_.code_bytes % 16 == 0; }
+  int64_t table_bytes() const { return positions() / 32 * kBitTableBytes; }
+  void make_tables(const CodeQuery* codes, int8_t* tables) const { make_bit_tables(codes, positions() / 32, tables); }
+  ANNK_HD I32 table_sums(const uint8_t* const* rows, const int8_t* tables) const {
+    const float* words[kLanes];
+    for (int r = 0; r < kLanes; ++r) words[r] = reinterpret_cast<const float*>(rows[r]);
+    return bit_sums(words, positions() / 32, tables);
+  }
+
   template <class M>
   ANNK_HD void row_terms(int64_t row, float* terms) const {
     const RabitqTerms own = view_.terms(row);
     terms[0] = own.step;
     terms[1] = own.along;
     terms[2] = M::kMetric == Metric::cosine ? own.inverse : own.squared;
+  }
+  template <class M>
+  ANNK_HD void lane_terms(int64_t row, F32* terms) const {
+    const float* of_row[kLanes];
+    for (int r = 0; r < kLanes; ++r)
+      of_row[r] =
+          view_.own_terms ? reinterpret_cast<const float*>(view_.row(row + r) + view_.code_bytes) : &view_.shared->step;
+    F32 own[4];
+    load_quads(of_row, 0, own);
+    terms[0] = own[0], terms[1] = own[1];
+    terms[2] = M::kMetric == Metric::cosine ? own[3] : own[2];
   }
 
   template <class M>

@@ -89,7 +89,19 @@ ANNK_HD void nibble_sums(const uint8_t* const (&blocks)[2], int64_t steps, const
 #else
 
 // CodeBytes of a register of codes, looked up in one table of 16 for every 16 of them, and sums of 16 bits for the even and
-// the odd bytes: `both` adds bytes in pairs, carries of even into odd bytes included, `odd` the odd ones alone.
+// the odd bytes: `both` adds bytes in pairs, carries of even into odd bytes included, `odd` the odd ones alone. add_rows
+// adds the sums of 16 rows, those of all parts of the registers, to int32.
+#if !defined(__aarch64__)
+ANNK_HD void add_pairs(__m128i even, __m128i odd, int32_t* rows) {
+  const __m128i halves[2] = {_mm_unpacklo_epi16(even, odd), _mm_unpackhi_epi16(even, odd)};
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m128i four = i % 2 == 0 ? halves[i / 2] : _mm_srli_si128(halves[i / 2], 8);
+    __m128i* const to = reinterpret_cast<__m128i*>(rows + i * 4);
+    _mm_storeu_si128(to, _mm_add_epi32(_mm_loadu_si128(to), _mm_cvtepu16_epi32(four)));
+  }
+}
+#endif
 #if defined(__AVX512BW__)
 struct CodeBytes {
   __m512i v;
@@ -102,7 +114,13 @@ struct CodeBytes {
   ANNK_HD CodeBytes odd() const { return {_mm512_srli_epi16(v, 8)}; }
   ANNK_HD CodeBytes add8(CodeBytes other) const { return {_mm512_add_epi8(v, other.v)}; }
   ANNK_HD CodeBytes add16(CodeBytes other) const { return {_mm512_add_epi16(v, other.v)}; }
-  ANNK_HD void store(uint16_t* p) const { _mm512_storeu_si512(p, v); }
+  static ANNK_HD __m128i fold(__m512i x) {
+    const __m256i half = _mm256_add_epi16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    return _mm_add_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  }
+  static ANNK_HD void add_rows(CodeBytes both, CodeBytes odd, int32_t* rows) {
+    add_pairs(fold(_mm512_sub_epi16(both.v, _mm512_slli_epi16(odd.v, 8))), fold(odd.v), rows);
+  }
 };
 #elif defined(__AVX2__)
 struct CodeBytes {
@@ -116,7 +134,10 @@ struct CodeBytes {
   ANNK_HD CodeBytes odd() const { return {_mm256_srli_epi16(v, 8)}; }
   ANNK_HD CodeBytes add8(CodeBytes other) const { return {_mm256_add_epi8(v, other.v)}; }
   ANNK_HD CodeBytes add16(CodeBytes other) const { return {_mm256_add_epi16(v, other.v)}; }
-  ANNK_HD void store(uint16_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  static ANNK_HD __m128i fold(__m256i x) { return _mm_add_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)); }
+  static ANNK_HD void add_rows(CodeBytes both, CodeBytes odd, int32_t* rows) {
+    add_pairs(fold(_mm256_sub_epi16(both.v, _mm256_slli_epi16(odd.v, 8))), fold(odd.v), rows);
+  }
 };
 #elif defined(__aarch64__)
 struct CodeBytes {
@@ -132,7 +153,15 @@ struct CodeBytes {
   ANNK_HD CodeBytes add16(CodeBytes other) const {
     return {vreinterpretq_u8_u16(vaddq_u16(vreinterpretq_u16_u8(v), vreinterpretq_u16_u8(other.v)))};
   }
-  ANNK_HD void store(uint16_t* p) const { vst1q_u16(p, vreinterpretq_u16_u8(v)); }
+  static ANNK_HD void add_rows(CodeBytes both, CodeBytes odd, int32_t* rows) {
+    const uint16x8_t odds = vreinterpretq_u16_u8(odd.v);
+    const uint16x8_t evens = vsubq_u16(vreinterpretq_u16_u8(both.v), vshlq_n_u16(odds, 8));
+    const uint16x8_t halves[2] = {vzip1q_u16(evens, odds), vzip2q_u16(evens, odds)};
+    for (int i = 0; i < 4; ++i) {
+      const uint16x4_t four = i % 2 == 0 ? vget_low_u16(halves[i / 2]) : vget_high_u16(halves[i / 2]);
+      vst1q_s32(rows + i * 4, vaddq_s32(vld1q_s32(rows + i * 4), vreinterpretq_s32_u32(vmovl_u16(four))));
+    }
+  }
 };
 #else
 struct CodeBytes {
@@ -146,7 +175,9 @@ struct CodeBytes {
   ANNK_HD CodeBytes odd() const { return {_mm_srli_epi16(v, 8)}; }
   ANNK_HD CodeBytes add8(CodeBytes other) const { return {_mm_add_epi8(v, other.v)}; }
   ANNK_HD CodeBytes add16(CodeBytes other) const { return {_mm_add_epi16(v, other.v)}; }
-  ANNK_HD void store(uint16_t* p) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
+  static ANNK_HD void add_rows(CodeBytes both, CodeBytes odd, int32_t* rows) {
+    add_pairs(_mm_sub_epi16(both.v, _mm_slli_epi16(odd.v, 8)), odd.v, rows);
+  }
 };
 #endif
 
@@ -191,17 +222,10 @@ ANNK_HD void add_nibbles(const uint8_t* block, int64_t from, int64_t to, const u
       }
     }
   }
+#pragma GCC unroll 4
   for (int q = 0; q < Q; ++q)
-    for (int h = 0; h < 2; ++h) {
-      uint16_t pairs[kBytes / 2], odds[kBytes / 2];
-      both[q][h].store(pairs);
-      odd[q][h].store(odds);
-      int32_t* const to_rows = sums + q * kNibbleRows + h * 16;
-      for (int i = 0; i < kBytes / 2; ++i) {
-        to_rows[i % 8 * 2] += static_cast<uint16_t>(pairs[i] - (odds[i] << 8));
-        to_rows[i % 8 * 2 + 1] += odds[i];
-      }
-    }
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) CodeBytes::add_rows(both[q][h], odd[q][h], sums + q * kNibbleRows + h * 16);
 }
 
 template <int Q>

@@ -22,9 +22,16 @@ struct F32 {
 ANNK_HD F32 operator+(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
 ANNK_HD F32 operator-(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
 ANNK_HD F32 operator*(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
+ANNK_HD F32 operator/(F32 a, F32 b) { return {_mm256_div_ps(a.v, b.v)}; }
 ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 ANNK_HD F32 absolute(F32 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
 ANNK_HD F32 larger(F32 a, F32 b) { return {_mm256_max_ps(a.v, b.v)}; }
+ANNK_HD F32 smaller(F32 a, F32 b) { return {_mm256_min_ps(a.v, b.v)}; }
+ANNK_HD void add_squares(F32 x, double* sums) {
+  const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(x.v)), high = _mm256_cvtps_pd(_mm256_extractf128_ps(x.v, 1));
+  _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), _mm256_mul_pd(low, low)));
+  _mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), _mm256_mul_pd(high, high)));
+}
 ANNK_HD uint32_t below(F32 key, F32 threshold) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(key.v, threshold.v, _CMP_NGE_UQ)));
 }
@@ -68,21 +75,28 @@ ANNK_HD void transpose(F32 (&r)[8]) {
 
 // The same from memory: block[i] = element i of each of 8 rows. Halves are inserted while loading, so that two thirds of
 // the shuffles remain.
-ANNK_HD void load_transposed(const float* const* rows, int64_t j, F32 (&block)[8]) {
-#pragma GCC unroll 2
-  for (int c = 0; c < 2; ++c) {
-    __m256 half[4];
+ANNK_HD void load_quads(const float* const* rows, int64_t j, F32* block) {
+  __m256 half[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i)
-      half[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j + 4 * c)),
-                                     _mm_loadu_ps(rows[i + 4] + j + 4 * c), 1);
-    const __m256 ab_low = _mm256_unpacklo_ps(half[0], half[1]), ab_high = _mm256_unpackhi_ps(half[0], half[1]);
-    const __m256 cd_low = _mm256_unpacklo_ps(half[2], half[3]), cd_high = _mm256_unpackhi_ps(half[2], half[3]);
-    block[4 * c].v = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
-    block[4 * c + 1].v = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
-    block[4 * c + 2].v = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
-    block[4 * c + 3].v = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
-  }
+  for (int i = 0; i < 4; ++i)
+    half[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j)), _mm_loadu_ps(rows[i + 4] + j), 1);
+  const __m256 ab_low = _mm256_unpacklo_ps(half[0], half[1]), ab_high = _mm256_unpackhi_ps(half[0], half[1]);
+  const __m256 cd_low = _mm256_unpacklo_ps(half[2], half[3]), cd_high = _mm256_unpackhi_ps(half[2], half[3]);
+  block[0].v = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
+  block[1].v = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
+  block[2].v = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
+  block[3].v = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
+}
+ANNK_HD void load_transposed(const float* const* rows, int64_t j, F32 (&block)[8]) {
+  load_quads(rows, j, block);
+  load_quads(rows, j + 4, block + 4);
+}
+ANNK_HD void split_pairs(F32 first, F32 second, F32& even, F32& odd) {
+  auto in_order = [](__m256 x) {  // quarters 0 2 1 3
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
+  };
+  even.v = in_order(_mm256_shuffle_ps(first.v, second.v, 0x88));
+  odd.v = in_order(_mm256_shuffle_ps(first.v, second.v, 0xdd));
 }
 
 struct I32 {
@@ -104,6 +118,8 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm256_castsi256_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm256_cvtepi32_ps(x.v)}; }
+ANNK_HD I32 to_i32(F32 whole) { return {_mm256_cvttps_epi32(whole.v)}; }
+ANNK_HD I32 shift_left(I32 x, int bits) { return {_mm256_sll_epi32(x.v, _mm_cvtsi32_si128(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm256_or_si256(a.v, b.v)}; }
 template <int kBits>
@@ -160,6 +176,15 @@ struct Codes8 {
   static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return add_in_place(acc, {_mm256_madd_epi16(query.v, codes.v)}); }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
+// Two products of 7 bits each fit 16 bits.
+struct Codes7 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 0, kOffset = 0;
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
+    return add_in_place(acc, {_mm256_madd_epi16(_mm256_maddubs_epi16(codes.v, query.v), _mm256_set1_epi16(1))});
+  }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
 struct Codes4 {
   using Query = int8_t;
   static constexpr int kGroup = 4, kRun = 8, kOffset = 0;
@@ -173,21 +198,18 @@ struct Codes4 {
   static ANNK_HD I32 widened(I32 acc) { return {_mm256_madd_epi16(acc.v, _mm256_set1_epi16(1))}; }
 };
 
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
-}
-ANNK_HD I32 load_group4(const uint8_t* group, int i) { return load_nibbles(group + i % 32, i >= 32); }
+ANNK_HD I32 load_group4(const uint8_t* group, int i) { return Codes4::load(group, i >= 32); }
 ANNK_HD I32 load_group2(const uint8_t* group, int i) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group));
-  return {_mm256_cvtepu8_epi16(_mm_and_si128(_mm_srl_epi16(bytes, _mm_cvtsi32_si128(i / 8)), _mm_set1_epi8(3)))};
+  const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+  const int64_t place = i / 8;
+  const __m256i places = _mm256_setr_epi64x(place, place, place + 2, place + 2);
+  return {_mm256_and_si256(_mm256_srlv_epi64(twice, places), _mm256_set1_epi8(3))};
 }
 ANNK_HD I32 load_group1(const uint8_t* group, int i) {
-  uint16_t bits;
-  __builtin_memcpy(&bits, group + i / 8, 2);
-  const __m256i places = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
-  const __m256i set = _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(bits)), places), places);
-  return {_mm256_srli_epi16(set, 15)};
+  const __m256i bytes = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i own = _mm256_shuffle_epi8(I32::broadcast(group + i / 8).v, bytes);
+  const __m256i set = _mm256_and_si256(own, _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
+  return {_mm256_min_epu8(set, _mm256_set1_epi8(1))};
 }
 
 inline constexpr int kWords = 4;

@@ -22,9 +22,16 @@ struct F32 {
 ANNK_HD F32 operator+(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 ANNK_HD F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 ANNK_HD F32 operator*(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+ANNK_HD F32 operator/(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 ANNK_HD F32 absolute(F32 a) { return {_mm512_abs_ps(a.v)}; }
 ANNK_HD F32 larger(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+ANNK_HD F32 smaller(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+ANNK_HD void add_squares(F32 x, double* sums) {
+  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x.v)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1));
+  _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), _mm512_mul_pd(low, low)));
+  _mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), _mm512_mul_pd(high, high)));
+}
 ANNK_HD uint32_t below(F32 key, F32 threshold) { return _mm512_cmp_ps_mask(key.v, threshold.v, _CMP_NGE_UQ); }
 
 ANNK_HD void keep_smaller(F32& best, F32& at, F32 key, F32 place) {
@@ -74,25 +81,30 @@ ANNK_HD void transpose(F32 (&r)[16]) {
 
 // The same from memory: block[i] = element i of each of 16 rows. Quarters are gathered by masked broadcasts, which any
 // vector port takes, so that half of the shuffles remain.
+ANNK_HD void load_quads(const float* const* rows, int64_t j, F32* block) {
+  __m512 quarter[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + j));
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(rows[i + 4] + j));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(rows[i + 8] + j));
+    quarter[i] = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(rows[i + 12] + j));
+  }
+  const __m512 ab_low = _mm512_unpacklo_ps(quarter[0], quarter[1]), ab_high = _mm512_unpackhi_ps(quarter[0], quarter[1]);
+  const __m512 cd_low = _mm512_unpacklo_ps(quarter[2], quarter[3]), cd_high = _mm512_unpackhi_ps(quarter[2], quarter[3]);
+  block[0].v = _mm512_shuffle_ps(ab_low, cd_low, 0x44);
+  block[1].v = _mm512_shuffle_ps(ab_low, cd_low, 0xee);
+  block[2].v = _mm512_shuffle_ps(ab_high, cd_high, 0x44);
+  block[3].v = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
+}
 ANNK_HD void load_transposed(const float* const* rows, int64_t j, F32 (&block)[16]) {
 #pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    __m512 quarter[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const int64_t at = j + 4 * c;
-      __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + at));
-      v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(rows[i + 4] + at));
-      v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(rows[i + 8] + at));
-      quarter[i] = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(rows[i + 12] + at));
-    }
-    const __m512 ab_low = _mm512_unpacklo_ps(quarter[0], quarter[1]), ab_high = _mm512_unpackhi_ps(quarter[0], quarter[1]);
-    const __m512 cd_low = _mm512_unpacklo_ps(quarter[2], quarter[3]), cd_high = _mm512_unpackhi_ps(quarter[2], quarter[3]);
-    block[4 * c].v = _mm512_shuffle_ps(ab_low, cd_low, 0x44);
-    block[4 * c + 1].v = _mm512_shuffle_ps(ab_low, cd_low, 0xee);
-    block[4 * c + 2].v = _mm512_shuffle_ps(ab_high, cd_high, 0x44);
-    block[4 * c + 3].v = _mm512_shuffle_ps(ab_high, cd_high, 0xee);
-  }
+  for (int c = 0; c < 4; ++c) load_quads(rows, j + 4 * c, block + 4 * c);
+}
+ANNK_HD void split_pairs(F32 first, F32 second, F32& even, F32& odd) {
+  const __m512i places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  even.v = _mm512_permutex2var_ps(first.v, places, second.v);
+  odd.v = _mm512_permutex2var_ps(first.v, _mm512_add_epi32(places, _mm512_set1_epi32(1)), second.v);
 }
 
 struct I32 {
@@ -109,6 +121,8 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm512_castsi512_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm512_cvtepi32_ps(x.v)}; }
+ANNK_HD I32 to_i32(F32 whole) { return {_mm512_cvttps_epi32(whole.v)}; }
+ANNK_HD I32 shift_left(I32 x, int bits) { return {_mm512_sll_epi32(x.v, _mm_cvtsi32_si128(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }
 template <int kBits>
@@ -153,28 +167,13 @@ struct Codes8 {
   }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
+using Codes7 = Codes8;
 struct Codes4 : Codes8 {
   static ANNK_HD I32 load(const uint8_t* p, bool high) {
     const __m512i bytes = _mm512_loadu_si512(p);
     return {_mm512_and_si512(high ? _mm512_srli_epi16(bytes, 4) : bytes, _mm512_set1_epi8(15))};
   }
 };
-ANNK_HD I32 load_group4(const uint8_t* group, int) {
-  const __m512i twice = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group)));
-  const __m512i places = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
-  return {_mm512_and_si512(_mm512_srlv_epi16(twice, places), _mm512_set1_epi8(15))};
-}
-ANNK_HD I32 load_group2(const uint8_t* group, int) {
-  const __m512i often = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
-  const __m512i places = _mm512_set_epi64(0x0006000600060006, 0x0006000600060006, 0x0004000400040004, 0x0004000400040004,
-                                          0x0002000200020002, 0x0002000200020002, 0, 0);
-  return {_mm512_and_si512(_mm512_srlv_epi16(often, places), _mm512_set1_epi8(3))};
-}
-ANNK_HD I32 load_group1(const uint8_t* group, int) {
-  uint64_t bits;
-  __builtin_memcpy(&bits, group, 8);
-  return {_mm512_maskz_set1_epi8(bits, 1)};
-}
 #else
 // vpmaddwd on 16-bit numbers: twice the bytes, no saturation (vpmaddubsw saturates at 255 * 127 * 2 > 32,767).
 using DotQuery = int16_t;
@@ -210,6 +209,15 @@ struct Codes8 {
   static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return add_in_place(acc, {_mm512_madd_epi16(query.v, codes.v)}); }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
+// Two products of 7 bits each fit 16 bits.
+struct Codes7 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 0, kOffset = 0;
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
+    return add_in_place(acc, {_mm512_madd_epi16(_mm512_maddubs_epi16(codes.v, query.v), _mm512_set1_epi16(1))});
+  }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
 struct Codes4 {
   using Query = int8_t;
   static constexpr int kGroup = 4, kRun = 8, kOffset = 0;
@@ -222,23 +230,6 @@ struct Codes4 {
   }
   static ANNK_HD I32 widened(I32 acc) { return {_mm512_madd_epi16(acc.v, _mm512_set1_epi16(1))}; }
 };
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return {_mm512_cvtepu8_epi16(_mm256_and_si256(high ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15)))};
-}
-ANNK_HD I32 load_group4(const uint8_t* group, int i) { return load_nibbles(group, i >= 32); }
-ANNK_HD I32 load_group2(const uint8_t* group, int i) {
-  const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
-  const __m256i places = _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(2), 1);
-  const __m256i codes = _mm256_srlv_epi16(_mm256_srl_epi16(twice, _mm_cvtsi32_si128(i / 8)), places);
-  return {_mm512_cvtepu8_epi16(_mm256_and_si256(codes, _mm256_set1_epi8(3)))};
-}
-ANNK_HD I32 load_group1(const uint8_t* group, int i) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, group + i / 8, 4);
-  return {_mm512_maskz_set1_epi16(bits, 1)};
-}
-
 // Four elements in two groups: (0, 1), (2, 3) become (1, 3), (0, 2).
 ANNK_HD I32 cross(I32 x) {
   return {
@@ -249,6 +240,23 @@ ANNK_HD void cross_step(I32& acc, I32 query0, I32 query1, I32 row0, I32 row1) {
   acc.v = _mm512_add_epi32(acc.v, more.v);
 }
 #endif
+
+ANNK_HD I32 load_group4(const uint8_t* group, int) {
+  const __m512i twice = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group)));
+  const __m512i places = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
+  return {_mm512_and_si512(_mm512_srlv_epi16(twice, places), _mm512_set1_epi8(15))};
+}
+ANNK_HD I32 load_group2(const uint8_t* group, int) {
+  const __m512i often = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+  const __m512i places = _mm512_set_epi64(0x0006000600060006, 0x0006000600060006, 0x0004000400040004, 0x0004000400040004,
+                                          0x0002000200020002, 0x0002000200020002, 0, 0);
+  return {_mm512_and_si512(_mm512_srlv_epi16(often, places), _mm512_set1_epi8(3))};
+}
+ANNK_HD I32 load_group1(const uint8_t* group, int) {
+  uint64_t bits;
+  __builtin_memcpy(&bits, group, 8);
+  return {_mm512_maskz_set1_epi8(bits, 1)};
+}
 
 inline constexpr int kWords = 8;
 struct Word {

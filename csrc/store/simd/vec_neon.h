@@ -23,9 +23,16 @@ struct F32 {
 ANNK_HD F32 operator+(F32 a, F32 b) { return {vaddq_f32(a.v, b.v)}; }
 ANNK_HD F32 operator-(F32 a, F32 b) { return {vsubq_f32(a.v, b.v)}; }
 ANNK_HD F32 operator*(F32 a, F32 b) { return {vmulq_f32(a.v, b.v)}; }
+ANNK_HD F32 operator/(F32 a, F32 b) { return {vdivq_f32(a.v, b.v)}; }
 ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 ANNK_HD F32 absolute(F32 a) { return {vabsq_f32(a.v)}; }
 ANNK_HD F32 larger(F32 a, F32 b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
+ANNK_HD F32 smaller(F32 a, F32 b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}; }
+ANNK_HD void add_squares(F32 x, double* sums) {
+  const float64x2_t low = vcvt_f64_f32(vget_low_f32(x.v)), high = vcvt_high_f64_f32(x.v);
+  vst1q_f64(sums, vaddq_f64(vld1q_f64(sums), vmulq_f64(low, low)));
+  vst1q_f64(sums + 2, vaddq_f64(vld1q_f64(sums + 2), vmulq_f64(high, high)));
+}
 ANNK_HD uint32_t below(F32 key, F32 threshold) {
   const uint32x4_t not_below = vcgeq_f32(key.v, threshold.v);
   constexpr uint32_t kBits[4] = {1, 2, 4, 8};
@@ -68,6 +75,15 @@ ANNK_HD void transpose(F32 (&r)[4]) {
   r[3].v = vcombine_f32(vget_high_f32(ab_odd), vget_high_f32(cd_odd));
 }
 
+ANNK_HD void load_quads(const float* const* rows, int64_t j, F32 (&block)[4]) {
+  for (int r = 0; r < 4; ++r) block[r] = F32::load(rows[r] + j);
+  transpose(block);
+}
+ANNK_HD void split_pairs(F32 first, F32 second, F32& even, F32& odd) {
+  even.v = vuzp1q_f32(first.v, second.v);
+  odd.v = vuzp2q_f32(first.v, second.v);
+}
+
 struct I32 {
   int32x4_t v;
   static ANNK_HD I32 zero() { return {vdupq_n_s32(0)}; }
@@ -82,6 +98,8 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {vreinterpretq_f32_s32(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {vcvtq_f32_s32(x.v)}; }
+ANNK_HD I32 to_i32(F32 whole) { return {vcvtq_s32_f32(whole.v)}; }
+ANNK_HD I32 shift_left(I32 x, int bits) { return {vshlq_s32(x.v, vdupq_n_s32(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {vaddq_s32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {vorrq_s32(a.v, b.v)}; }
 template <int kBits>
@@ -120,8 +138,10 @@ struct Codes8 {
   static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
-struct Codes4 : Codes8 {
+struct Codes7 : Codes8 {
   static constexpr int kOffset = 0;
+};
+struct Codes4 : Codes7 {
   static ANNK_HD I32 load(const uint8_t* p, bool high) {
     const uint8x16_t bytes = vld1q_u8(p);
     return {vreinterpretq_s32_u8(high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)))};

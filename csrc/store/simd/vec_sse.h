@@ -23,9 +23,16 @@ struct F32 {
 ANNK_HD F32 operator+(F32 a, F32 b) { return {_mm_add_ps(a.v, b.v)}; }
 ANNK_HD F32 operator-(F32 a, F32 b) { return {_mm_sub_ps(a.v, b.v)}; }
 ANNK_HD F32 operator*(F32 a, F32 b) { return {_mm_mul_ps(a.v, b.v)}; }
+ANNK_HD F32 operator/(F32 a, F32 b) { return {_mm_div_ps(a.v, b.v)}; }
 ANNK_HD F32 multiply_add(F32 a, F32 b, F32 c) { return {_mm_add_ps(_mm_mul_ps(a.v, b.v), c.v)}; }
 ANNK_HD F32 absolute(F32 a) { return {_mm_andnot_ps(_mm_set1_ps(-0.0f), a.v)}; }
 ANNK_HD F32 larger(F32 a, F32 b) { return {_mm_max_ps(a.v, b.v)}; }
+ANNK_HD F32 smaller(F32 a, F32 b) { return {_mm_min_ps(a.v, b.v)}; }
+ANNK_HD void add_squares(F32 x, double* sums) {
+  const __m128d low = _mm_cvtps_pd(x.v), high = _mm_cvtps_pd(_mm_movehl_ps(x.v, x.v));
+  _mm_storeu_pd(sums, _mm_add_pd(_mm_loadu_pd(sums), _mm_mul_pd(low, low)));
+  _mm_storeu_pd(sums + 2, _mm_add_pd(_mm_loadu_pd(sums + 2), _mm_mul_pd(high, high)));
+}
 ANNK_HD uint32_t below(F32 key, F32 threshold) {
   return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpnge_ps(key.v, threshold.v)));
 }
@@ -61,6 +68,14 @@ ANNK_HD F32 load_widened(const int8_t* p) { return {_mm_cvtepi32_ps(_mm_cvtepi8_
 ANNK_HD F32 load_widened(const uint8_t* p) { return {_mm_cvtepi32_ps(_mm_cvtepu8_epi32(load_4_bytes(p)))}; }
 
 ANNK_HD void transpose(F32 (&r)[4]) { _MM_TRANSPOSE4_PS(r[0].v, r[1].v, r[2].v, r[3].v); }
+ANNK_HD void load_quads(const float* const* rows, int64_t j, F32 (&block)[4]) {
+  for (int r = 0; r < 4; ++r) block[r] = F32::load(rows[r] + j);
+  transpose(block);
+}
+ANNK_HD void split_pairs(F32 first, F32 second, F32& even, F32& odd) {
+  even.v = _mm_shuffle_ps(first.v, second.v, 0x88);
+  odd.v = _mm_shuffle_ps(first.v, second.v, 0xdd);
+}
 
 struct I32 {
   __m128i v;
@@ -79,6 +94,8 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm_castsi128_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm_cvtepi32_ps(x.v)}; }
+ANNK_HD I32 to_i32(F32 whole) { return {_mm_cvttps_epi32(whole.v)}; }
+ANNK_HD I32 shift_left(I32 x, int bits) { return {_mm_sll_epi32(x.v, _mm_cvtsi32_si128(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm_add_epi32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm_or_si128(a.v, b.v)}; }
 template <int kBits>
@@ -118,6 +135,15 @@ struct Codes8 {
   static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) { return dot_step<int8_t>(acc, query, codes); }
   static ANNK_HD I32 widened(I32 acc) { return acc; }
 };
+// Two products of 7 bits each fit 16 bits.
+struct Codes7 {
+  using Query = int8_t;
+  static constexpr int kGroup = 4, kRun = 0, kOffset = 0;
+  static ANNK_HD I32 step(I32 acc, I32 query, I32 codes) {
+    return {_mm_add_epi32(acc.v, _mm_madd_epi16(_mm_maddubs_epi16(codes.v, query.v), _mm_set1_epi16(1)))};
+  }
+  static ANNK_HD I32 widened(I32 acc) { return acc; }
+};
 struct Codes4 {
   using Query = int8_t;
   static constexpr int kGroup = 4, kRun = 8, kOffset = 0;
@@ -131,18 +157,17 @@ struct Codes4 {
   static ANNK_HD I32 widened(I32 acc) { return {_mm_madd_epi16(acc.v, _mm_set1_epi16(1))}; }
 };
 
-ANNK_HD I32 load_nibbles(const uint8_t* p, bool high) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-  return {_mm_cvtepu8_epi16(_mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15)))};
-}
-ANNK_HD I32 load_group4(const uint8_t* group, int i) { return load_nibbles(group + i % 32, i >= 32); }
+ANNK_HD I32 load_group4(const uint8_t* group, int i) { return Codes4::load(group + i % 32, i >= 32); }
 ANNK_HD I32 load_group2(const uint8_t* group, int i) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(group + i % 16));
-  return {_mm_cvtepu8_epi16(_mm_and_si128(_mm_srl_epi16(bytes, _mm_cvtsi32_si128(i / 16 * 2)), _mm_set1_epi8(3)))};
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group));
+  return {_mm_and_si128(_mm_srl_epi16(bytes, _mm_cvtsi32_si128(i / 8)), _mm_set1_epi8(3))};
 }
 ANNK_HD I32 load_group1(const uint8_t* group, int i) {
-  const __m128i places = _mm_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128), bits = _mm_set1_epi16(group[i / 8]);
-  return {_mm_srli_epi16(_mm_cmpeq_epi16(_mm_and_si128(bits, places), places), 15)};
+  constexpr uint64_t kEach = 0x0101010101010101;
+  const __m128i own =
+      _mm_set_epi64x(static_cast<int64_t>(kEach * group[i / 8 + 1]), static_cast<int64_t>(kEach * group[i / 8]));
+  const __m128i set = _mm_and_si128(own, _mm_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
+  return {_mm_min_epu8(set, _mm_set1_epi8(1))};
 }
 
 inline constexpr int kWords = 2;
