@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One call of an operation of the device backend, compared with plain loops; a difference is thrown as a Failure.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "cuda/policy.h"
 #include "ops/distances.h"
-#include "ops/first_nonfinite.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
 #include "stores.h"
@@ -17,6 +18,11 @@ using namespace annk;
 using plain::Bytes;
 using plain::Layout;
 using plain::Rows;
+
+struct Case {
+  std::string name;
+  std::function<void()> run;
+};
 
 struct Failure {
   std::string text;
@@ -224,6 +230,14 @@ inline void check_distances(const Shape& s, int64_t width) {
   }
 }
 
+// Fewer candidates than 2^31 in a selection, so that longer rows come in parts.
+struct FewCandidates {
+  const int64_t all = cuda::most_candidates;
+  explicit FewCandidates(int64_t most) { cuda::most_candidates = most; }
+  ~FewCandidates() { cuda::most_candidates = all; }
+  FewCandidates(const FewCandidates&) = delete;
+};
+
 inline void check_radius(const Shape& s, Filter::Kind kind, bool shared) {
   const Inputs in(s);
   const FilterCase f(kind, shared, s.m, s.n);
@@ -314,23 +328,6 @@ inline void check_select(const Selection& s) {
                 there ? of[i] : -1);
     }
   }
-}
-
-inline void check_nonfinite(int64_t n, int64_t d, DType dtype, std::vector<std::pair<int64_t, int64_t>> places,
-                            Layout layout) {
-  Rows x(n, d, dtype, 3, layout);
-  const int64_t size = Rows::row_bytes(1, dtype);
-  int64_t first = -1;
-  for (size_t i = 0; i < places.size(); ++i) {
-    const auto [row, column] = places[i];
-    const uint32_t bits = dtype == DType::f16 ? (i % 2 ? 0x7e00u : 0xfc00u) : (i % 2 ? 0x7fc00000u : 0xff800000u);
-    const uint32_t shifted = dtype == DType::bf16 ? bits >> 16 : bits;
-    std::memcpy(x.mutable_row(row) + column * size, &shifted, static_cast<size_t>(size));
-    first = first < 0 ? row : std::min(first, row);
-  }
-  const Bytes out(8);
-  first_nonfinite({x.view, out.data<int64_t>(), {}});
-  if (*out.data<int64_t>() != first) wrong("row " + std::to_string(*out.data<int64_t>()) + ", not " + std::to_string(first));
 }
 
 }  // namespace check

@@ -5,19 +5,14 @@
 // DEVICE_CHECK_FAILURES of them. SEEDS = 0 lists the cases.
 #include <cstdio>
 #include <exception>
-#include <functional>
 
 #include "graph_checks.h"
+#include "row_cases.h"
 #include "screen_checks.h"
 
 using namespace check;
 
 namespace {
-
-struct Case {
-  std::string name;
-  std::function<void()> run;
-};
 
 constexpr Metric kNumberMetrics[] = {Metric::sqeuclidean, Metric::inner_product, Metric::cosine,
                                      Metric::euclidean,   Metric::cityblock,     Metric::chebyshev};
@@ -95,6 +90,13 @@ std::vector<Case> knn_cases() {
   add({5, 0, 3, DType::f32, DType::f32, Metric::inner_product}, 2, Filter::Kind::none, true);
   add({5, 0, 8, DType::bits, DType::bits, Metric::hamming}, 70, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::sqeuclidean}, 2, Filter::Kind::bits, false);
+  // Keys that wait in two chunks; rows in parts, the last with fewer than k.
+  add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 70, Filter::Kind::bits, false);
+  for (const Metric metric : {Metric::inner_product, Metric::euclidean})
+    cases.push_back({"knn in parts", [metric] {
+                       const FewCandidates few(300);
+                       check_knn({3, 650, 4, DType::f32, DType::f32, metric, {}, true}, 80, Filter::Kind::bytes, true);
+                     }});
   return cases;
 }
 
@@ -168,6 +170,7 @@ std::vector<Case> radius_cases() {
   add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
   add({5, 0, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::inner_product}, Filter::Kind::none, true);
+  add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, Filter::Kind::bits, false);  // two chunks of keys
   return cases;
 }
 
@@ -266,61 +269,6 @@ std::vector<Case> graph_cases() {
   return cases;
 }
 
-std::vector<Case> select_cases() {
-  constexpr Selection kSelections[] = {
-      {1, 3, 1, 1, false},
-      {1, 2, 31, 5, false, Ids::own, Selection::few},
-      {1, 5, 100, 32, true, Ids::none, Selection::special, 3},
-      {3, 4, 33, 40, false, Ids::own, Selection::few, 1},
-      {2, 3, 129, 64, true, Ids::shared, Selection::special},
-      {1, 2, 300, 65, false, Ids::none, Selection::few},
-      {1, 2, 1500, 64, false, Ids::none, Selection::ordinary},
-      {1, 2, 1500, 200, true, Ids::own, Selection::special, 2},
-      {1, 1, 5000, 1000, false, Ids::none, Selection::equal},
-      {1, 2, 5000, 33, false, Ids::shared, Selection::equal, 1},
-      {4, 2, 700, 300, false, Ids::own, Selection::few, 5},
-      {1, 1, 20000, 100, false, Ids::none, Selection::few},
-      {1, 2, 9000, 10, true, Ids::none, Selection::special},
-      {1, 1, 9000, 8999, false, Ids::own, Selection::ordinary},
-      {2, 3, 40, 200, true, Ids::own, Selection::special},
-      {1, 3, 7, 0, false},
-      {1, 0, 7, 3, false},
-      {1, 3, 0, 3, true},
-      {1, 4100, 3, 2, false, Ids::none, Selection::few},
-  };
-  std::vector<Case> cases;
-  for (const Selection& s : kSelections) {
-    cases.push_back({"select_k parts=" + std::to_string(s.parts) + " m=" + std::to_string(s.m) +
-                         " n=" + std::to_string(s.n) + " k=" + std::to_string(s.k) + (s.largest ? " largest" : "") +
-                         " ids=" + std::to_string(static_cast<int>(s.ids)) +
-                         " values=" + std::to_string(static_cast<int>(s.values)),
-                     [s] { check_select(s); }});
-  }
-  return cases;
-}
-
-std::vector<Case> nonfinite_cases() {
-  using Places = std::vector<std::pair<int64_t, int64_t>>;
-  std::vector<Case> cases;
-  const auto add = [&](int64_t n, int64_t d, DType dtype, const Places& places, Layout layout) {
-    cases.push_back({"first_nonfinite " + std::string(kDTypeNames[static_cast<int>(dtype)]) + " n=" + std::to_string(n) +
-                         " d=" + std::to_string(d) + " bad=" + std::to_string(places.size()) +
-                         " offset=" + std::to_string(layout.offset),
-                     [=] { check_nonfinite(n, d, dtype, places, layout); }});
-  };
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    add(300, 9, dtype, {}, {});
-    add(300, 9, dtype, {{299, 8}}, {});
-    add(300, 9, dtype, {{250, 3}, {7, 0}, {8, 1}}, {4, 4, false});
-    add(1, 1, dtype, {{0, 0}}, {});
-    add(40, 65, dtype, {{39, 64}, {38, 64}}, {0, 0, true});
-  }
-  add(5, 4, DType::i8, {}, {});
-  add(0, 4, DType::f32, {}, {});
-  add(5, 0, DType::f32, {}, {});
-  return cases;
-}
-
 // Any of the words, and none of those behind a minus.
 bool wanted(const std::string& name, int count, char** words) {
   bool any = false, asked = false;
@@ -358,7 +306,7 @@ int run_all(const std::vector<Case>& cases, long seed) {
 int main(int count, char** words) {
   std::vector<Case> cases;
   for (auto* list : {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, graph_cases,
-                     select_cases, nonfinite_cases})
+                     select_cases, nonfinite_cases, cluster_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;
