@@ -3,12 +3,12 @@
 """Breaks the CUDA kernels in every way that tools/mutations.py knows, one at a time, and asks whether tests/device sees it
 in the emulator's modes race, fast and asan::
 
-    python tools/mutate.py [--only scan.cuh] [--rule __syncthreads] [--quick] [--jobs 2] [--list] [--report FILE]
+    python tools/mutate.py [--only scan.cuh] [--rule __syncthreads] [--quick] [--jobs 2] [--list] [--known] [--report FILE]
 
 One program a mode holds all mutants, and EMU_MUTANT turns one on; those that are constants to the compiler get programs of
-their own. Each mutant meets the cases that come by it. Verdicts are kept in the folder's journal.jsonl, so that a run that was
-stopped goes on: a mutant that was caught stays so until its file changes, one that was not until any kernel, check or the
-emulator does. --again forgets them.
+their own. Each mutant meets the cases that come by it. Verdicts are kept in the folder's journal.jsonl, so that a run that
+was stopped goes on: a mutant that was caught stays so until its file changes, one that was not until any kernel, check or
+part of the emulator does. --again forgets them.
 
 Prints what each mode caught. Ends with status 1 where a mutant survives all of them without an explanation in
 tools/mutants_explained.py, and where an explanation has no mutant any more: what can be deleted is either missing a test or
@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,8 +34,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests/emu"), str(ROOT / "tools")]
-from modes import EMULATOR, MODES, Builder, compiler, needs, run  # noqa: E402
 from mutants_explained import EXPLAINED  # noqa: E402
+
+from modes import EMULATOR, MODES, Builder, compiler, needs, run  # noqa: E402
 from mutations import Mutation, apply, mutations  # noqa: E402
 
 KERNELS = ROOT / "csrc/cuda"
@@ -266,7 +267,7 @@ class Bench:
         mine = builder.object(own, f"{MODES[mode].kernels} -x c++")
         theirs = [o for o in self.objects[mode] if needs(o)[0] != source]
         (folder / mode).unlink(missing_ok=True)  # of another source
-        return builder.link(folder / mode, mode, [mine, *theirs])  # of a function in several objects the first one's is taken
+        return builder.link(folder / mode, mode, [mine, *theirs])  # of equal functions the first one's is taken
 
     def see(self, program: Path, mode: str, cases: list[str], number: int = -1, seconds: int = SECONDS) -> str:
         if not cases:
@@ -301,6 +302,32 @@ def rows_of(mutants: list[Mutant]) -> list[list[str]]:
     return rows
 
 
+def page(mutants: list[Mutant], seconds: float) -> str:
+    """The report as Markdown."""
+    asked = ", ".join(f"{sum(mode in m.asked for m in mutants)} in {mode}" for mode in SEEDS)
+    rows = ["| " + " | ".join(row) + " |" for row in rows_of(mutants)]
+    rows.insert(1, "| --- |" + " ---: |" * (len(SEEDS) + 4))
+    words = ["| mode | what it said |", "| --- | --- |"]
+    for mode in SEEDS:
+        counts = Counter(m.caught[mode] for m in mutants if mode in m.caught)
+        words.append(f"| {mode} | " + ", ".join(f"{what} {count}" for what, count in counts.most_common(12)) + " |")
+    reasons = defaultdict(list)
+    for m in mutants:
+        if m.survives and m.key in EXPLAINED:
+            reasons[EXPLAINED[m.key]].append(f"{m.place}: `{m.source}`")
+    explained = [f"- {why}: {'; '.join(places)}" for why, places in reasons.items()]
+    alive = [f"- {m.place}: `{m.source}`" for m in mutants if m.survives and m.key not in EXPLAINED]
+    head = [
+        "# Mutations of the CUDA kernels",
+        "What the emulator's modes say of each way in which `tools/mutations.py` breaks a kernel; written by",
+        "`make mutate ARGS='--report docs/mutations.md'`.",
+        "",
+        f"{len(mutants)} mutants, judged: {asked}. The runs took {seconds / 60:.0f} minutes of one core.",
+    ]
+    tail = ["", "## Explained", *explained, *(["", "## Alive", *alive] if alive else [])]
+    return "\n".join([*head, "", *rows, "", *words, *tail]) + "\n"
+
+
 def main() -> int:
     options = parsed()
     mutants = all_mutants()
@@ -308,16 +335,22 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{m.place} | {m.source}" for m in wanted))
         return 0
-    if compiler() is None:
-        sys.exit("mutate: needs g++ (Debian: apt install g++)")
     journal = Journal(options.folder / "journal.jsonl", options.again)
-    bench = Bench(mutants, journal, options)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for number, m in enumerate(pool.map(bench.judge, wanted), 1):
-            print(f"[{number}/{len(wanted)}] {m}", flush=True)
-    rows = rows_of(wanted)
+    if options.known:
+        for m in wanted:
+            m.asked = {mode: what for mode in SEEDS if (what := journal.recall(m.identity, mode)) is not None}
+    elif compiler() is None:
+        sys.exit("mutate: needs g++ (Debian: apt install g++)")
+    else:
+        bench = Bench(mutants, journal, options)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for number, m in enumerate(pool.map(bench.judge, wanted), 1):
+                print(f"[{number}/{len(wanted)}] {m}", flush=True)
+    rows, seconds = rows_of(wanted), journal.seconds(wanted)
     print("\n".join(f"{row[0]:32}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows))
-    print(f"{journal.seconds(wanted) / 60:.0f} minutes of runs")
+    print(f"{seconds / 60:.0f} minutes of runs")
+    if options.report:
+        options.report.write_text(page(wanted, seconds))
     survivors = [m for m in wanted if m.survives and m.key not in EXPLAINED]
     stale = set(EXPLAINED) - {m.key for m in mutants}
     for m in survivors:
@@ -337,6 +370,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--launcher", default="", help="a command that runs each compilation and each program")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/mutate")
+    parser.add_argument("--known", action="store_true", help="run nothing: the verdicts so far")
+    parser.add_argument("--report", type=Path, help="write the table and the explanations there, as Markdown")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     return parser.parse_args()
 

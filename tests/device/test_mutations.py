@@ -65,20 +65,22 @@ def test_one_mutation():
 
 
 def test_mutations_side_by_side():
-    switched = [m for m in mutations(SOURCE) if m.switched]
-    all_of_them = apply(SOURCE, {m: 100 + i for i, m in enumerate(switched)})
-    number = {m.rule: f"::mutant::on({100 + i})" for i, m in enumerate(switched)}
-    line = all_of_them.splitlines()[switched[-2].line - 1]
-    atomic, index = number["plain atomic"], f"::mutant::on({100 + len(switched) - 2})"
-    assert line.startswith(f"  ({atomic} ? [&] {{") and line.endswith(f" : atomicAdd(&out[(a.rows) + {index}], f(sum, 1)));")
-    wait = f"({number['delete cp_async_wait']} ? (void)0 : (void)(({number['wait one group less']} ? ptx::cp_async_wait<(1) + 1>()"
-    assert f"{wait} : ptx::cp_async_wait<1>())));" in all_of_them
-    assert f"float some[2] = {{}}; ::mutant::spoil(::mutant::on({100 + switched.index(spoiled(switched))}), some);" in all_of_them
-    assert all_of_them.count("\n") == SOURCE.count("\n") and "[32]" in all_of_them
+    numbers = {m: i for i, m in enumerate(m for m in mutations(SOURCE) if m.switched)}
+    lines = apply(SOURCE, numbers).splitlines()
+    assert len(lines) == len(SOURCE.splitlines()) and "  ANNK_SHARED(float, tile, [32]);" in lines
 
+    def on(rule, line):
+        return next(f"::mutant::on({i})" for m, i in numbers.items() if m.rule == rule and lines[m.line - 1] == line)
 
-def spoiled(found):
-    return next(m for m in found if "spoil" in m.before)
+    # An index within an atomic; two that stand around the same piece; one behind a statement.
+    atomic = next(line for line in lines if "atomicAdd" in line)
+    assert atomic.startswith(f"  ({on('plain atomic', atomic)} ? [&] {{")
+    assert atomic.endswith(f" : atomicAdd(&out[(a.rows) + {on('index + 1', atomic)}], f(sum, 1)));")
+    wait = next(line for line in lines if "cp_async_wait" in line)
+    less = f"({on('wait one group less', wait)} ? ptx::cp_async_wait<(1) + 1>() : ptx::cp_async_wait<1>())"
+    assert wait == f"  ({on('delete cp_async_wait', wait)} ? (void)0 : (void)({less}));"
+    some = next(line for line in lines if "some" in line)
+    assert some == f"  float some[2] = {{}}; ::mutant::spoil({on('uninitialised', some)}, some);"
 
 
 def test_lines_are_those_of_the_source():
