@@ -33,13 +33,13 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/emu"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "tests/emu"), str(ROOT / "tests/device"), str(ROOT / "tools")]
 from mutants_explained import EXPLAINED  # noqa: E402
 
+from build import HOST, KERNELS  # noqa: E402
 from modes import EMULATOR, MODES, Builder, compiler, needs, run  # noqa: E402
 from mutations import Mutation, apply, mutations  # noqa: E402
 
-KERNELS = ROOT / "csrc/cuda"
 CHECKS = ROOT / "tests/device"
 SEEDS = {"race": 2, "fast": 3, "asan": 1}  # the one that sees most first
 LARGE = "m=4100"  # cases that take seconds: for the mutants that no other case meets or sees, in the fast mode
@@ -157,6 +157,7 @@ class Bench:
         self.jobs = options.jobs
         self.quick = options.quick
         self.apart = {m.number for m in mutants if options.apart or not m.mutation.switched}
+        self.texts = {f.name: f.read_text() for f in KERNELS.iterdir()} | {m.file.name: m.text for m in mutants}
         self.kernels = [self.folder / "cuda" / f.name for f in sorted(KERNELS.glob("*.cu"))]
         self.objects = {mode: self.compile_all(mode) for mode in (TRACE, *MODES)}
         self.programs = {
@@ -179,7 +180,7 @@ class Bench:
         while True:
             self.write_sources()
             try:
-                host = [CHECKS / "mutant.cpp", CHECKS / "device_check.cpp"]
+                host = [CHECKS / "mutant.cpp", *HOST]
                 return self.builder(self.folder, mode).objects(MODE_OF.get(mode, mode), self.kernels, host)
             except RuntimeError as error:
                 blamed = set(re.findall(r"cuda/([\w.]+):(\d+):\d+: error", str(error)))
@@ -190,9 +191,9 @@ class Bench:
                     raise
 
     def write_sources(self) -> None:
-        for file in KERNELS.iterdir():
-            mine = {m.mutation: m.number for m in self.mutants if m.file == file and m.number not in self.apart}
-            write_if_new(self.folder / "cuda" / file.name, apply(file.read_text(), mine))
+        for name, text in self.texts.items():
+            mine = {m.mutation: m.number for m in self.mutants if m.file.name == name and m.number not in self.apart}
+            write_if_new(self.folder / "cuda" / name, apply(text, mine))
 
     def require_unbroken(self, mode: str) -> None:
         if self.journal.recall("unbroken", mode) is None:

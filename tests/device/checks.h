@@ -10,7 +10,7 @@
 #include "ops/distances.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
-#include "stores.h"
+#include "store_truth.h"
 
 namespace check {
 
@@ -77,6 +77,8 @@ struct Inputs {
   // The errors that csrc/store/lvq.h promises; then the decoded rows count as the base.
   void check_codes(const Shape& s) {
     if (store->bad_row != -1) wrong("encode refuses row " + std::to_string(store->bad_row));
+    if (const std::string other = difference_from_cpu(s.store, *store, base); !other.empty()) wrong(other);
+    check_chosen_rows(s);
     if (s.store.kind != StoreKind::lvq) {
       base.values.assign(store->decoded.data<float>(), store->decoded.data<float>() + s.n * s.d);
       return;
@@ -94,11 +96,29 @@ struct Inputs {
       }
     }
   }
+  // Rows that are named decode as all do.
+  void check_chosen_rows(const Shape& s) {
+    const Bytes ids(s.n * 8), rows(s.n * s.d * 4);
+    for (int64_t i = 0; i < s.n; ++i) ids.data<int64_t>()[i] = s.n - 1 - i;
+    decode({store->base, ids.data<int64_t>(), s.n, rows.data<float>(), {}});
+    for (int64_t i = 0; i < s.n * s.d; ++i)
+      if (rows.data<float>()[i] != store->decoded.data<float>()[(s.n - 1 - i / s.d) * s.d + i % s.d])
+        wrong("chosen row " + std::to_string(i / s.d) + " is another");
+  }
   static void clear(Rows& rows, int64_t i) {
     std::memset(rows.mutable_row(i), 0, static_cast<size_t>(Rows::row_bytes(rows.view.dims, rows.view.dtype)));
     rows.read_back();
   }
 };
+
+// The first row that cannot be encoded is named, however many there are.
+inline void check_refusal(const Shape& s) {
+  Rows x(s.n, s.d, DType::f32, 17);
+  const int64_t bad[] = {s.n / 3, s.n / 3 + 1, s.n / 3 + 2, s.n / 3 + 7, s.n - 1};
+  for (const int64_t i : bad) reinterpret_cast<float*>(x.mutable_row(i))[i % s.d] = i % 2 == 0 ? NAN : INFINITY;
+  const Store store(s.store, x.view);
+  if (store.bad_row != bad[0]) wrong("encode refuses row " + std::to_string(store.bad_row));
+}
 
 // As the device computes them: what knn and radius must agree with, bit for bit.
 inline std::vector<double> distances(const Inputs& in, const Shape& s) {
@@ -145,9 +165,24 @@ inline double rounded_query(const Inputs& in, const Shape& s, int64_t q, int64_t
                                          : 0;
 }
 
+inline void check_row(const char* what, int64_t q, int64_t slot, double got, int64_t got_id, double expected, int64_t id) {
+  const bool same = got == expected || (std::isnan(got) && std::isnan(expected));
+  if (same && got_id == id) return;
+  wrong(std::string(what) + " (" + std::to_string(q) + "," + std::to_string(slot) + ") is " + std::to_string(got) + " of " +
+        std::to_string(got_id) + ", not " + std::to_string(expected) + " of " + std::to_string(id));
+}
+
+// Bit for bit, where a store's keys are made from its codes.
+inline void check_against_cpu(const Inputs& in, const Shape& s, const std::vector<double>& got) {
+  const auto expected = cpu_distances(in.searched, in.queries.view, s.metric);
+  for (int64_t i = 0; expected && i < s.m * s.n; ++i)
+    check_row("store", i / s.n, i % s.n, got[static_cast<size_t>(i)], i % s.n, expected[static_cast<size_t>(i)], i % s.n);
+}
+
 inline void check_pairwise(const Shape& s) {
   const Inputs in(s);
   const auto got = distances(in, s);
+  if (s.store.bits != 0) check_against_cpu(in, s, got);
   for (int64_t q = 0; q < s.m; ++q) {
     for (int64_t i = 0; i < s.n; ++i) {
       auto expected = plain::distance(s.metric, in.queries.row(q), in.base.row(i), s.d);
@@ -174,13 +209,6 @@ struct FilterCase {
     filter = {memory.data(), shared ? 0 : width, kind};
   }
 };
-
-inline void check_row(const char* what, int64_t q, int64_t slot, double got, int64_t got_id, double expected, int64_t id) {
-  const bool same = got == expected || (std::isnan(got) && std::isnan(expected));
-  if (same && got_id == id) return;
-  wrong(std::string(what) + " (" + std::to_string(q) + "," + std::to_string(slot) + ") is " + std::to_string(got) + " of " +
-        std::to_string(got_id) + ", not " + std::to_string(expected) + " of " + std::to_string(id));
-}
 
 inline double missing(Metric metric) {
   if (is_int_metric(metric)) return 0x7fffffff;

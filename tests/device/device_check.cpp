@@ -226,6 +226,10 @@ std::vector<Case> store_cases() {
   for (const StoreSpec& store : {kStores[0], kOthers[0], kOthers[3], kOthers[4]})
     add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store}, 0);
   add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
+  for (const StoreSpec& store : {kStores[0], kStores[3], kOthers[1], kOthers[3]}) {
+    const Shape s{0, 70, 37, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store};
+    cases.push_back({"store refuses" + text_of(store), [s] { check_refusal(s); }});
+  }
   return cases;
 }
 

@@ -2,6 +2,7 @@
 // Compressed stores in exact memory, made by the device's own encode, with what their rows decode to.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "ops/decode.h"
 #include "ops/encode.h"
@@ -36,34 +37,57 @@ inline std::string text_of(const StoreSpec& s) {
 
 class Store {
  public:
+  struct Array {
+    const char* name;
+    const unsigned char* data;
+    int64_t bytes;
+  };
   Base base;
   Bytes mean, decoded, codes{0}, scales{0}, norms{0}, more{0};
+  std::vector<Array> written;  // by encode
   int64_t bad_row = -1;
 
-  Store(const StoreSpec& s, const Matrix& x) : mean(x.dims * 4), decoded(x.rows * x.dims * 4) {
-    base = Matrix{nullptr, x.rows, x.dims, 0, DType::f32};
+  // With nothing encoded.
+  Store(const StoreSpec& s, int64_t rows, int64_t dims) : mean(dims * 4), decoded(rows * dims * 4) {
+    base = Matrix{nullptr, rows, dims, 0, DType::f32};
     base.kind = s.kind;
-    for (int64_t j = 0; j < x.dims; ++j) mean.data<float>()[j] = s.one_scale ? 0.0f : 0.25f * static_cast<float>(j % 3);
+    for (int64_t j = 0; j < dims; ++j) mean.data<float>()[j] = s.one_scale ? 0.0f : 0.25f * static_cast<float>(j % 3);
     if (s.kind == StoreKind::lvq) make_lvq(s);
     if (s.kind == StoreKind::rabitq) make_rabitq(s);
     if (s.kind == StoreKind::pq) make_pq(s);
-    const Bytes row(8);
-    encode({x, base, 0, row.data<int64_t>(), {}});
-    bad_row = *row.data<int64_t>();
+  }
+  // In two calls, as a store that grows.
+  Store(const StoreSpec& s, const Matrix& x) : Store(s, x.rows, x.dims) {
+    const int64_t half = x.rows / 2;
+    encode_part(x, 0, half);
+    encode_part(x, half, x.rows);
     decode({base, nullptr, x.rows, decoded.data<float>(), {}});
   }
 
  private:
+  void encode_part(const Matrix& x, int64_t begin, int64_t end) {
+    Matrix part = x;
+    part.rows = end - begin;
+    if (part.rows > 0) part.data = x.row(begin);
+    int64_t row = 5;
+    encode({part, base, begin, &row, {}});
+    if (bad_row < 0 && row >= 0) bad_row = begin + row;
+  }
+  Bytes write(const char* name, int64_t bytes, size_t offset = 0) {
+    Bytes array(bytes, offset);
+    written.push_back({name, array.data(), bytes});
+    return array;
+  }
   void take(std::initializer_list<void*> arrays, std::initializer_list<int64_t> numbers) {
     std::copy(arrays.begin(), arrays.end(), base.arrays);
     std::copy(numbers.begin(), numbers.end(), base.numbers);
   }
 
   void make_lvq(const StoreSpec& s) {
-    codes = Bytes(base.rows * generic::turbo_bytes(base.dims, s.bits));
-    scales = Bytes((s.one_scale ? 1 : base.rows) * 4);
-    norms = Bytes(base.rows * 8);
-    more = Bytes(s.residual == 0 ? 0 : base.rows * generic::turbo_bytes(base.dims, s.residual));
+    codes = write("codes", base.rows * generic::turbo_bytes(base.dims, s.bits));
+    scales = s.one_scale ? Bytes(4) : write("scales", base.rows * 4);
+    norms = write("norms", base.rows * 8);
+    more = write("residuals", s.residual == 0 ? 0 : base.rows * generic::turbo_bytes(base.dims, s.residual));
     take({codes.data(), scales.data(), norms.data(), mean.data(), more.data()},
          {s.bits, s.residual, s.exponent, s.one_scale ? 0 : 1});
     if (!s.one_scale) return;
@@ -74,7 +98,7 @@ class Store {
   // Two rounds of signs, and an axis that is none, as without a mean. Rows begin at multiples of 4 where they have one bit.
   void make_rabitq(const StoreSpec& s) {
     const int64_t padded = generic::rabitq_dims(base.dims);
-    codes = Bytes(base.rows * (padded / 8 * s.bits + 16), s.bits == 1 ? 4 : 0);
+    codes = write("codes", base.rows * (padded / 8 * s.bits + 16), s.bits == 1 ? 4 : 0);
     scales = Bytes(base.dims * 4);
     more = Bytes(2 * padded);
     std::fill_n(scales.data<float>(), base.dims, 0.0f);
@@ -85,8 +109,8 @@ class Store {
   void make_pq(const StoreSpec& s) {
     const int64_t parts = std::min<int64_t>(s.parts, base.dims), words = int64_t{1} << s.bits;
     const int64_t blocks = (base.rows + 31) / 32 * ((parts + 3) / 4 * 4) * 16;
-    codes = Bytes(s.bits == 4 ? blocks : base.rows * parts, parts % 4 == 1 ? 4 : 0);
-    norms = Bytes(base.rows * 4);
+    codes = write("codes", s.bits == 4 ? blocks : base.rows * parts, parts % 4 == 1 ? 4 : 0);
+    norms = write("norms", base.rows * 4);
     more = Bytes(parts * ((base.dims + parts - 1) / parts) * words * 4);
     std::mt19937 random(7);
     for (int64_t i = 0; i < parts * ((base.dims + parts - 1) / parts) * words; ++i)
