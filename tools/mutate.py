@@ -156,15 +156,16 @@ class Bench:
         self.launcher = shlex.split(options.launcher)
         self.jobs = options.jobs
         self.quick = options.quick
+        self.modes = options.modes
         self.apart = {m.number for m in mutants if options.apart or not m.mutation.switched}
         self.texts = {f.name: f.read_text() for f in KERNELS.iterdir()} | {m.file.name: m.text for m in mutants}
         self.kernels = [self.folder / "cuda" / f.name for f in sorted(KERNELS.glob("*.cu"))]
-        self.objects = {mode: self.compile_all(mode) for mode in (TRACE, *MODES)}
+        self.objects = {mode: self.compile_all(mode) for mode in (TRACE, *self.modes)}
         self.programs = {
             mode: self.builder(self.folder, mode).link(self.folder / mode, MODE_OF.get(mode, mode), objects)
             for mode, objects in self.objects.items()
         }
-        for mode in MODES:
+        for mode in self.modes:
             self.require_unbroken(mode)
         self.cases = self.trace()
 
@@ -225,7 +226,7 @@ class Bench:
         return list(dict.fromkeys(name for number in sorted(numbers) for name in self.cases[number]))
 
     def judge(self, mutant: Mutant) -> Mutant:
-        for mode in SEEDS:
+        for mode in self.modes:
             if self.quick and any(mutant.asked.values()):
                 break
             what = self.journal.recall(mutant.identity, mode)
@@ -255,7 +256,7 @@ class Bench:
 
     def dependents(self, file: Path) -> list[Path]:
         """Kernel sources that are made from this file, the quickest to compile first."""
-        made = {needs(o)[0].name: o for o in self.objects["fast"]}
+        made = {needs(o)[0].name: o for o in self.objects[TRACE]}
         users = [s for s in self.kernels if self.folder / "cuda" / file.name in needs(made[s.name])]
         return sorted(users, key=lambda source: made[source.name].stat().st_size)
 
@@ -365,6 +366,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="files whose names hold this")
     parser.add_argument("--rule", default="", help="rules whose names hold this")
+    parser.add_argument("--modes", nargs="+", choices=list(SEEDS), default=list(SEEDS))
     parser.add_argument("--quick", action="store_true", help="ask no further mode once one has seen a mutant")
     parser.add_argument("--apart", action="store_true", help="a program of its own for every mutant: to check the switches")
     parser.add_argument("--again", action="store_true", help="forget the verdicts so far")

@@ -184,6 +184,8 @@ def shared_sizes(code: str) -> Found:
         if len(places) == 3:
             start, end = places[2]
             inner = re.match(r"\s*\[([^\]]*)\]", code[start:end])
+            if inner[1] == "1":
+                continue
             shorter = f") > 1 ? ({inner[1]}) - 1 : 1"  # a constant: no switch
             yield "shared array one short", start + inner.start(1), start + inner.end(1), "(", shorter
     for _, places, _ in calls(code, "ANNK_LAUNCH"):

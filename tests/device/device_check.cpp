@@ -153,6 +153,7 @@ std::vector<Case> screen_cases() {
   add({66, 4000, 1, DType::f32, DType::f32, M::sqeuclidean, {0, 12, false}, true}, 10, kNone, Fit::some_not);
   add({3, 1200, 16, DType::u8, DType::u8, M::cosine, {}, true}, 10, kBits, Fit::any, true);
   add({5, 1200, 16, DType::f32, DType::f32, M::cosine}, 3, kNone, Fit::some_not, true);
+  add({128, 1100, 16, DType::f32, DType::f32, M::cosine}, 3, kNone, Fit::some_not, true);  // the first of a tile alone
   for (const float magnitude : {1e-22f, 1e17f})
     add({3, 1100, 16, DType::f32, DType::f32, M::inner_product, {}, false, magnitude}, 3, kNone, Fit::some_not);
   return cases;
@@ -170,6 +171,7 @@ std::vector<Case> radius_cases() {
   add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
   add({5, 0, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::inner_product}, Filter::Kind::none, true);
+  add({300, 3, 2, DType::f32, DType::f32, Metric::euclidean}, Filter::Kind::none, true);       // counts of several steps
   add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, Filter::Kind::bits, false);  // two chunks of keys
   return cases;
 }
