@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import sys
@@ -42,9 +43,11 @@ from mutations import Mutation, apply, mutations  # noqa: E402
 
 CHECKS = ROOT / "tests/device"
 SEEDS = {"race": 2, "fast": 3, "asan": 1}  # the one that sees most first
-LARGE = "m=4100"  # cases that take seconds: for the mutants that no other case meets or sees, in the fast mode
+LARGE = "m=4100"  # cases for the fast mode alone
+SLOW = 1.0  # seconds of a case: for the mutants that no quick one sees
 NUMBERS = 256  # of a file
-SECONDS = 90  # a run that takes longer is a mutant that never ends
+# Seconds of the processor, not of the clock: the machine may be busy. 152 is SIGXCPU.
+LIMITED = 'ulimit -t "$0"; "$@"; status=$?; [ $status = 152 ] && exit 124; exit $status'
 STILLBORN = "does not compile"
 TRACE = "trace"  # the fast mode again, in a program that tells which mutants a case comes by
 MODE_OF = {TRACE: "fast"}
@@ -165,9 +168,8 @@ class Bench:
             mode: self.builder(self.folder, mode).link(self.folder / mode, MODE_OF.get(mode, mode), objects)
             for mode, objects in self.objects.items()
         }
-        for mode in self.modes:
-            self.require_unbroken(mode)
         self.cases = self.trace()
+        self.seconds = {mode: self.measure(mode) for mode in self.modes}
 
     def builder(self, folder: Path, mode: str) -> Builder:
         trace = " -DMUTANT_TRACE" if mode == TRACE else ""
@@ -196,17 +198,25 @@ class Bench:
             mine = {m.mutation: m.number for m in self.mutants if m.file.name == name and m.number not in self.apart}
             write_if_new(self.folder / "cuda" / name, apply(text, mine))
 
-    def require_unbroken(self, mode: str) -> None:
-        if self.journal.recall("unbroken", mode) is None:
-            start = time.monotonic()
-            if what := self.see(self.programs[mode], mode, [f"-{LARGE}"], seconds=1200):
-                sys.exit(f"mutate: the unbroken kernels already fail, {mode} says {what}")
-            self.journal.record("unbroken", mode, "", time.monotonic() - start, "")
+    def measure(self, mode: str) -> dict[str, float]:
+        """Seconds that a case takes in the programs with nothing broken, none of which may fail."""
+        program, kept = self.programs[mode], self.folder / f"seconds-{mode}.json"
+        if not is_newer(kept, program):
+            seconds = {}
+            for name in run(program, "0")[1].splitlines():
+                if LARGE in name and mode != "fast":
+                    continue
+                start = cpu_seconds()
+                if what := self.see(program, [name], SEEDS[mode], limit=600):
+                    sys.exit(f"mutate: the unbroken kernels already fail, {mode} says {what} in {name}")
+                seconds[name] = (cpu_seconds() - start) / SEEDS[mode]
+            kept.write_text(json.dumps(seconds, indent=0))
+        return json.loads(kept.read_text())
 
     def trace(self) -> dict[int, list[str]]:
         """For each mutant in the programs the cases that come by it."""
         program, kept = self.programs[TRACE], self.folder / "cases.json"
-        if not kept.exists() or kept.stat().st_mtime < program.stat().st_mtime:
+        if not is_newer(kept, program):
             cases = {}
             for name in run(program, "0")[1].splitlines():
                 _, output = run(*self.launcher, program, "1", "1", name, timeout=None)
@@ -239,14 +249,12 @@ class Bench:
 
     def ask(self, mutant: Mutant, mode: str) -> str:
         """What a mode says of a mutant; one apart is met in one source after another until it shows."""
-        small = [name for name in self.cases_of(mutant) if LARGE not in name]
-        large = [name for name in self.cases_of(mutant) if LARGE in name] if mode == "fast" else []
+        cases = [name for name in self.cases_of(mutant) if name in self.seconds[mode]]
         if mutant.number not in self.apart:
-            what = self.see(self.programs[mode], mode, small, mutant.number)
-            return what or self.see(self.programs[mode], mode, large, mutant.number)
+            return self.see_any(self.programs[mode], mode, cases, mutant.number)
         try:
             for source in self.dependents(mutant.file):
-                if what := self.see(self.build_apart(mutant, mode, source), mode, small):
+                if what := self.see_any(self.build_apart(mutant, mode, source), mode, cases):
                     return what
         except RuntimeError as error:
             return f"{STILLBORN}: {next(iter(re.findall(r'error: (.*)', str(error))), '')}"
@@ -271,16 +279,32 @@ class Bench:
         (folder / mode).unlink(missing_ok=True)  # of another source
         return builder.link(folder / mode, mode, [mine, *theirs])  # of equal functions the first one's is taken
 
-    def see(self, program: Path, mode: str, cases: list[str], number: int = -1, seconds: int = SECONDS) -> str:
-        if not cases:
-            return ""
+    def see_any(self, program: Path, mode: str, cases: list[str], number: int = -1) -> str:
+        """The quick cases first, the slow ones with one seed."""
+        for slow, seeds in ((False, SEEDS[mode]), (True, 1)):
+            some = [name for name in cases if (self.seconds[mode][name] > SLOW) == slow]
+            limit = 10 + 4 * seeds * sum(self.seconds[mode][name] for name in some)  # beyond it is a mutant that never ends
+            if some and (what := self.see(program, some, seeds, number, int(limit))):
+                return what
+        return ""
+
+    def see(self, program: Path, cases: list[str], seeds: int, number: int = -1, limit: int = 600) -> str:
         settings = {"DEVICE_CHECK_FAILURES": 1, "EMU_BUDGET": 2_000_000, "EMU_MUTANT": number}
-        command = [*self.launcher, "timeout", str(seconds), program, str(SEEDS[mode]), "1", *cases]
+        command = [*self.launcher, "sh", "-c", LIMITED, str(limit), program, str(seeds), "1", *cases]
         status, output = run(*command, timeout=None, **settings)
         if status == 124:
-            return "TIMEOUT"
+            return "ENDLESS"
         found = [m[0] for report in REPORTS if (m := re.search(report, output))]
         return (found[0] if found else f"status {status}") if status else ""
+
+
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def is_newer(path: Path, than: Path) -> bool:
+    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime
 
 
 def write_if_new(path: Path, text: str) -> None:

@@ -93,7 +93,7 @@ std::vector<Case> knn_cases() {
   // Keys that wait in two chunks; rows in parts, the last with fewer than k.
   add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 70, Filter::Kind::bits, false);
   for (const Metric metric : {Metric::inner_product, Metric::euclidean})
-    cases.push_back({"knn in parts", [metric] {
+    cases.push_back({std::string("knn in parts ") + kMetricNames[static_cast<int>(metric)], [metric] {
                        const FewCandidates few(300);
                        check_knn({3, 650, 4, DType::f32, DType::f32, metric, {}, true}, 80, Filter::Kind::bytes, true);
                      }});

@@ -36,7 +36,7 @@ inline std::vector<Case> select_cases() {
                      [s] { check_select(s); }});
   }
   for (const Ids ids : {Ids::none, Ids::own})
-    cases.push_back({"select_k in pieces", [ids] {
+    cases.push_back({"select_k in pieces ids=" + std::to_string(static_cast<int>(ids)), [ids] {
                        const FewCandidates few(500);
                        check_select({2, 3, 700, 40, ids == Ids::own, ids, Selection::few, 1});
                        check_select({1, 2, 1100, 70, false, ids, Selection::special});
