@@ -142,7 +142,7 @@ inline double slack_of_codes(const Inputs& in, const Shape& s, int64_t q, int64_
 
 // What the rounding of a query to 8 bits may add to the error: half a step a dimension, against the row's codes.
 inline double rounded_query(const Inputs& in, const Shape& s, int64_t q, int64_t i) {
-  if (s.store.bits == 0 || s.store.residual != 0) return 0;
+  if (s.store.bits == 0 || s.store.residual != 0 || (s.store.variant && s.store.kind == StoreKind::lvq)) return 0;
   if (s.store.kind != StoreKind::lvq) return slack_of_codes(in, s, q, i);
   const double *x = in.base.row(i), *v = in.queries.row(q);
   const bool dot = s.metric == Metric::inner_product || s.metric == Metric::cosine;

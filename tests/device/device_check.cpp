@@ -225,6 +225,20 @@ std::vector<Case> store_cases() {
       add(s, i);
     }
   }
+  // Each width of codes, and what else a store may have.
+  constexpr StoreSpec kMore[] = {{2, 0, false, 0, kRabitq},
+                                 {3, 0, false, 0, kRabitq},
+                                 {6, 0, false, 0, kRabitq},
+                                 {7, 0, false, 0, kRabitq},
+                                 {1, 0, false, 0, kRabitq, 0, true},
+                                 {1, 0, false, 1, kRabitq, 0, true},
+                                 {4, 0, false, 0, kPq, 9, true},
+                                 {8, 0, false, 0, kPq, 7, true},
+                                 {8, 0, false, 0, StoreKind::lvq, 0, true},
+                                 {4, 8, false, 0, StoreKind::lvq, 0, true}};
+  for (const StoreSpec& store : kMore)
+    for (const auto& [m, n, d, metric] : {std::tuple{3, 70, 70, Metric::sqeuclidean}, {18, 40, 33, Metric::cosine}})
+      add({m, n, d, DType::f32, DType::f32, metric, {}, false, 1, store}, i++);
   for (const StoreSpec& store : {kStores[0], kOthers[0], kOthers[3], kOthers[4]})
     add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store}, 0);
   add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
