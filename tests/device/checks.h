@@ -120,6 +120,16 @@ inline void check_refusal(const Shape& s) {
   if (store.bad_row != bad[0]) wrong("encode refuses row " + std::to_string(store.bad_row));
 }
 
+// Sums in float64 whose order shows: 1e20 - 1e20 + 1 is 1, or 0.
+inline void check_cancelling(const Shape& s) {
+  Rows x(s.n, s.d, DType::f32, 19);
+  for (int64_t i = 0; i < s.n; i += 5)
+    for (const int64_t j : {0, 2}) reinterpret_cast<float*>(x.mutable_row(i))[j] = -1e20f;
+  x.read_back();
+  const Store store(s.store, x.view);
+  if (const std::string other = difference_from_cpu(s.store, store, x); !other.empty()) wrong(other);
+}
+
 // As the device computes them: what knn and radius must agree with, bit for bit.
 inline std::vector<double> distances(const Inputs& in, const Shape& s) {
   const Bytes out(s.m * s.n * 4);

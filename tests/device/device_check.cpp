@@ -92,10 +92,14 @@ std::vector<Case> knn_cases() {
   add({4100, 3, 2, DType::f32, DType::f32, Metric::sqeuclidean}, 2, Filter::Kind::bits, false);
   // Keys that wait in two chunks; rows in parts, the last with fewer than k.
   add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 70, Filter::Kind::bits, false);
-  for (const Metric metric : {Metric::inner_product, Metric::euclidean})
-    cases.push_back({std::string("knn in parts ") + kMetricNames[static_cast<int>(metric)], [metric] {
-                       const FewCandidates few(300);
-                       check_knn({3, 650, 4, DType::f32, DType::f32, metric, {}, true}, 80, Filter::Kind::bytes, true);
+  add({2, 2300, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 2100, Filter::Kind::none,
+      false);  // more than is sorted at once
+  for (const auto& [n, most, k, metric] : {std::tuple{650, 300, 80, Metric::inner_product},
+                                           {650, 300, 80, Metric::euclidean},
+                                           {501, 500, 249, Metric::cityblock}})
+    cases.push_back({std::string("knn in parts ") + kMetricNames[static_cast<int>(metric)], [n, most, k, metric] {
+                       const FewCandidates few(most);
+                       check_knn({3, n, 4, DType::f32, DType::f32, metric, {}, true}, k, Filter::Kind::bytes, true);
                      }});
   return cases;
 }
@@ -244,6 +248,8 @@ std::vector<Case> store_cases() {
   add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
   for (const StoreSpec& store : {kStores[0], kStores[3], kOthers[1], kOthers[3]}) {
     const Shape s{0, 70, 37, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store};
+    if (store.kind != StoreKind::lvq)  // whose scales are float16
+      cases.push_back({"store cancels" + text_of(store), [s] { check_cancelling(s); }});
     cases.push_back({"store refuses" + text_of(store), [s] { check_refusal(s); }});
   }
   return cases;
