@@ -2,6 +2,7 @@
 // Included before everything by tools/mutate.py, whose mutations call these: one program holds them all, and EMU_MUTANT in
 // the environment turns one of them on. With MUTANT_TRACE none is on, and the program tells which ones it came by.
 #pragma once
+#include <cstdlib>
 #include <cstring>
 
 namespace mutant {
@@ -16,10 +17,14 @@ void reached(int number);
   return number == chosen;
 }
 
-// What -ftrivial-auto-var-init=pattern puts into a variable without a first value.
+// What a variable without a first value holds: far below zero or far above, by the seed.
+inline int pattern() {
+  const char* seed = std::getenv("EMU_SEED");
+  return seed != nullptr && std::atoi(seed) % 2 == 0 ? 0x7f : 0xfe;
+}
 template <class T>
 [[gnu::always_inline]] inline void spoil(bool on, T& value) {
-  if (on) std::memset(&value, 0xfe, sizeof(T));
+  if (on) std::memset(&value, pattern(), sizeof(T));
 }
 
 template <class V>
