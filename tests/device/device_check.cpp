@@ -281,6 +281,7 @@ std::vector<Case> graph_cases() {
   add({{3, 250, 130, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0}}, 5, 32, 8, 2, {}, true, 0, 20});
   add({{3, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 5, 14, 8, 2, {}, true, 0, 5});
   add({{2, 250, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 5, 32, 8, 2});
+  add({{2, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 8}}, 5, 32, 40, 50});  // more rows than are decoded at once
   add({{36, 90, 16, f32, f32, M::cityblock, {}, false, 1, {8, 0}}, 5, 12, 8, 2});
   for (const uint32_t percent : {0u, 10u, 45u, 50u, 80u, 100u}) {
     const auto kind = percent % 20 == 10 ? kBits : kBytes;
