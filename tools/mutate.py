@@ -348,7 +348,7 @@ def page(mutants: list[Mutant], seconds: float) -> str:
         "What the emulator's modes say of each way in which `tools/mutations.py` breaks a kernel; written by",
         "`make mutate ARGS='--report docs/mutations.md'`.",
         "",
-        f"{len(mutants)} mutants, judged: {asked}. The runs took {seconds / 60:.0f} minutes by the clock, side by side or not.",
+        f"{len(mutants)} mutants, judged: {asked}. The runs took {seconds / 60:.0f} minutes, summed.",
     ]
     tail = ["", "## Explained", *explained, *(["", "## Alive", *alive] if alive else [])]
     return "\n".join([*head, "", *rows, "", *words, *tail]) + "\n"
