@@ -1,64 +1,56 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Breaks the CUDA kernels in every way that tools/mutations.py knows, one at a time, and asks whether tests/device sees it
-in the emulator's modes fast, asan and race::
+in the emulator's modes race, fast and asan::
 
-    python tools/mutate.py [--only scan.cuh] [--rule __syncthreads] [--quick] [--jobs 2] [--list]
+    python tools/mutate.py [--only scan.cuh] [--rule __syncthreads] [--quick] [--jobs 2] [--list] [--known] [--report FILE]
 
-Prints what each mode caught. Ends with status 1 where a mutant survives all of them without an explanation in EXPLAINED, and
-where an explanation has no mutant any more: what can be deleted is either missing a test or should be deleted.
+One program a mode holds all mutants, and EMU_MUTANT turns one on; those that are constants to the compiler get programs of
+their own. Each mutant meets the cases that come by it. Verdicts are kept in the folder's journal.jsonl, so that a run that
+was stopped goes on: a mutant that was caught stays so until its file changes, one that was not until any kernel, check or
+part of the emulator does. --again forgets them.
+
+Prints what each mode caught. Ends with status 1 where a mutant survives all of them without an explanation in
+tools/mutants_explained.py, and where an explanation has no mutant any more: what can be deleted is either missing a test or
+should be deleted.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import re
+import resource
+import shlex
 import shutil
 import sys
-from collections import defaultdict
+import threading
+import time
+import zlib
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/emu"), str(ROOT / "tools")]
-from modes import MODES, Builder, compiler, needs, run  # noqa: E402
-from mutations import Mutation, mutations  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests/emu"), str(ROOT / "tests/device"), str(ROOT / "tools")]
+from mutants_explained import EXPLAINED  # noqa: E402
 
-KERNELS = ROOT / "csrc/cuda"
-CHECK = ROOT / "tests/device/device_check.cpp"
-SEEDS = {"race": 2, "fast": 3, "asan": 1}  # the one that sees most first, the slowest to compile last
+from build import HOST, KERNELS  # noqa: E402
+from modes import EMULATOR, MODES, Builder, compiler, needs, run  # noqa: E402
+from mutations import Mutation, apply, mutations  # noqa: E402
 
-# Survivors that are right, by file, rule and source line: why nothing can show them.
-EXPLAINED: dict[tuple[str, str, str], str] = {
-    ("screen_tile.cuh", "other lane", "sum += __shfl_xor_sync(kAllLanes, sum, 2);"): "both lanes of a pair hold its sum",
-}
-
-# Cases that meet a source, by words of their names; any other source is met by the cases named after it, or by all.
-WORDS = {
-    "scan_bits": ["bits/bits"],
-    "scan_dot": ["inner_product f", "cosine f", "inner_product bf", "cosine bf"],
-    "scan_integer": ["i8/i8", "u8/u8"],
-    "scan_l1": ["cityblock"],
-    "scan_l2": ["euclidean f", "euclidean bf"],
-    "scan_linf": ["chebyshev"],
-    "prepare": ["pairwise"],
-    "knn": ["knn", "screen"],
-    "screen_find": ["screen"],
-    "screen_rank": ["screen"],
-    **{
-        walks: ["graph"]
-        for walks in ("search_graph", "walk", "walk_block", "shared_walk", "pool", "row_keys", "filter_words")
-    },
-    **{
-        builds: ["descent", "finish"]
-        for builds in ("meet", "row_queries", "nearest_lists", "nn_groups", "nn_leaves", "nn_descent", "nn_descent_prune")
-    },
-    "reach": ["finish"],
-    "build_graph": ["finish"],
-}
-LARGE = "-m=4100"  # not the cases that take seconds
-NAMED = ("pairwise", "screen", "radius", "select_k", "first_nonfinite")
-
+CHECKS = ROOT / "tests/device"
+SEEDS = {"race": 2, "fast": 3, "asan": 1}  # the one that sees most first
+LARGE = "m=4100"  # cases for the fast mode alone
+SLOW = 1.0  # seconds of a case: for the mutants that no quick one sees
+NUMBERS = 256  # of a file
+# Seconds of the processor, not of the clock: the machine may be busy. 152 is SIGXCPU.
+LIMITED = 'ulimit -t "$0"; "$@"; status=$?; [ $status = 152 ] && exit 124; exit $status'
+STILLBORN = "does not compile"
+TRACE = "trace"  # the fast mode again, in a program that tells which mutants a case comes by
+MODE_OF = {TRACE: "fast"}
 
 # What a report begins with, the telling words first.
 REPORTS = (
@@ -69,147 +61,346 @@ REPORTS = (
 )
 
 
+def digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:20]
+
+
 @dataclass
-class Verdict:
+class Mutant:
     file: Path
+    text: str  # of the file
     mutation: Mutation
-    source: str  # the line
-    caught: dict[str, str] = field(default_factory=dict)  # mode -> by what
-    stillborn: str = ""  # the compiler's error
+    number: int
+    asked: dict[str, str] = field(default_factory=dict)  # mode -> what it said; nothing where it saw nothing
+
+    @cached_property
+    def source(self) -> str:
+        return self.text.splitlines()[self.mutation.line - 1].strip()
+
+    @cached_property
+    def identity(self) -> str:
+        m = self.mutation
+        return digest(self.file.name, self.text, m.rule, str(m.start), str(m.end), m.before, m.after)
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.file.name, self.mutation.rule, self.source
 
+    @property
+    def place(self) -> str:
+        return f"{self.file.name}:{self.mutation.line} {self.mutation.rule}"
+
+    @property
+    def stillborn(self) -> bool:
+        return any(what.startswith(STILLBORN) for what in self.asked.values())
+
+    @property
+    def caught(self) -> dict[str, str]:
+        return {} if self.stillborn else {mode: what for mode, what in self.asked.items() if what}
+
+    @property
+    def survives(self) -> bool:
+        return len(self.asked) == len(SEEDS) and not any(self.asked.values())
+
     def __str__(self) -> str:
-        how = self.stillborn or ", ".join(f"{mode} {what}" for mode, what in self.caught.items()) or EXPLAINED.get(self.key)
-        return f"{self.file.name}:{self.mutation.line} {self.mutation.rule}: {how or 'SURVIVES'} | {self.source}"
+        how = ", ".join(f"{mode} {what}" for mode, what in self.asked.items() if what) or EXPLAINED.get(self.key, "SURVIVES")
+        return f"{self.place}: {how} | {self.source}"
+
+
+def all_mutants() -> list[Mutant]:
+    mutants, taken = [], set()
+    for file in sorted([*KERNELS.glob("*.cu"), *KERNELS.glob("*.cuh")]):
+        first = zlib.crc32(file.name.encode()) % 65536  # other files' mutants keep their numbers, and so their objects
+        while first in taken:
+            first += 1
+        taken.add(first)
+        text = file.read_text()
+        mutants += [Mutant(file, text, m, NUMBERS * first + i) for i, m in enumerate(mutations(text))]
+    return mutants
+
+
+class Journal:
+    """The verdicts so far, a line each."""
+
+    def __init__(self, path: Path, again: bool):
+        folders = (KERNELS, CHECKS, EMULATOR)
+        self.world = digest(*(f.read_text() for folder in folders for f in sorted(folder.iterdir()) if f.is_file()))
+        self.path = path
+        self.lock = threading.Lock()
+        self.entries = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if again:
+            path.unlink(missing_ok=True)
+        for line in path.read_text().splitlines() if path.exists() else []:
+            entry = json.loads(line)
+            self.entries[entry["mutant"], entry["mode"]] = entry
+
+    def recall(self, mutant: str, mode: str) -> str | None:
+        entry = self.entries.get((mutant, mode))
+        return entry["what"] if entry and (entry["what"] or entry["world"] == self.world) else None
+
+    def record(self, mutant: str, mode: str, what: str, seconds: float, place: str) -> None:
+        entry = {"mutant": mutant, "mode": mode, "what": what, "seconds": seconds, "world": self.world, "place": place}
+        with self.lock, self.path.open("a") as out:
+            self.entries[mutant, mode] = entry
+            print(json.dumps(entry), file=out)
+
+    def seconds(self, mutants: list[Mutant]) -> float:
+        return sum(self.entries[m.identity, mode]["seconds"] for m in mutants for mode in m.asked)
 
 
 class Bench:
-    """The unmutated objects of every mode, and the means to swap some of them for a mutant's."""
+    """A program a mode that holds all mutants, and the means to build others for those that need one of their own."""
 
-    def __init__(self, folder: Path, quick: bool):
-        self.folder = folder
-        self.quick = quick
-        self.builder = Builder(folder / "base", [ROOT / "csrc"])
-        self.kernels = sorted(KERNELS.glob("*.cu"))
-        self.objects = {mode: self.builder.objects(mode, self.kernels, [CHECK]) for mode in MODES}
-        self.sources = {mode: [needs(o)[0] for o in objects] for mode, objects in self.objects.items()}
-        for mode, objects in self.objects.items():
-            if what := self.see(self.builder.link(folder / f"unbroken-{mode}", mode, objects), mode, [LARGE]):
-                sys.exit(f"mutate: the unbroken kernels already fail, {mode} says {what}")
+    def __init__(self, mutants: list[Mutant], journal: Journal, options: argparse.Namespace):
+        self.mutants = mutants
+        self.journal = journal
+        self.folder = options.folder
+        self.launcher = shlex.split(options.launcher)
+        self.jobs = options.jobs
+        self.quick = options.quick
+        self.modes = options.modes
+        self.apart = {m.number for m in mutants if options.apart or not m.mutation.switched}
+        self.texts = {f.name: f.read_text() for f in KERNELS.iterdir()} | {m.file.name: m.text for m in mutants}
+        self.kernels = [self.folder / "cuda" / f.name for f in sorted(KERNELS.glob("*.cu"))]
+        self.objects = {mode: self.compile_all(mode) for mode in (TRACE, *self.modes)}
+        self.programs = {
+            mode: self.builder(self.folder, mode).link(self.folder / mode, MODE_OF.get(mode, mode), objects)
+            for mode, objects in self.objects.items()
+        }
+        self.cases = self.trace()
+        self.seconds = {mode: self.measure(mode) for mode in self.modes}
+
+    def builder(self, folder: Path, mode: str) -> Builder:
+        trace = " -DMUTANT_TRACE" if mode == TRACE else ""
+        command = f"{shlex.join(self.launcher)} g++ -w -include {shlex.quote(str(CHECKS / 'mutant.h'))}{trace}"
+        builder = Builder(folder, [folder, ROOT / "csrc"], command.strip())
+        builder.jobs = self.jobs
+        return builder
+
+    def compile_all(self, mode: str) -> list[Path]:
+        """The objects of a mode; mutations that do not compile as a switch are put apart."""
+        while True:
+            self.write_sources()
+            try:
+                host = [CHECKS / "mutant.cpp", *HOST]
+                return self.builder(self.folder, mode).objects(MODE_OF.get(mode, mode), self.kernels, host)
+            except RuntimeError as error:
+                blamed = set(re.findall(r"cuda/([\w.]+):(\d+):\d+: error", str(error)))
+                refused = [m for m in self.mutants if (m.file.name, str(m.mutation.line)) in blamed]
+                before = len(self.apart)
+                self.apart |= {m.number for m in refused}
+                if len(self.apart) == before:
+                    raise
+
+    def write_sources(self) -> None:
+        for name, text in self.texts.items():
+            mine = {m.mutation: m.number for m in self.mutants if m.file.name == name and m.number not in self.apart}
+            write_if_new(self.folder / "cuda" / name, apply(text, mine))
+
+    def measure(self, mode: str) -> dict[str, float]:
+        """Seconds that a case takes in the programs with nothing broken, none of which may fail."""
+        program, kept = self.programs[mode], self.folder / f"seconds-{mode}.json"
+        if not is_newer(kept, program):
+            seconds = {}
+            for name in run(program, "0")[1].splitlines():
+                if LARGE in name and mode != "fast":
+                    continue
+                start = cpu_seconds()
+                if what := self.see(program, [name], SEEDS[mode], limit=600):
+                    sys.exit(f"mutate: the unbroken kernels already fail, {mode} says {what} in {name}")
+                seconds[name] = (cpu_seconds() - start) / SEEDS[mode]
+            kept.write_text(json.dumps(seconds, indent=0))
+        return json.loads(kept.read_text())
+
+    def trace(self) -> dict[int, list[str]]:
+        """For each mutant in the programs the cases that come by it."""
+        program, kept = self.programs[TRACE], self.folder / "cases.json"
+        if not is_newer(kept, program):
+            cases = {}
+            for name in run(program, "0")[1].splitlines():
+                _, output = run(*self.launcher, program, "1", "1", name, timeout=None)
+                cases[name] = [int(number) for number in re.findall(r"^reached (\d+)$", output, flags=re.M)]
+            kept.write_text(json.dumps(cases))
+        met = defaultdict(list)
+        for name, numbers in json.loads(kept.read_text()).items():
+            for number in numbers:
+                met[number].append(name)
+        return met
+
+    def cases_of(self, mutant: Mutant) -> list[str]:
+        """Those of its whole file, for one that is not in the programs."""
+        numbers = {mutant.number}
+        if mutant.number in self.apart:
+            numbers = {m.number for m in self.mutants if m.file == mutant.file}
+        return list(dict.fromkeys(name for number in sorted(numbers) for name in self.cases[number]))
+
+    def judge(self, mutant: Mutant) -> Mutant:
+        for mode in self.modes:
+            if self.quick and any(mutant.asked.values()):
+                break
+            what = self.journal.recall(mutant.identity, mode)
+            if what is None:
+                start = time.monotonic()
+                what = self.ask(mutant, mode)
+                self.journal.record(mutant.identity, mode, what, time.monotonic() - start, mutant.place)
+            mutant.asked[mode] = what
+        return mutant
+
+    def ask(self, mutant: Mutant, mode: str) -> str:
+        """What a mode says of a mutant; one apart is met in one source after another until it shows."""
+        cases = [name for name in self.cases_of(mutant) if name in self.seconds[mode]]
+        if mutant.number not in self.apart:
+            return self.see_any(self.programs[mode], mode, cases, mutant.number)
+        try:
+            for source in self.dependents(mutant.file):
+                if what := self.see_any(self.build_apart(mutant, mode, source), mode, cases):
+                    return what
+        except RuntimeError as error:
+            return f"{STILLBORN}: {next(iter(re.findall(r'error: (.*)', str(error))), '')}"
+        finally:
+            shutil.rmtree(self.folder / f"apart{mutant.number}", ignore_errors=True)
+        return ""
 
     def dependents(self, file: Path) -> list[Path]:
         """Kernel sources that are made from this file, the quickest to compile first."""
-        made = dict(zip(self.sources["asan"], self.objects["asan"], strict=True))
-        users = [source for source in self.kernels if file in needs(made[source])]
-        return sorted(users, key=lambda source: made[source].stat().st_size)
+        made = {needs(o)[0].name: o for o in self.objects[TRACE]}
+        users = [s for s in self.kernels if self.folder / "cuda" / file.name in needs(made[s.name])]
+        return sorted(users, key=lambda source: made[source.name].stat().st_size)
 
-    def try_mutant(self, verdict: Verdict, number: int) -> Verdict:
-        """The first mode meets the mutant in one source after another until it shows; the other modes there, or in all."""
-        folder = self.folder / f"mutant{number}"
-        sources = self.dependents(verdict.file)
-        first, *others = SEEDS
-        try:
-            for source in sources:
-                if what := self.see(self.build(folder, verdict, first, [source]), first, words_for([source])):
-                    verdict.caught[first] = what
-                    sources = [source]
-                    break
-            for mode in others:
-                if self.quick and verdict.caught:
-                    break
-                if what := self.see(self.build(folder, verdict, mode, sources), mode, words_for(sources)):
-                    verdict.caught[mode] = what
-        except RuntimeError as error:
-            verdict.stillborn = "does not compile: " + next(iter(re.findall(r"error: (.*)", str(error))), "")
-        shutil.rmtree(folder, ignore_errors=True)
-        return verdict
-
-    def build(self, folder: Path, verdict: Verdict, mode: str, sources: list[Path]) -> Path:
-        mutated = folder / "cuda" / verdict.file.name
-        mutated.parent.mkdir(parents=True, exist_ok=True)
-        m, text = verdict.mutation, verdict.file.read_text()
-        mutated.write_text(text[: m.start] + m.text + text[m.end :])
-        builder = Builder(folder, [folder, ROOT / "csrc"])
-        flags = f"{MODES[mode].kernels} -w -x c++"
-        mine = [builder.object(mutated if s == verdict.file else s, flags) for s in sources]
-        theirs = [o for s, o in zip(self.sources[mode], self.objects[mode], strict=True) if s not in sources]
+    def build_apart(self, mutant: Mutant, mode: str, source: Path) -> Path:
+        folder = self.folder / f"apart{mutant.number}"
+        mutated = folder / "cuda" / mutant.file.name
+        write_if_new(mutated, apply(mutant.text, {mutant.mutation: None}))
+        builder = self.builder(folder, mode)
+        own = mutated if source.name == mutant.file.name else KERNELS / source.name
+        mine = builder.object(own, f"{MODES[mode].kernels} -x c++")
+        theirs = [o for o in self.objects[mode] if needs(o)[0] != source]
         (folder / mode).unlink(missing_ok=True)  # of another source
-        return builder.link(folder / mode, mode, mine + theirs)  # of a function in several objects the first one's is taken
+        return builder.link(folder / mode, mode, [mine, *theirs])  # of equal functions the first one's is taken
 
-    @staticmethod
-    def see(program: Path, mode: str, words: list[str]) -> str:
-        settings = {"DEVICE_CHECK_FAILURES": 1, "EMU_BUDGET": 2_000_000}
-        status, output = run(program, str(SEEDS[mode]), "1", *words, timeout=240, **settings)
+    def see_any(self, program: Path, mode: str, cases: list[str], number: int = -1) -> str:
+        """The quick cases first, the slow ones with one seed."""
+        for slow, seeds in ((False, SEEDS[mode]), (True, 1)):
+            some = [name for name in cases if (self.seconds[mode][name] > SLOW) == slow]
+            limit = 10 + 4 * seeds * sum(self.seconds[mode][name] for name in some)  # beyond it is a mutant that never ends
+            if some and (what := self.see(program, some, seeds, number, int(limit))):
+                return what
+        return ""
+
+    def see(self, program: Path, cases: list[str], seeds: int, number: int = -1, limit: int = 600) -> str:
+        settings = {"DEVICE_CHECK_FAILURES": 1, "EMU_BUDGET": 2_000_000, "EMU_MUTANT": number}
+        command = [*self.launcher, "sh", "-c", LIMITED, str(limit), program, str(seeds), "1", *cases]
+        status, output = run(*command, timeout=None, **settings)
         if status == 124:
-            return "TIMEOUT"
+            return "ENDLESS"
         found = [m[0] for report in REPORTS if (m := re.search(report, output))]
         return (found[0] if found else f"status {status}") if status else ""
 
 
-def words_for(sources: list[Path]) -> list[str]:
-    if len(sources) > 1:
-        return [LARGE]
-    stem = sources[0].stem
-    return [LARGE, *WORDS.get(stem, [stem] if stem in NAMED else [])]
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-def all_mutants(only: str, rule: str) -> list[Verdict]:
-    files = sorted([*KERNELS.glob("*.cu"), *KERNELS.glob("*.cuh")])
-    wanted = [f for f in files if only in f.name]
-    found = [Verdict(f, m, line_of(f, m)) for f in wanted for m in mutations(f.read_text())]
-    return [v for v in found if rule in v.mutation.rule]
+def is_newer(path: Path, than: Path) -> bool:
+    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime
 
 
-def line_of(file: Path, m: Mutation) -> str:
-    return file.read_text().splitlines()[m.line - 1].strip()
+def write_if_new(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
-def table(verdicts: list[Verdict]) -> str:
-    rows = defaultdict(list)
-    for v in verdicts:
-        rows[v.mutation.rule].append(v)
-    rows["all"] = verdicts
-    heads = ["n", *SEEDS, "any", "survive", "explained", "stillborn"]
-    lines = [f"{'rule':32}" + "".join(f"{head:>10}" for head in heads)]
-    for rule, group in rows.items():
-        alive = [v for v in group if not v.caught and not v.stillborn]
-        explained = sum(v.key in EXPLAINED for v in alive)
-        counts = [len(group), *(sum(mode in v.caught for v in group) for mode in SEEDS), sum(bool(v.caught) for v in group)]
-        counts += [len(alive) - explained, explained, sum(bool(v.stillborn) for v in group)]
-        lines.append(f"{rule:32}" + "".join(f"{count:10}" for count in counts))
-    return "\n".join(lines)
+def rows_of(mutants: list[Mutant]) -> list[list[str]]:
+    """The counts by rule, and of all."""
+    groups = defaultdict(list)
+    for m in sorted(mutants, key=lambda m: m.mutation.rule):
+        groups[m.mutation.rule].append(m)
+    groups["all"] = mutants
+    rows = [["mutation", "mutants", *SEEDS, "any", "explained", "survive"]]
+    for rule, group in groups.items():
+        alive = [m for m in group if m.survives]
+        explained = sum(m.key in EXPLAINED for m in alive)
+        counts = [len(group), *(sum(mode in m.caught for m in group) for mode in SEEDS), sum(bool(m.caught) for m in group)]
+        rows.append([rule, *map(str, [*counts, explained, len(alive) - explained])])
+    return rows
+
+
+def page(mutants: list[Mutant], seconds: float) -> str:
+    """The report as Markdown."""
+    asked = ", ".join(f"{sum(mode in m.asked for m in mutants)} in {mode}" for mode in SEEDS)
+    rows = ["| " + " | ".join(row) + " |" for row in rows_of(mutants)]
+    rows.insert(1, "| --- |" + " ---: |" * (len(SEEDS) + 4))
+    words = ["| mode | what it said |", "| --- | --- |"]
+    for mode in SEEDS:
+        counts = Counter(m.caught[mode] for m in mutants if mode in m.caught)
+        words.append(f"| {mode} | " + ", ".join(f"{what} {count}" for what, count in counts.most_common(12)) + " |")
+    reasons = defaultdict(list)
+    for m in mutants:
+        if m.survives and m.key in EXPLAINED:
+            reasons[EXPLAINED[m.key]].append(f"{m.place}: `{m.source}`")
+    explained = [f"- {why}: {'; '.join(places)}" for why, places in reasons.items()]
+    alive = [f"- {m.place}: `{m.source}`" for m in mutants if m.survives and m.key not in EXPLAINED]
+    head = [
+        "# Mutations of the CUDA kernels",
+        "What the emulator's modes say of each way in which `tools/mutations.py` breaks a kernel; written by",
+        "`make mutate ARGS='--report docs/mutations.md'`.",
+        "",
+        f"{len(mutants)} mutants, judged: {asked}. The runs took {seconds / 60:.0f} minutes, summed.",
+    ]
+    tail = ["", "## Explained", *explained, *(["", "## Alive", *alive] if alive else [])]
+    return "\n".join([*head, "", *rows, "", *words, *tail]) + "\n"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="files whose names hold this")
-    parser.add_argument("--rule", default="", help="rules whose names hold this")
-    parser.add_argument("--quick", action="store_true", help="ask no further mode once one has seen a mutant")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", type=Path, default=ROOT / "build/mutate")
-    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
-    options = parser.parse_args()
-    verdicts = all_mutants(options.only, options.rule)
+    options = parsed()
+    mutants = all_mutants()
+    wanted = [m for m in mutants if options.only in m.file.name and options.rule in m.mutation.rule]
     if options.list:
-        print("\n".join(f"{v.file.name}:{v.mutation.line} {v.mutation.rule} | {v.source}" for v in verdicts))
+        print("\n".join(f"{m.place} | {m.source}" for m in wanted))
         return 0
-    if compiler() is None:
+    journal = Journal(options.folder / "journal.jsonl", options.again)
+    if options.known:
+        for m in wanted:
+            m.asked = {mode: what for mode in SEEDS if (what := journal.recall(m.identity, mode)) is not None}
+    elif compiler() is None:
         sys.exit("mutate: needs g++ (Debian: apt install g++)")
-    bench = Bench(options.folder, options.quick)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for number, verdict in enumerate(pool.map(bench.try_mutant, verdicts, range(len(verdicts))), 1):
-            print(f"[{number}/{len(verdicts)}] {verdict}", flush=True)
-    print(table(verdicts))
-    survivors = [v for v in verdicts if not v.caught and not v.stillborn and v.key not in EXPLAINED]
-    stale = set(EXPLAINED) - {v.key for v in verdicts} if not options.only and not options.rule else set()
-    for v in survivors:
-        print(f"survives: {v}")
+    else:
+        bench = Bench(mutants, journal, options)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for number, m in enumerate(pool.map(bench.judge, wanted), 1):
+                print(f"[{number}/{len(wanted)}] {m}", flush=True)
+    rows, seconds = rows_of(wanted), journal.seconds(wanted)
+    print("\n".join(f"{row[0]:32}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows))
+    print(f"{seconds / 60:.0f} minutes of runs")
+    if options.report:
+        options.report.write_text(page(wanted, seconds))
+    survivors = [m for m in wanted if m.survives and m.key not in EXPLAINED]
+    stale = set(EXPLAINED) - {m.key for m in mutants}
+    for m in survivors:
+        print(f"survives: {m}")
     for key in stale:
         print("explained, but there is no such mutant:", *key)
     return 1 if survivors or stale else 0
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="files whose names hold this")
+    parser.add_argument("--rule", default="", help="rules whose names hold this")
+    parser.add_argument("--modes", nargs="+", choices=list(SEEDS), default=list(SEEDS))
+    parser.add_argument("--quick", action="store_true", help="ask no further mode once one has seen a mutant")
+    parser.add_argument("--apart", action="store_true", help="a program of its own for every mutant: to check the switches")
+    parser.add_argument("--again", action="store_true", help="forget the verdicts so far")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--launcher", default="", help="a command that runs each compilation and each program")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build/mutate")
+    parser.add_argument("--known", action="store_true", help="run nothing: the verdicts so far")
+    parser.add_argument("--report", type=Path, help="write the table and the explanations there, as Markdown")
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

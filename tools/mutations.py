@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules by which tools/mutate.py breaks a kernel. Each finds its places in any source, so new kernels need no list."""
+"""The rules by which tools/mutate.py breaks a kernel. Each finds its places in any source, so new kernels need no list.
+
+A mutation is two pieces of text around a piece of source. Most hold ON, a condition: mutations of one source then stand in
+it side by side, and a number that the program reads when it starts says which of them is on.
+"""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+ON = "@ON@"
 # A value that a thing starts with.
 LITERAL = r"(?:0|0u|0\.0f?|-1|~0u|false|true|INFINITY|-INFINITY|\{\}|kNo\w+|\w+\{(?:[0, ]*)\})"
 FIRST_VALUE = rf" = {LITERAL}(?:, \w+(?: = [\w.{{}}]+)?)*"
@@ -29,7 +34,32 @@ class Mutation:
     line: int
     start: int
     end: int
-    text: str  # stands in place of source[start:end]
+    before: str  # stands before source[start:end]
+    after: str
+
+    @property
+    def switched(self) -> bool:
+        return ON in self.before + self.after
+
+    def condition(self, number: int | None) -> tuple[str, str]:
+        """The two pieces for a source of which this is the only mutation, or that turns it on by its number."""
+        on = "true" if number is None else f"::mutant::on({number})"
+        return self.before.replace(ON, on), self.after.replace(ON, on)
+
+
+def apply(source: str, chosen: dict[Mutation, int | None]) -> str:
+    """The source with these mutations, each with its number; one without a number is on. Lines keep their places."""
+    pieces = []  # what is inserted where; what opens first closes last
+    for i, m in enumerate(sorted(chosen, key=lambda m: (m.start, -m.end))):
+        before, after = m.condition(chosen[m])
+        if m.start == m.end:
+            before, after = before + after, ""
+        pieces += [((m.start, 1, i), before), ((m.end, 0, -i), after)]
+    out, done = [], 0
+    for (place, _, _), text in sorted(pieces):
+        out += [source[done:place], text]
+        done = place
+    return "".join([*out, source[done:]])
 
 
 def arguments(source: str, opening: int) -> tuple[list[tuple[int, int]], int]:
@@ -62,48 +92,56 @@ def calls(code: str, names: str) -> Iterator[tuple[re.Match, list[tuple[int, int
         yield m, places, end
 
 
-def synchronisation(code: str) -> Iterator[tuple[str, int, int, str]]:
+Found = Iterator[tuple[str, int, int, str, str]]  # rule, start, end, before, after
+DELETED = f"({ON} ? (void)0 : (void)(", "))"
+
+
+def synchronisation(code: str) -> Found:
     for m, _, end in calls(code, rf"{SYNC}|cp_async_wait|cp_async_commit"):
         qualified = re.search(r"[\w:]*$", code[: m.start()])  # emu::, ptx::
         if not code[: qualified.start()].rstrip().endswith("void"):  # a definition
-            yield f"delete {m[1]}", qualified.start(), end, "(void)0"
-    for m in re.finditer(r"cp_async_wait<([^;()]*)>\(\)", code):
-        yield "wait one group less", m.start(1), m.end(1), f"({m[1]}) + 1"
+            yield f"delete {m[1]}", qualified.start(), end, *DELETED
+    for m in re.finditer(r"[\w:]*cp_async_wait<([^;()]*)>\(\)", code):
+        more = m[0].replace(m[1], f"({m[1]}) + 1")
+        yield "wait one group less", m.start(), m.end(), f"({ON} ? {more} : ", ")"
 
 
-def warp_operations(code: str) -> Iterator[tuple[str, int, int, str]]:
+def warp_operations(code: str) -> Found:
     for m, places, _ in calls(code, WARP):
-        (start, end), *rest = places
-        yield "mask without lane 31", start, end, f"({code[start:end]}) >> 1"
+        mask, *rest = places
+        yield "mask without lane 31", *mask, "(", f") >> {ON}"
         if "shfl" in m[1] and len(rest) > 1:
-            start, end = rest[1]
-            yield "other lane", start, end, f" ({code[start:end].strip()}) ^ 1"
+            yield "other lane", *rest[1], "(", f") ^ {ON}"
 
 
-def atomics(code: str) -> Iterator[tuple[str, int, int, str]]:
+def atomics(code: str) -> Found:
     for m, places, end in calls(code, r"atomic(?:Add|Min|Max|Or|And|Exch|CAS)"):
-        texts = [code[a:b].strip() for a, b in places]
+        texts = [" ".join(code[a:b].split()) for a, b in places]
         store = PLAIN_STORE[m[1].removeprefix("atomic")].format(*texts)
-        yield "plain atomic", m.start(), end, PLAIN.format(texts[0], store)
+        yield "plain atomic", m.start(), end, f"({ON} ? {PLAIN.format(texts[0], store)} : ", ")"
 
 
-def initialisations(code: str) -> Iterator[tuple[str, int, int, str]]:
+def initialisations(code: str) -> Found:
     # Locals, and members that a class keeps to itself; the defaults of argument structs are not the kernel's.
     type_ = r"(?!return|const|static|using|else)[\w:]+(?:<[\w:, ]*>)?(?: \w+)*"
     for m in re.finditer(rf"^ *{type_} (\w+)(?:\[\w*\])?{FIRST_VALUE};", code, flags=re.M):
         if re.search(r"\bconst(?:expr)?\b", m[0]) or not (m[1].endswith("_") or inside_function(code, m)):
             continue
-        for part in re.finditer(rf"(\w|\]) = {LITERAL}(?=[,;])", m[0]):
-            yield "uninitialised", m.start() + part.start() + 1, m.start() + part.end(), ""
+        for part in re.finditer(rf"(\w+|\]) = ({LITERAL})(?=[,;])", m[0]):
+            start, end = m.start() + part.start(2), m.start() + part.end(2)
+            if part[2] == "{}":
+                yield "uninitialised", m.end(), m.end(), f" ::mutant::spoil({ON}, {m[1]});", ""
+            else:
+                yield "uninitialised", start, end, f"::mutant::first({ON}, ", ")"
     for m in re.finditer(rf"[\w\])] = {LITERAL}(?=;)", code):
         start = statement_start(code, m.start())
         if re.fullmatch(r"\*?[\w.>\[-]+(?:\[.*\])?", code[start : m.start() + 1]):
-            yield "delete initial store", start, m.end(), "(void)0"
+            yield "delete initial store", start, m.end(), *DELETED
     for m in re.finditer(r"\b\w+(?:\.|->)(?:clear|reset|init)\w*\(\)(?=;)", code):
-        yield "delete clearing", m.start(), m.end(), "(void)0"
+        yield "delete clearing", m.start(), m.end(), *DELETED
     for m, _, end in calls(code, r"require_success"):
         if "cudaMemsetAsync" in code[m.start() : end]:
-            yield "delete memset", m.start(), end, "(void)0"
+            yield "delete memset", m.start(), end, *DELETED
 
 
 def inside_function(code: str, m: re.Match) -> bool:
@@ -126,7 +164,7 @@ def statement_start(code: str, place: int) -> int:
     return start + len(re.match(r"\s*(?:else )?", code[start:])[0])
 
 
-def indices(code: str) -> Iterator[tuple[str, int, int, str]]:
+def indices(code: str) -> Found:
     seen = set()  # once a line for each array and index
     for m in re.finditer(r"(?<=[\w\]])\[([^\[\]]+)\]", code):
         line_start = code.rfind("\n", 0, m.start()) + 1
@@ -138,23 +176,21 @@ def indices(code: str) -> Iterator[tuple[str, int, int, str]]:
         if m[1].isdigit() or "ANNK_SHARED" in before or code[m.end()] == "{" or key in seen:
             continue
         seen.add(key)
-        yield "index + 1", m.start(1), m.end(1), f"({m[1]}) + 1"
+        yield "index + 1", m.start(1), m.end(1), "(", f") + {ON}"
 
 
-def shared_sizes(code: str) -> Iterator[tuple[str, int, int, str]]:
+def shared_sizes(code: str) -> Found:
     for _, places, _ in calls(code, "ANNK_SHARED"):
         if len(places) == 3:
             start, end = places[2]
             inner = re.match(r"\s*\[([^\]]*)\]", code[start:end])
-            yield (
-                "shared array one short",
-                start + inner.start(1),
-                start + inner.end(1),
-                f"({inner[1]}) > 1 ? ({inner[1]}) - 1 : 1",
-            )
+            if inner[1] == "1":
+                continue
+            shorter = f") > 1 ? ({inner[1]}) - 1 : 1"  # a constant: no switch
+            yield "shared array one short", start + inner.start(1), start + inner.end(1), "(", shorter
     for _, places, _ in calls(code, "ANNK_LAUNCH"):
-        if len(places) > 4 and (bytes_ := code[slice(*places[3])].strip()) != "0":
-            yield "dynamic shared 4 bytes short", *places[3], f" (({bytes_}) >= 4 ? ({bytes_}) - 4 : 0)"
+        if len(places) > 4 and code[slice(*places[3])].strip() != "0":
+            yield "dynamic shared 4 bytes short", *places[3], f"::mutant::less({ON}, ", ")"
 
 
 RULES = (synchronisation, warp_operations, atomics, initialisations, indices, shared_sizes)
@@ -166,7 +202,7 @@ def mutations(source: str) -> list[Mutation]:
         return []
     found = {}
     for rule in RULES:
-        for name, start, end, text in rule(code):
+        for name, start, end, before, after in rule(code):
             line = source.count("\n", 0, len(source[:end].rstrip())) + 1
-            found[start, end, text] = Mutation(name, line, start, end, text)
+            found[start, end, before, after] = Mutation(name, line, start, end, before, after)
     return sorted(found.values(), key=lambda m: (m.start, m.rule))

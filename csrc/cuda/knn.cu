@@ -35,12 +35,9 @@ __global__ void __launch_bounds__(kMergeThreads) merge_kernel(const MergeArgs a)
     const int rank = r * kWarp + lane_id();
     if (rank >= a.k) continue;
     const Entry best = list.best[r];
-    int64_t id = -1;
-    if (best != kNoEntry) {
-      const int64_t place = position_of(best), split = place / a.k;
-      id = split * a.splits.rows_each + position_of(a.lists[(split * a.m + query) * a.k + place % a.k]);
-    }
-    a.out.neighbour(query * a.k + rank, order_of(best), id);
+    const int64_t place = best != kNoEntry ? position_of(best) : 0, split = place / a.k;  // for none any that is there
+    const int64_t in_split = position_of(a.lists[(split * a.m + query) * a.k + place % a.k]);
+    a.out.neighbour(query * a.k + rank, order_of(best), split * a.splits.rows_each + in_split);
   }
 }
 

@@ -47,11 +47,11 @@ struct Plan {
         scan(plan_scan(args.queries, args.base, args.metric, chunk.queries)),
         prepared(take_prepared(workspace, scan)),
         keys(workspace.take<uint32_t>(chunk.rows * chunk.queries)),
-        parts(args.base.rows > kMostCandidates ? ceil_div(args.base.rows, kMostCandidates) : 1) {
+        parts(args.base.rows > most_candidates ? ceil_div(args.base.rows, most_candidates) : 1) {
     const int64_t n = args.base.rows, k = args.k;
     const int64_t length = ceil_div<int64_t>(k, 4) * 4 + chunk.rows;
     radix[0] = take_radix<KeySource>(workspace, chunk.queries, k < n ? length : 0, k,
-                                     bits_of(n < kMostCandidates ? n : kMostCandidates));
+                                     bits_of(n < most_candidates ? n : most_candidates));
     radix[0].shares = shares_for(chunk.queries, length);
     radix[1] = radix[0];
     radix[1].selected = workspace.take<Entry>(chunk.queries * k);
@@ -119,7 +119,7 @@ int64_t knn_by_keys_workspace(const KnnArgs& args) {
 }
 
 void knn_by_keys(const KnnArgs& args) {
-  check(args.k < kMostCandidates, "k: expected fewer than 2^31, got ", args.k);
+  check(args.k < most_candidates, "k: expected fewer than 2^31, got ", args.k);
   Workspace workspace(args.exec);
   Plan plan(args, workspace);
   workspace.require();
@@ -132,7 +132,7 @@ void knn_by_keys(const KnnArgs& args) {
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, queries, stream);
     const NeighbourOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
     for (int64_t part = 0; part < plan.parts; ++part) {
-      const int64_t row = part * kMostCandidates, end = part + 1 == plan.parts ? n : row + kMostCandidates;
+      const int64_t row = part * most_candidates, end = part + 1 == plan.parts ? n : row + most_candidates;
       const Entry* sorted = best_of_part(plan, args, scan_args, row, end);
       if (plan.parts == 1) {
         ANNK_LAUNCH(write_neighbours, grid, kThreads, 0, stream, out, sorted, count, row);

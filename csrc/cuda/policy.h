@@ -93,8 +93,9 @@ constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k, int64_t most_queri
   const int64_t most = fit < most_queries ? fit : most_queries;
   return {rows, m < most ? m : most};
 }
-// Positions within a selection are 32-bit; rows that are longer are selected from in pieces.
-inline constexpr int64_t kMostCandidates = int64_t{1} << 31;
+// Positions within a selection are 32-bit; rows that are longer are selected from in pieces. A variable, so that tests reach
+// these with fewer than 2^31.
+inline int64_t most_candidates = int64_t{1} << 31;
 
 // The sieve of tensor cores (screen.h): 128 queries a block; limits from every 17th row, so that a level costs a seventeenth
 // of the next, and 17 k survivors on average, of which four times as many find room: the sum of k exponential gaps passes

@@ -160,7 +160,7 @@ class Consumer {
   Entry* lists_;
   int64_t begin_;
   int rows_, query0_, queries_;
-  uint32_t limit_, query_word_ = 0, hits_ = 0;
+  uint32_t limit_, query_word_, hits_ = 0;
 };
 
 // Lists of the same query held by different warps become one, in memory.

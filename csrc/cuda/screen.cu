@@ -120,7 +120,7 @@ bool can_screen(const Matrix& base, const Matrix& queries, Metric metric, int64_
                     metric == Metric::euclidean;
   const bool aligned = reinterpret_cast<uintptr_t>(base.data) % 16 == 0 && base.stride % 16 == 0;
   return (floats || bytes) && dots && aligned && k >= 1 && k <= kListMax && base.dims <= kScreenDims &&
-         base.rows + kRowTile <= kMostCandidates;
+         base.rows + kRowTile <= most_candidates;
 }
 
 Screen take_screen(Workspace& workspace, const ScanPlan& plan, const Matrix& base, int64_t k) {

@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kSortThreads)
   if (at < rows * out.k) out.write(source, at / out.k, at % out.k, sorted[at]);
 }
 
-// Selection from rows of fewer than kMostCandidates candidates.
+// Selection from rows of fewer than most_candidates candidates.
 struct Selection {
   ValueSource source;
   int64_t m, k;
@@ -213,7 +213,7 @@ struct Pieces {
   int64_t* ids;
 
   Pieces(const SelectKArgs& args, Workspace& workspace)
-      : each(args.n < kMostCandidates ? args.n : kMostCandidates),
+      : each(args.n < most_candidates ? args.n : most_candidates),
         in_part(ceil_div(args.n, each)),
         count(in_part * args.parts),
         values(workspace.take<float>(count * args.m * args.k)),
@@ -247,7 +247,7 @@ struct Pieces {
 int64_t select(const SelectKArgs& args, Workspace workspace, bool runs) {
   const ValueSource source = source_of(args);
   const RowsOut out{args.out_values, args.out_ids, args.k};
-  if (source.length() < kMostCandidates) {
+  if (source.length() < most_candidates) {
     Selection selection(source, args.m, args.k, workspace);
     if (runs) {
       workspace.require();
@@ -256,7 +256,7 @@ int64_t select(const SelectKArgs& args, Workspace workspace, bool runs) {
     return workspace.bytes();
   }
   const Pieces pieces(args, workspace);
-  check(pieces.count * args.k < kMostCandidates, "k: expected fewer than 2^31 / ", pieces.count, " for rows this long, got ",
+  check(pieces.count * args.k < most_candidates, "k: expected fewer than 2^31 / ", pieces.count, " for rows this long, got ",
         args.k);
   Selection piece(pieces.piece(source, 0), args.m, args.k, workspace);
   Selection last(pieces.results(source, args.m, args.k), args.m, args.k, workspace);
@@ -281,7 +281,7 @@ int64_t select_k_workspace(const SelectKArgs& args) {
 
 void select_k(const SelectKArgs& args) {
   if (args.m == 0 || args.k == 0) return;
-  check(args.k < kMostCandidates, "k: expected fewer than 2^31, got ", args.k);
+  check(args.k < most_candidates, "k: expected fewer than 2^31, got ", args.k);
   select(args, Workspace(args.exec), true);
 }
 

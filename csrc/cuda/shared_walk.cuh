@@ -26,11 +26,9 @@ class WaitingWalk : public WalkBlock<Rows> {
   // The pool, from where it waits.
   __device__ __forceinline__ void resume() {
     const SharedWalk& walk = shared_walk();
-    __syncthreads();
     pool_.begin(walk.capacity);
     if (this->pool_in_shared())
       for (int i = static_cast<int>(threadIdx.x); i < walk.size; i += kThreads) pool_.slots[i] = own_pool()[i];
-    __syncthreads();
     if (threadIdx.x == 0) s_.size = walk.size;
     __syncthreads();
   }
@@ -143,7 +141,6 @@ class LookAhead : WaitingWalk<Rows> {
       this->make_keys(count);
       for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) ahead_of(slot)[total + i] = s_.batch[i];
       total += count;
-      __syncthreads();
     }
     if (threadIdx.x == 0) walk.counts[slot] = total;
   }
@@ -170,7 +167,6 @@ class LookAhead : WaitingWalk<Rows> {
       }
       __syncthreads();
       pool_.merge(here);
-      __syncthreads();
     }
     if (threadIdx.x == 0) walk.chosen[slot] = kNoEntry;
     __syncthreads();

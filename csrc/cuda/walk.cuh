@@ -73,22 +73,16 @@ class Walk : WaitingWalk<Rows> {
 
   // The walk, or (`all`) every row that passes.
   __device__ __forceinline__ void search(bool all, Hop& hop) {
-    int64_t next_word = 0, word = 0;
+    int64_t next_word = 0, word;
     uint32_t left = 0;  // a thread's rows of `word`
     for (bool more = true; more;) {
-      bool here = false;
-      if (all) {
-        here = gather_all(next_word, word, left);
-      } else if (warp_id() == 0) {
-        here = gather(hop);
-      }
+      const bool here = all ? gather_all(next_word, word, left) : warp_id() == 0 && gather(hop);
       if (threadIdx.x == 0) s_.more = here ? 1 : 0;
       __syncthreads();
       more = s_.more != 0;
       const int count = s_.fill;
       this->make_keys(count);
       if (count > 0) pool_.merge(count);
-      __syncthreads();
       if (all && threadIdx.x == 0) s_.fill = 0;
     }
   }

@@ -57,7 +57,6 @@ class WalkBlock {
 
   // An empty pool, and nothing met.
   __device__ __forceinline__ void begin(int64_t window, Met met) {
-    __syncthreads();
     pool_.begin(window < a_.graph.rows ? window : a_.graph.rows);
     met_ = met;
     if (met == Met::bits) {
@@ -112,7 +111,7 @@ class WalkBlock {
   uint32_t* table_;
   WalkPool<kThreads> pool_;
   unsigned char* scratch_;
-  int64_t query_ = 0;
+  int64_t query_;
   Met met_ = Met::table;
 };
 

@@ -22,7 +22,8 @@ class Workspace {
   void require() const { check(used_ <= given_, "workspace: expected ", used_, " bytes or more, got ", given_); }
 
  private:
-  unsigned char* base_ = nullptr;
+  // Counting gives addresses, too: a layout may ask which arrays are there, and is to be the same with memory.
+  unsigned char* base_ = reinterpret_cast<unsigned char*>(uintptr_t{256});
   int64_t given_ = 0;
   int64_t used_ = 0;
 };

@@ -15,11 +15,16 @@ sys.path.insert(0, str(ROOT / "tests/emu"))
 from modes import MODES, Builder  # noqa: E402
 
 KERNELS = ROOT / "csrc/cuda"
+# The check, and the CPU's code for stores, which it compares with.
+HOST = [
+    Path(__file__).parent / "device_check.cpp",
+    *(ROOT / "csrc/cpu" / f"{name}.cpp" for name in ("codecs", "tiles_lvq", "tiles_pq", "tiles_rabitq")),
+]
 
 
 def build(folder: Path, mode: str, kernels: Path = KERNELS) -> Path:
     builder = Builder(folder, [ROOT / "csrc"])
-    return builder.program("device_check", mode, sorted(kernels.glob("*.cu")), [Path(__file__).parent / "device_check.cpp"])
+    return builder.program("device_check", mode, sorted(kernels.glob("*.cu")), HOST)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One call of an operation of the device backend, compared with plain loops; a difference is thrown as a Failure.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "cuda/policy.h"
 #include "ops/distances.h"
-#include "ops/first_nonfinite.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
-#include "stores.h"
+#include "store_truth.h"
 
 namespace check {
 
@@ -17,6 +18,11 @@ using namespace annk;
 using plain::Bytes;
 using plain::Layout;
 using plain::Rows;
+
+struct Case {
+  std::string name;
+  std::function<void()> run;
+};
 
 struct Failure {
   std::string text;
@@ -58,7 +64,8 @@ struct Inputs {
   Rows base, queries;
   std::optional<Store> store;
   Base searched;
-  explicit Inputs(const Shape& s)
+  // closely: the store's bytes, too
+  explicit Inputs(const Shape& s, bool closely = false)
       : base(s.n, s.d, s.base, 17, s.layout, s.few, s.magnitude),
         queries(s.m, s.d, s.queries, 23, s.layout, s.few, s.magnitude) {
     if (s.m > 1 && s.n > 1 && s.d > 0) clear(queries, s.m / 2), clear(base, s.n / 2);  // a zero vector each
@@ -66,6 +73,10 @@ struct Inputs {
     if (s.store.bits == 0) return;
     store.emplace(s.store, base.view);
     searched = store->base;
+    if (closely) {
+      if (const std::string other = difference_from_cpu(s.store, *store, base); !other.empty()) wrong(other);
+      check_chosen_rows(s);
+    }
     check_codes(s);
   }
   // The errors that csrc/store/lvq.h promises; then the decoded rows count as the base.
@@ -88,11 +99,39 @@ struct Inputs {
       }
     }
   }
+  // Rows that are named decode as all do.
+  void check_chosen_rows(const Shape& s) {
+    const Bytes ids(s.n * 8), rows(s.n * s.d * 4);
+    for (int64_t i = 0; i < s.n; ++i) ids.data<int64_t>()[i] = s.n - 1 - i;
+    decode({store->base, ids.data<int64_t>(), s.n, rows.data<float>(), {}});
+    for (int64_t i = 0; i < s.n * s.d; ++i)
+      if (rows.data<float>()[i] != store->decoded.data<float>()[(s.n - 1 - i / s.d) * s.d + i % s.d])
+        wrong("chosen row " + std::to_string(i / s.d) + " is another");
+  }
   static void clear(Rows& rows, int64_t i) {
     std::memset(rows.mutable_row(i), 0, static_cast<size_t>(Rows::row_bytes(rows.view.dims, rows.view.dtype)));
     rows.read_back();
   }
 };
+
+// The first row that cannot be encoded is named, however many there are.
+inline void check_refusal(const Shape& s) {
+  Rows x(s.n, s.d, DType::f32, 17);
+  const int64_t bad[] = {s.n / 3, s.n / 3 + 1, s.n / 3 + 2, s.n / 3 + 7, s.n - 1};
+  for (const int64_t i : bad) reinterpret_cast<float*>(x.mutable_row(i))[i % s.d] = i % 2 == 0 ? NAN : INFINITY;
+  const Store store(s.store, x.view);
+  if (store.bad_row != bad[0]) wrong("encode refuses row " + std::to_string(store.bad_row));
+}
+
+// Sums in float64 whose order shows: 1e20 - 1e20 + 1 is 1, or 0.
+inline void check_cancelling(const Shape& s) {
+  Rows x(s.n, s.d, DType::f32, 19);
+  for (int64_t i = 0; i < s.n; i += 5)
+    for (const int64_t j : {0, 2}) reinterpret_cast<float*>(x.mutable_row(i))[j] = -1e20f;
+  x.read_back();
+  const Store store(s.store, x.view);
+  if (const std::string other = difference_from_cpu(s.store, store, x); !other.empty()) wrong(other);
+}
 
 // As the device computes them: what knn and radius must agree with, bit for bit.
 inline std::vector<double> distances(const Inputs& in, const Shape& s) {
@@ -116,7 +155,7 @@ inline double slack_of_codes(const Inputs& in, const Shape& s, int64_t q, int64_
 
 // What the rounding of a query to 8 bits may add to the error: half a step a dimension, against the row's codes.
 inline double rounded_query(const Inputs& in, const Shape& s, int64_t q, int64_t i) {
-  if (s.store.bits == 0 || s.store.residual != 0) return 0;
+  if (s.store.bits == 0 || s.store.residual != 0 || (s.store.variant && s.store.kind == StoreKind::lvq)) return 0;
   if (s.store.kind != StoreKind::lvq) return slack_of_codes(in, s, q, i);
   const double *x = in.base.row(i), *v = in.queries.row(q);
   const bool dot = s.metric == Metric::inner_product || s.metric == Metric::cosine;
@@ -139,9 +178,24 @@ inline double rounded_query(const Inputs& in, const Shape& s, int64_t q, int64_t
                                          : 0;
 }
 
+inline void check_row(const char* what, int64_t q, int64_t slot, double got, int64_t got_id, double expected, int64_t id) {
+  const bool same = got == expected || (std::isnan(got) && std::isnan(expected));
+  if (same && got_id == id) return;
+  wrong(std::string(what) + " (" + std::to_string(q) + "," + std::to_string(slot) + ") is " + std::to_string(got) + " of " +
+        std::to_string(got_id) + ", not " + std::to_string(expected) + " of " + std::to_string(id));
+}
+
+// Bit for bit, where a store's keys are made from its codes.
+inline void check_against_cpu(const Inputs& in, const Shape& s, const std::vector<double>& got) {
+  const auto expected = cpu_distances(in.searched, in.queries.view, s.metric);
+  for (int64_t i = 0; expected && i < s.m * s.n; ++i)
+    check_row("store", i / s.n, i % s.n, got[static_cast<size_t>(i)], i % s.n, expected[static_cast<size_t>(i)], i % s.n);
+}
+
 inline void check_pairwise(const Shape& s) {
-  const Inputs in(s);
+  const Inputs in(s, true);
   const auto got = distances(in, s);
+  if (s.store.bits != 0) check_against_cpu(in, s, got);
   for (int64_t q = 0; q < s.m; ++q) {
     for (int64_t i = 0; i < s.n; ++i) {
       auto expected = plain::distance(s.metric, in.queries.row(q), in.base.row(i), s.d);
@@ -168,13 +222,6 @@ struct FilterCase {
     filter = {memory.data(), shared ? 0 : width, kind};
   }
 };
-
-inline void check_row(const char* what, int64_t q, int64_t slot, double got, int64_t got_id, double expected, int64_t id) {
-  const bool same = got == expected || (std::isnan(got) && std::isnan(expected));
-  if (same && got_id == id) return;
-  wrong(std::string(what) + " (" + std::to_string(q) + "," + std::to_string(slot) + ") is " + std::to_string(got) + " of " +
-        std::to_string(got_id) + ", not " + std::to_string(expected) + " of " + std::to_string(id));
-}
 
 inline double missing(Metric metric) {
   if (is_int_metric(metric)) return 0x7fffffff;
@@ -223,6 +270,14 @@ inline void check_distances(const Shape& s, int64_t width) {
               id < 0 ? missing(s.metric) : all[static_cast<size_t>(i / width * s.n + id)], id);
   }
 }
+
+// Fewer candidates than 2^31 in a selection, so that longer rows come in parts.
+struct FewCandidates {
+  const int64_t all = cuda::most_candidates;
+  explicit FewCandidates(int64_t most) { cuda::most_candidates = most; }
+  ~FewCandidates() { cuda::most_candidates = all; }
+  FewCandidates(const FewCandidates&) = delete;
+};
 
 inline void check_radius(const Shape& s, Filter::Kind kind, bool shared) {
   const Inputs in(s);
@@ -314,23 +369,6 @@ inline void check_select(const Selection& s) {
                 there ? of[i] : -1);
     }
   }
-}
-
-inline void check_nonfinite(int64_t n, int64_t d, DType dtype, std::vector<std::pair<int64_t, int64_t>> places,
-                            Layout layout) {
-  Rows x(n, d, dtype, 3, layout);
-  const int64_t size = Rows::row_bytes(1, dtype);
-  int64_t first = -1;
-  for (size_t i = 0; i < places.size(); ++i) {
-    const auto [row, column] = places[i];
-    const uint32_t bits = dtype == DType::f16 ? (i % 2 ? 0x7e00u : 0xfc00u) : (i % 2 ? 0x7fc00000u : 0xff800000u);
-    const uint32_t shifted = dtype == DType::bf16 ? bits >> 16 : bits;
-    std::memcpy(x.mutable_row(row) + column * size, &shifted, static_cast<size_t>(size));
-    first = first < 0 ? row : std::min(first, row);
-  }
-  const Bytes out(8);
-  first_nonfinite({x.view, out.data<int64_t>(), {}});
-  if (*out.data<int64_t>() != first) wrong("row " + std::to_string(*out.data<int64_t>()) + ", not " + std::to_string(first));
 }
 
 }  // namespace check

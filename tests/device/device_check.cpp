@@ -5,19 +5,14 @@
 // DEVICE_CHECK_FAILURES of them. SEEDS = 0 lists the cases.
 #include <cstdio>
 #include <exception>
-#include <functional>
 
 #include "build_checks.h"
+#include "row_cases.h"
 #include "screen_checks.h"
 
 using namespace check;
 
 namespace {
-
-struct Case {
-  std::string name;
-  std::function<void()> run;
-};
 
 constexpr Metric kNumberMetrics[] = {Metric::sqeuclidean, Metric::inner_product, Metric::cosine,
                                      Metric::euclidean,   Metric::cityblock,     Metric::chebyshev};
@@ -95,6 +90,17 @@ std::vector<Case> knn_cases() {
   add({5, 0, 3, DType::f32, DType::f32, Metric::inner_product}, 2, Filter::Kind::none, true);
   add({5, 0, 8, DType::bits, DType::bits, Metric::hamming}, 70, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::sqeuclidean}, 2, Filter::Kind::bits, false);
+  // Keys that wait in two chunks; rows in parts, the last with fewer than k.
+  add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 70, Filter::Kind::bits, false);
+  add({2, 2300, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 2100, Filter::Kind::none,
+      false);  // more than is sorted at once
+  for (const auto& [n, most, k, metric] : {std::tuple{650, 300, 80, Metric::inner_product},
+                                           {650, 300, 80, Metric::euclidean},
+                                           {501, 500, 249, Metric::cityblock}})
+    cases.push_back({std::string("knn in parts ") + kMetricNames[static_cast<int>(metric)], [n, most, k, metric] {
+                       const FewCandidates few(most);
+                       check_knn({3, n, 4, DType::f32, DType::f32, metric, {}, true}, k, Filter::Kind::bytes, true);
+                     }});
   return cases;
 }
 
@@ -151,6 +157,7 @@ std::vector<Case> screen_cases() {
   add({66, 4000, 1, DType::f32, DType::f32, M::sqeuclidean, {0, 12, false}, true}, 10, kNone, Fit::some_not);
   add({3, 1200, 16, DType::u8, DType::u8, M::cosine, {}, true}, 10, kBits, Fit::any, true);
   add({5, 1200, 16, DType::f32, DType::f32, M::cosine}, 3, kNone, Fit::some_not, true);
+  add({128, 1100, 16, DType::f32, DType::f32, M::cosine}, 3, kNone, Fit::some_not, true);  // the first of a tile alone
   for (const float magnitude : {1e-22f, 1e17f})
     add({3, 1100, 16, DType::f32, DType::f32, M::inner_product, {}, false, magnitude}, 3, kNone, Fit::some_not);
   return cases;
@@ -168,6 +175,8 @@ std::vector<Case> radius_cases() {
   add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
   add({5, 0, 3, DType::f32, DType::f32, Metric::cosine}, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::inner_product}, Filter::Kind::none, true);
+  add({300, 3, 2, DType::f32, DType::f32, Metric::euclidean}, Filter::Kind::none, true);       // counts of several steps
+  add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, Filter::Kind::bits, false);  // two chunks of keys
   return cases;
 }
 
@@ -220,9 +229,29 @@ std::vector<Case> store_cases() {
       add(s, i);
     }
   }
+  // Each width of codes, and what else a store may have.
+  constexpr StoreSpec kMore[] = {{2, 0, false, 0, kRabitq},
+                                 {3, 0, false, 0, kRabitq},
+                                 {6, 0, false, 0, kRabitq},
+                                 {7, 0, false, 0, kRabitq},
+                                 {1, 0, false, 0, kRabitq, 0, true},
+                                 {1, 0, false, 1, kRabitq, 0, true},
+                                 {4, 0, false, 0, kPq, 9, true},
+                                 {8, 0, false, 0, kPq, 7, true},
+                                 {8, 0, false, 0, StoreKind::lvq, 0, true},
+                                 {4, 8, false, 0, StoreKind::lvq, 0, true}};
+  for (const StoreSpec& store : kMore)
+    for (const auto& [m, n, d, metric] : {std::tuple{3, 70, 70, Metric::sqeuclidean}, {18, 40, 33, Metric::cosine}})
+      add({m, n, d, DType::f32, DType::f32, metric, {}, false, 1, store}, i++);
   for (const StoreSpec& store : {kStores[0], kOthers[0], kOthers[3], kOthers[4]})
     add({3, 0, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store}, 0);
   add({3, 4, 0, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, {4, 4}}, 0);
+  for (const StoreSpec& store : {kStores[0], kStores[3], kOthers[1], kOthers[3]}) {
+    const Shape s{0, 70, 37, DType::f32, DType::f32, Metric::sqeuclidean, {}, false, 1, store};
+    if (store.kind != StoreKind::lvq)  // whose scales are float16
+      cases.push_back({"store cancels" + text_of(store), [s] { check_cancelling(s); }});
+    cases.push_back({"store refuses" + text_of(store), [s] { check_refusal(s); }});
+  }
   return cases;
 }
 
@@ -252,6 +281,7 @@ std::vector<Case> graph_cases() {
   add({{3, 250, 130, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0}}, 5, 32, 8, 2, {}, true, 0, 20});
   add({{3, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 5, 14, 8, 2, {}, true, 0, 5});
   add({{2, 250, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 5, 32, 8, 2});
+  add({{2, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 8}}, 5, 32, 40, 50});  // more rows than are decoded at once
   add({{36, 90, 16, f32, f32, M::cityblock, {}, false, 1, {8, 0}}, 5, 12, 8, 2});
   for (const uint32_t percent : {0u, 10u, 45u, 50u, 80u, 100u}) {
     const auto kind = percent % 20 == 10 ? kBits : kBytes;
@@ -270,61 +300,6 @@ std::vector<Case> build_cases() {
   std::vector<Case> cases;
   for (const DescentCase& c : descent_cases()) cases.push_back({"descent " + text_of(c), [c] { check_descent(c); }});
   for (const FinishCase& c : finish_cases()) cases.push_back({"finish " + text_of(c), [c] { check_finish(c); }});
-  return cases;
-}
-
-std::vector<Case> select_cases() {
-  constexpr Selection kSelections[] = {
-      {1, 3, 1, 1, false},
-      {1, 2, 31, 5, false, Ids::own, Selection::few},
-      {1, 5, 100, 32, true, Ids::none, Selection::special, 3},
-      {3, 4, 33, 40, false, Ids::own, Selection::few, 1},
-      {2, 3, 129, 64, true, Ids::shared, Selection::special},
-      {1, 2, 300, 65, false, Ids::none, Selection::few},
-      {1, 2, 1500, 64, false, Ids::none, Selection::ordinary},
-      {1, 2, 1500, 200, true, Ids::own, Selection::special, 2},
-      {1, 1, 5000, 1000, false, Ids::none, Selection::equal},
-      {1, 2, 5000, 33, false, Ids::shared, Selection::equal, 1},
-      {4, 2, 700, 300, false, Ids::own, Selection::few, 5},
-      {1, 1, 20000, 100, false, Ids::none, Selection::few},
-      {1, 2, 9000, 10, true, Ids::none, Selection::special},
-      {1, 1, 9000, 8999, false, Ids::own, Selection::ordinary},
-      {2, 3, 40, 200, true, Ids::own, Selection::special},
-      {1, 3, 7, 0, false},
-      {1, 0, 7, 3, false},
-      {1, 3, 0, 3, true},
-      {1, 4100, 3, 2, false, Ids::none, Selection::few},
-  };
-  std::vector<Case> cases;
-  for (const Selection& s : kSelections) {
-    cases.push_back({"select_k parts=" + std::to_string(s.parts) + " m=" + std::to_string(s.m) +
-                         " n=" + std::to_string(s.n) + " k=" + std::to_string(s.k) + (s.largest ? " largest" : "") +
-                         " ids=" + std::to_string(static_cast<int>(s.ids)) +
-                         " values=" + std::to_string(static_cast<int>(s.values)),
-                     [s] { check_select(s); }});
-  }
-  return cases;
-}
-
-std::vector<Case> nonfinite_cases() {
-  using Places = std::vector<std::pair<int64_t, int64_t>>;
-  std::vector<Case> cases;
-  const auto add = [&](int64_t n, int64_t d, DType dtype, const Places& places, Layout layout) {
-    cases.push_back({"first_nonfinite " + std::string(kDTypeNames[static_cast<int>(dtype)]) + " n=" + std::to_string(n) +
-                         " d=" + std::to_string(d) + " bad=" + std::to_string(places.size()) +
-                         " offset=" + std::to_string(layout.offset),
-                     [=] { check_nonfinite(n, d, dtype, places, layout); }});
-  };
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    add(300, 9, dtype, {}, {});
-    add(300, 9, dtype, {{299, 8}}, {});
-    add(300, 9, dtype, {{250, 3}, {7, 0}, {8, 1}}, {4, 4, false});
-    add(1, 1, dtype, {{0, 0}}, {});
-    add(40, 65, dtype, {{39, 64}, {38, 64}}, {0, 0, true});
-  }
-  add(5, 4, DType::i8, {}, {});
-  add(0, 4, DType::f32, {}, {});
-  add(5, 0, DType::f32, {}, {});
   return cases;
 }
 
@@ -365,7 +340,7 @@ int run_all(const std::vector<Case>& cases, long seed) {
 int main(int count, char** words) {
   std::vector<Case> cases;
   for (auto* list : {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, graph_cases,
-                     build_cases, select_cases, nonfinite_cases})
+                     build_cases, select_cases, nonfinite_cases, cluster_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;
