@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +36,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests/emu"), str(ROOT / "tests/device"), str(ROOT / "tools")]
 from mutants_explained import EXPLAINED  # noqa: E402
+from mutation_report import page, rows_of  # noqa: E402
 
 from build import HOST, KERNELS  # noqa: E402
 from modes import EMULATOR, MODES, Builder, compiler, needs, run  # noqa: E402
@@ -313,47 +314,6 @@ def write_if_new(path: Path, text: str) -> None:
         path.write_text(text)
 
 
-def rows_of(mutants: list[Mutant]) -> list[list[str]]:
-    """The counts by rule, and of all."""
-    groups = defaultdict(list)
-    for m in sorted(mutants, key=lambda m: m.mutation.rule):
-        groups[m.mutation.rule].append(m)
-    groups["all"] = mutants
-    rows = [["mutation", "mutants", *SEEDS, "any", "explained", "survive"]]
-    for rule, group in groups.items():
-        alive = [m for m in group if m.survives]
-        explained = sum(m.key in EXPLAINED for m in alive)
-        counts = [len(group), *(sum(mode in m.caught for m in group) for mode in SEEDS), sum(bool(m.caught) for m in group)]
-        rows.append([rule, *map(str, [*counts, explained, len(alive) - explained])])
-    return rows
-
-
-def page(mutants: list[Mutant], seconds: float) -> str:
-    """The report as Markdown."""
-    asked = ", ".join(f"{sum(mode in m.asked for m in mutants)} in {mode}" for mode in SEEDS)
-    rows = ["| " + " | ".join(row) + " |" for row in rows_of(mutants)]
-    rows.insert(1, "| --- |" + " ---: |" * (len(SEEDS) + 4))
-    words = ["| mode | what it said |", "| --- | --- |"]
-    for mode in SEEDS:
-        counts = Counter(m.caught[mode] for m in mutants if mode in m.caught)
-        words.append(f"| {mode} | " + ", ".join(f"{what} {count}" for what, count in counts.most_common(12)) + " |")
-    reasons = defaultdict(list)
-    for m in mutants:
-        if m.survives and m.key in EXPLAINED:
-            reasons[EXPLAINED[m.key]].append(f"{m.place}: `{m.source}`")
-    explained = [f"- {why}: {'; '.join(places)}" for why, places in reasons.items()]
-    alive = [f"- {m.place}: `{m.source}`" for m in mutants if m.survives and m.key not in EXPLAINED]
-    head = [
-        "# Mutations of the CUDA kernels",
-        "What the emulator's modes say of each way in which `tools/mutations.py` breaks a kernel; written by",
-        "`make mutate ARGS='--report docs/mutations.md'`.",
-        "",
-        f"{len(mutants)} mutants, judged: {asked}. The runs took {seconds / 60:.0f} minutes, summed.",
-    ]
-    tail = ["", "## Explained", *explained, *(["", "## Alive", *alive] if alive else [])]
-    return "\n".join([*head, "", *rows, "", *words, *tail]) + "\n"
-
-
 def main() -> int:
     options = parsed()
     mutants = all_mutants()
@@ -372,11 +332,11 @@ def main() -> int:
         with ThreadPoolExecutor(options.jobs) as pool:
             for number, m in enumerate(pool.map(bench.judge, wanted), 1):
                 print(f"[{number}/{len(wanted)}] {m}", flush=True)
-    rows, seconds = rows_of(wanted), journal.seconds(wanted)
+    rows, seconds = rows_of(wanted, list(SEEDS)), journal.seconds(wanted)
     print("\n".join(f"{row[0]:32}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows))
     print(f"{seconds / 60:.0f} minutes of runs")
     if options.report:
-        options.report.write_text(page(wanted, seconds))
+        options.report.write_text(page(wanted, list(SEEDS), seconds))
     survivors = [m for m in wanted if m.survives and m.key not in EXPLAINED]
     stale = set(EXPLAINED) - {m.key for m in mutants}
     for m in survivors:
