@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 
+import annkern as ak
 from annkern import reference
 from annkern.reference import METRICS
 
@@ -61,3 +66,14 @@ def assert_neighbours(
         clear &= np.concatenate([gaps, [np.inf]])[:k] > slack
         assert (indices[query, :k] == order[:k])[clear].all()
         assert (keys[query, indices[query, :k]] <= sorted_keys[:k] + slack).all()
+
+
+def assert_equal_on_every_level(program: str) -> None:
+    """Python that prints a digest says the same on every level that this machine runs."""
+    forced = "import os, annkern; assert annkern.backends()['cpu']['isa'] == os.environ['ANNKERN_ISA']"
+    said = {}
+    for level in ak.backends()["cpu"]["runnable"]:
+        environment = {**os.environ, "ANNKERN_ISA": level}
+        command = [sys.executable, "-c", f"{forced}\n{program}"]
+        said[level] = subprocess.check_output(command, env=environment, text=True)
+    assert len(set(said.values())) == 1, said

@@ -11,6 +11,7 @@ from annkern import reference
 from annkern.build_graph import SLACK, Sample, batches, insertion_order
 from annkern.build_graph import _scan as scan_of
 
+BUILDERS = pytest.mark.parametrize("method", ["vamana", "nn_descent"])
 METRICS = ("sqeuclidean", "euclidean", "inner_product", "cityblock", "chebyshev")
 
 
@@ -176,31 +177,34 @@ def test_no_queries_and_no_neighbours():
     assert ak.search_graph(graph, x, x[:3], 0)[1].shape == (3, 0)
 
 
-def test_all_rows_equal():
+@BUILDERS
+def test_all_rows_equal(method):
     x = np.ones((3000, 8), np.float32)
-    graph = ak.build_graph(x, degree=8, window=16)
+    graph = ak.build_graph(x, degree=8, window=16, method=method)
     check_invariants(graph, 3000, 8)
     dist, ids = ak.search_graph(graph, x, x[:2], 10)
     assert (dist == 0).all() and (ids >= 0).all()
 
 
+@BUILDERS
 @pytest.mark.parametrize("spec", ["f32", "lvq8"])
-def test_thousands_of_duplicates(spec):
+def test_thousands_of_duplicates(spec, method):
     x = np.repeat(gaussian(200, 10), 20, axis=0)
     x = np.concatenate([x, np.zeros((3000, 10), np.float32)])
     store = ak.compress(x, spec)
-    graph = ak.build_graph(store, degree=16, window=32)
+    graph = ak.build_graph(store, degree=16, window=32, method=method)
     check_invariants(graph, len(x), 16)
     dist, _ = ak.search_graph(graph, store, x[:4000:20], 10, window=40)
     true, _ = ak.knn(store, x[:4000:20], 10)
     assert (dist == true).mean() > 0.95
 
 
-def test_clusters_far_apart():
+@BUILDERS
+def test_clusters_far_apart(method):
     """Entry points in the clusters, and edges to what else would be out of reach, keep recall where distance would not."""
     centres = gaussian(40, 16) * 1000
     x = (centres[:, None] + gaussian(40 * 100, 16, 1).reshape(40, 100, 16)).reshape(-1, 16)
-    graph = ak.build_graph(x, degree=16, window=32)
+    graph = ak.build_graph(x, degree=16, window=32, method=method)
     check_invariants(graph, len(x), 16)
     q = x[::37] + gaussian(len(x[::37]), 16, 2) * 0.1
     assert recall(ak.search_graph(graph, x, q, 10, window=64)[1], ak.knn(x, q, 10)[1]) > 0.95

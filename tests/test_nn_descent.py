@@ -136,35 +136,6 @@ def test_bits():
     assert (ak.search_graph(graph, x, x[:50], 5, window=60)[1][:, 0] == np.arange(50)).mean() > 0.9
 
 
-def test_all_rows_equal():
-    x = np.ones((3000, 8), np.float32)
-    graph = build(x, degree=8, window=16)
-    check_invariants(graph, 3000, 8)
-    dist, ids = ak.search_graph(graph, x, x[:2], 10)
-    assert (dist == 0).all() and (ids >= 0).all()
-
-
-@pytest.mark.parametrize("spec", ["f32", "lvq8"])
-def test_thousands_of_duplicates(spec):
-    x = np.repeat(gaussian(200, 10), 20, axis=0)
-    x = np.concatenate([x, np.zeros((3000, 10), np.float32)])
-    store = ak.compress(x, spec)
-    graph = build(store)
-    check_invariants(graph, len(x), 16)
-    dist, _ = ak.search_graph(graph, store, x[:4000:20], 10, window=40)
-    true, _ = ak.knn(store, x[:4000:20], 10)
-    assert (dist == true).mean() > 0.95
-
-
-def test_clusters_far_apart():
-    centres = gaussian(40, 16) * 1000
-    x = (centres[:, None] + gaussian(40 * 100, 16, 1).reshape(40, 100, 16)).reshape(-1, 16)
-    graph = build(x)
-    check_invariants(graph, len(x), 16)
-    q = x[::37] + gaussian(len(x[::37]), 16, 2) * 0.1
-    assert recall(ak.search_graph(graph, x, q, 10, window=64)[1], ak.knn(x, q, 10)[1]) > 0.95
-
-
 def test_wrong_arguments():
     x = gaussian(100, 6)
     with pytest.raises(ValueError, match="method: expected vamana or nn_descent, got 'nsg'"):

@@ -169,7 +169,7 @@ def indices(code: str) -> Found:
     for m in re.finditer(r"(?<=[\w\]])\[([^\[\]]+)\]", code):
         line_start = code.rfind("\n", 0, m.start()) + 1
         before = code[line_start : m.start()]
-        declares = re.match(r"\s*(?:(?:static|const|constexpr|extern) )*[\w:<>]+ [\w\[\]]+$", before)
+        declares = re.match(r"\s*(?:(?:static|const|constexpr|extern|typename) )*[\w:<>]+ [\w\[\]]+$", before)
         if (declares and not re.match(r"\s*(?:return|else) ", before)) or re.match(r"\s*using ", before):
             continue
         key = line_start, re.search(r"[\w\[\].>-]*$", before)[0], m[1]
