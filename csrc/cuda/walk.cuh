@@ -206,9 +206,10 @@ __global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks) look_ahead_kern
   LookAhead<Rows>(rows, a, room[0], shared).run(blockIdx.x / kWalkSlots, static_cast<int>(blockIdx.x % kWalkSlots));
 }
 
-// Walks towards rows out of reach, one after the other: each gives an edge to one, which may bring others within reach.
+// Walks towards rows out of reach, one after the other: each gives an edge to one, which may bring others within reach. One
+// block, which may have all registers.
 template <class Rows>
-__global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks) attach_kernel(const Rows rows, const WalkArgs a) {
+__global__ void __launch_bounds__(Rows::kThreads) attach_kernel(const Rows rows, const WalkArgs a) {
   ANNK_DYN_SHARED(unsigned char, shared);
   ANNK_SHARED(typename Walk<Rows>::Room, room, [1]);
   Walk<Rows> walk(rows, a, room[0], shared);
