@@ -207,9 +207,9 @@ __global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks) look_ahead_kern
 }
 
 // Walks towards rows out of reach, one after the other: each gives an edge to one, which may bring others within reach. One
-// block, which may have all registers.
+// block, which may have twice the registers of a walk; where no number of blocks is given, nvcc spills to have more of them.
 template <class Rows>
-__global__ void __launch_bounds__(Rows::kThreads) attach_kernel(const Rows rows, const WalkArgs a) {
+__global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks / 2) attach_kernel(const Rows rows, const WalkArgs a) {
   ANNK_DYN_SHARED(unsigned char, shared);
   ANNK_SHARED(typename Walk<Rows>::Room, room, [1]);
   Walk<Rows> walk(rows, a, room[0], shared);
