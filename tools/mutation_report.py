@@ -45,7 +45,7 @@ def page(mutants: list[Mutant], modes: list[str], seconds: float) -> str:
     head = [
         "# Mutations of the CUDA kernels",
         "What the emulator's modes say of each way in which `tools/mutations.py` breaks a kernel; written by",
-        "`make mutate ARGS='--report docs/mutations.md'`.",
+        "`make mutate ARGS='--report FILE'`.",
         "",
         f"{len(mutants)} mutants, judged: {asked}. The runs took {seconds / 60:.0f} minutes, summed.",
     ]
