@@ -335,6 +335,7 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
   def_workspace(m, "search_graph_workspace", search_graph_args, search_graph_workspace, "graph"_a, "base"_a, "queries"_a,
                 "metric"_a, "k"_a, "window"_a, "rerank"_a, "rerank_queries"_a, "rerank_k"_a, "filter"_a, "distances"_a,
                 "indices"_a, "bad_row"_a, "exec"_a);
+  m.def("default_rerank_k", default_rerank_k, "k"_a);
   m.def("search_again", search_again, "neighbors"_a, "entries"_a, "store"_a, "rerank"_a, "metric"_a, "known"_a);
   def_op(m, "build_graph", build_graph_args, build_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a, "lists"_a,
          "bad_row"_a, "exec"_a);

@@ -90,9 +90,6 @@ inline bool matrix_of(PyObject* queries, int64_t dims, Matrix* out) {
   return true;
 }
 
-// Candidates that are reranked where nobody says how many: _depth of search_graph.py.
-inline int64_t default_depth(int64_t k) { return k + (k > 20 ? k : 20); }
-
 // An array (m, k), not initialised; null with an exception set.
 inline PyObject* new_array(int type, int64_t m, int64_t k) {
   const pybind11::detail::npy_api& api = pybind11::detail::npy_api::get();
@@ -126,7 +123,7 @@ inline PyObject* search(PyObject* self, PyObject* const* given, Py_ssize_t count
   SearchGraphArgs args = own->args;
   const int64_t k = number(given[3], 1, -1), window = number(given[4], 1, -1), rerank_k = number(given[7], k, 0),
                 threads = number(given[8], 1, 0);
-  const int64_t depth = given[7] == Py_None ? default_depth(k) : rerank_k;
+  const int64_t depth = given[7] == Py_None ? default_rerank_k(k) : rerank_k;
   const bool reranks = args.rerank_k > 0;
   const bool fits = has(given[0], neighbors, own->neighbors) && has(given[0], entries, own->entries) &&
                     refers_to(own->store, given[1]) && refers_to(own->rerank, given[6]) &&
@@ -153,6 +150,8 @@ inline PyObject* search(PyObject* self, PyObject* const* given, Py_ssize_t count
       if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
     } catch (const std::bad_alloc&) {
       PyErr_NoMemory();
+    } catch (const std::invalid_argument& raised) {
+      PyErr_SetString(PyExc_ValueError, raised.what());
     } catch (const std::exception& raised) {
       PyErr_SetString(PyExc_RuntimeError, raised.what());
     }

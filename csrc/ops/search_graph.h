@@ -14,6 +14,9 @@ struct GraphView {
   ANNK_HD const int32_t* row(int64_t i) const { return neighbors + i * stride; }
 };
 
+// Candidates that are reranked where nobody says how many.
+constexpr int64_t default_rerank_k(int64_t k) { return k + (k > 20 ? k : 20); }
+
 // What the CPU may keep from one search to the next, so that a query on its own need not allocate and clear it.
 struct SearchScratch {
   void (*release)(SearchScratch*);

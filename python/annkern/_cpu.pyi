@@ -122,6 +122,7 @@ def search_graph(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
+def default_rerank_k(k: int) -> int: ...
 def search_again(
     neighbors: object,
     entries: object,

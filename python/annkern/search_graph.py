@@ -113,10 +113,13 @@ def search_graph(
             refuse_overlap([("out[0]", distances), ("out[1]", indices)], inputs)
         bad = scan.look(check_finite, few_rows=True)
         if not distances.empty:
-            reranked = (fine or scan).base_matrix, (fine or scan).query_matrix, _depth(rerank_k, count, wide) if fine else 0
+            backend, depth = scan.call.backend, 0
+            if fine:
+                depth = backend.default_rerank_k(count) if rerank_k is None else whole_number("rerank_k", rerank_k, count)
+            reranked = (fine or scan).base_matrix, (fine or scan).query_matrix, min(wide, depth)
             scan.call.run(
                 "search_graph",
-                graph.backend_graph(scan.call.backend),
+                graph.backend_graph(backend),
                 scan.base_matrix,
                 scan.query_matrix,
                 scan.metric.name,
@@ -131,9 +134,3 @@ def search_graph(
             refuse_bad_row("store", bad)
             graph.again = again(graph, *asked, metric, scan, fine)
         return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
-
-
-def _depth(rerank_k: int | None, k: int, window: int) -> int:
-    if rerank_k is None:
-        return min(window, max(2 * k, k + 20))
-    return min(window, whole_number("rerank_k", rerank_k, k))
