@@ -10,4 +10,58 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "const uint32_t common = __shfl_sync(kAllLanes, bin, leader);",
     ): "the bin of any lane will do: lanes that do not share it count for themselves",
     ("screen_tile.cuh", "other lane", "sum += __shfl_xor_sync(kAllLanes, sum, 2);"): "both lanes of a pair hold its sum",
+    (
+        "pairs.cuh",
+        "uninitialised",
+        "uint32_t order = kNoOrder;",
+    ): "set by whichever metric it is, which compilers cannot see",
+    ("scan.cuh", "uninitialised", "bool any = false;"): "looks closer at a query without need, and keeps the same rows",
+    (
+        "scan_lvq.cu",
+        "other lane",
+        "const float shift = __shfl_sync(kAllLanes, sum, 0);",
+    ): "all lanes of a half hold its sum",
+    ("nn_leaves.cu", "uninitialised", "int sum = 0, rank = 0;"): "only of rows that are in a set, which sets it",
+    ("nn_leaves.cu", "uninitialised", "int rank = 0;"): "only of rows that are in a set, which sets it",
+    (
+        "shared_walk.cuh",
+        "other lane",
+        "const Entry theirs = __shfl_sync(kAllLanes, chosen, slot), asked = __shfl_sync(kAllLanes, wanted, slot);",
+    ): "a worse choice of the rows that are looked at ahead: more rounds, the same result",
+    (
+        "shared_walk.cuh",
+        "delete initial store",
+        "if ((empty >> lane & 1u) != 0) chosen = kNoEntry;",
+    ): "a worse choice of the rows that are looked at ahead: more rounds, the same result",
+    ("select_k.cu", "uninitialised", "bool any = false;"): "looks closer without need, and keeps the same candidates",
+    (
+        "warp_list.cuh",
+        "uninitialised",
+        "Entry before = 0;  // what stands before this lane's entry, if anything does",
+    ): "of lane 0 alone, which does not ask for it",
+    (
+        "scan_pq.cu",
+        "delete initial store",
+        "a.rows[to] = 0;",
+    ): "read for queries that are not there, and reported for none; cleared for memory checkers",
+    (
+        "scan_pq.cu",
+        "delete initial store",
+        "if (team.lane == 0) *term = {};",
+    ): "read for queries that are not there, and reported for none; cleared for memory checkers",
+    (
+        "scan_rabitq.cu",
+        "delete initial store",
+        "team.each(a.pitch, [&](int64_t at) { to[at] = 0; });",
+    ): "read for queries that are not there, and reported for none; cleared for memory checkers",
+    (
+        "scan_rabitq.cu",
+        "delete initial store",
+        "if (team.lane == 0) *term = {};",
+    ): "read for queries that are not there, and reported for none; cleared for memory checkers",
+    (
+        "row_queries.cu",
+        "delete memset",
+        '"clearing the workspace");',
+    ): "read for queries that are not there, and reported for none; cleared for memory checkers",
 }

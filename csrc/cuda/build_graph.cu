@@ -25,8 +25,8 @@ __global__ void __launch_bounds__(kThreads) reach_rows(const Reach reach) { Reac
 __global__ void __launch_bounds__(kThreads) find_lost(const Reach reach) {
   ANNK_SHARED(int32_t, of_warp, [kWarps]);
   const int thread = static_cast<int>(threadIdx.x);
-  int64_t found = 0, at = reach.counts[1];
-  __syncthreads();
+  const int64_t begin = reach.counts[1];
+  int64_t found = 0, at = begin;
   for (; at < reach.rows && found + kThreads <= reach.most_lost; at += kThreads) {
     const bool lost = at + thread < reach.rows && reach.parents[at + thread] < 0;
     const unsigned lanes = __ballot_sync(kAllLanes, lost);
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kThreads) find_lost(const Reach reach) {
     __syncthreads();
   }
   for (int64_t i = found + thread; i < reach.most_lost; i += kThreads) reach.lost[i] = -1;
-  if (thread == 0) reach.counts[1] = at;
+  if (thread == 0 && at > begin) reach.counts[1] = at;  // there were barriers since all have read it
 }
 
 struct FinishPlan {

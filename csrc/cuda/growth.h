@@ -19,7 +19,7 @@ struct Reach {
   int64_t entry_count = 0;
   int32_t* parents = nullptr;  // (rows,); -1: out of reach
   int32_t* queue = nullptr;    // (rows,)
-  uint32_t* claims = nullptr;  // (rows,), all ones between turns
+  uint32_t* claims = nullptr;  // (rows,), all ones at first
   int64_t* counts = nullptr;   // rows in the queue; rows of the base that were asked whether they are lost
   int64_t* lost = nullptr;     // some rows out of reach, ascending; -1 behind them
   int64_t most_lost = 0;

@@ -49,20 +49,25 @@ struct WarpSlots {
   template <bool kRepeats>
   __device__ __forceinline__ void insert(Entry entry) const {
     const int lane = lane_id();
-    int before = 0, same = -1;
+    int before = 0, same = width - 1;  // where the row is, or else what makes room
+    Entry known = kNoEntry;
     for (int first = 0; first < width; first += kWarp) {
       const Entry there = first + lane < width ? slots[first + lane] : kNoEntry;
       const unsigned smaller = __ballot_sync(kAllLanes, there < entry);
       before += __popc(smaller);
       if (kRepeats) {
         const unsigned equal = __ballot_sync(kAllLanes, there != kNoEntry && place_of(there) == place_of(entry));
-        if (equal != 0) same = first + __ffs(static_cast<int>(equal)) - 1;
+        if (equal != 0) {
+          const int at = __ffs(static_cast<int>(equal)) - 1;
+          same = first + at;
+          known = __shfl_sync(kAllLanes, there, at);
+        }
       } else if (smaller != kAllLanes) {
         break;
       }
     }
-    if (same >= 0 && order_of(slots[same]) <= order_of(entry)) return;
-    make_room(before, same >= 0 ? same : width - 1);
+    if (kRepeats && order_of(known) <= order_of(entry)) return;
+    make_room(before, same);
     if (lane == 0) slots[before] = entry;
     __syncwarp();
   }
@@ -75,8 +80,7 @@ struct WarpSlots {
       const bool moves = at >= from;
       const Entry mine = moves ? slots[at] : kNoEntry;
       __syncwarp();
-      if (moves) slots[at + 1] = mine;
-      __syncwarp();
+      if (moves) slots[at + 1] = mine;  // the next 32 end before these
     }
     __syncwarp();
   }

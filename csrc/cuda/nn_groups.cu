@@ -51,7 +51,6 @@ __global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, Entr
     if (copied)
       for (int64_t e = lane; e < width; e += kWarp) own[e] = list.slots[e];
     if (lane == 0) g.heads[row] = kNoLink;
-    __syncwarp();
   }
 }
 

@@ -95,10 +95,10 @@ __device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t que
   }
   typename Terms<Arith>::Query query_term{};
   if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
-  uint32_t order = kNoOrder;
+  uint32_t made = kNoOrder;
   visit_list(typename Arith::Metrics{}, a.metric,
-             [&](auto metric) { order = Arith::order(metric, sums.sum, query_term, row_term); });
-  return order;
+             [&](auto metric) { made = Arith::order(metric, sums.sum, query_term, row_term); });
+  return made;
 }
 
 template <class Arith>

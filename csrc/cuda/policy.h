@@ -94,7 +94,7 @@ constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k, int64_t most_queri
   return {rows, m < most ? m : most};
 }
 // Positions within a selection are 32-bit; rows that are longer are selected from in pieces. A variable, so that tests reach
-// these with fewer than 2^31.
+// these with fewer than 2^31; a multiple of 4, for aligned loads.
 inline int64_t most_candidates = int64_t{1} << 31;
 
 // The sieve of tensor cores (screen.h): 128 queries a block; limits from every 17th row, so that a level costs a seventeenth

@@ -91,7 +91,7 @@ struct PqCodec {
       float sum = 0.0f;
       for (int j = 0; j < width(s); ++j) {
         const float gap = y[j] - book[j * view.codewords + c] * view.unit_inverse;
-        sum = j == 0 ? gap * gap : sum + gap * gap;
+        sum = sum + gap * gap;
       }
       if (sum < best.distance) best = {sum, c};
     }

@@ -11,7 +11,7 @@ template <int kThreads>
 struct ReachBlock {
   Reach reach;
 
-  // All threads; synchronised before and after.
+  // All threads, synchronised before.
   __device__ __forceinline__ void begin() const {
     if (threadIdx.x == 0)
       for (int64_t e = 0; e < reach.entry_count; ++e) meet(reach.entries[e], reach.entries[e]);
@@ -84,14 +84,12 @@ struct ReachBlock {
       }
       if (first) {
         reach.parents[to] = row;
-        reach.claims[to] = ~0u;
         reach.queue[at] = to;
       }
       edge = edge + kThreads < end ? edge + kThreads : end;
       __syncthreads();
     }
     if (thread == 0) reach.counts[0] = size;
-    __syncthreads();
   }
 };
 

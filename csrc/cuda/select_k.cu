@@ -227,7 +227,6 @@ struct Pieces {
     source.values += part * whole.part_stride + column;
     if (whole.ids != nullptr) source.ids += part * whole.ids_part_stride + column;
     source.first_id = part * whole.n + column;
-    source.vector_loads = false;
     return source;
   }
   ValueSource results(const ValueSource& whole, int64_t m, int64_t k) const {

@@ -59,7 +59,6 @@ class WaitingWalk : public WalkBlock<Rows> {
         if (lane == have++) wanted = entry;
       }
     }
-    if (lane >= kWalkSlots) wanted = kNoEntry;
     bool kept = false, served = false;
     for (int slot = 0; slot < kWalkSlots; ++slot) {
       const Entry theirs = __shfl_sync(kAllLanes, chosen, slot), asked = __shfl_sync(kAllLanes, wanted, slot);
@@ -168,7 +167,6 @@ class LookAhead : WaitingWalk<Rows> {
       __syncthreads();
       pool_.merge(here);
     }
-    if (threadIdx.x == 0) walk.chosen[slot] = kNoEntry;
     __syncthreads();
     return true;
   }

@@ -88,7 +88,7 @@ struct WarpList {
   }
 
   __device__ __forceinline__ void insert(Entry candidate) {
-    Entry before = 0;  // what stands before this lane's entry; smaller than all before the first
+    Entry before = 0;  // what stands before this lane's entry, if anything does
     bool has_before = lane_id() > 0;
 #pragma unroll
     for (int r = 0; r < kRegisters; ++r) {

@@ -22,6 +22,13 @@ inline std::vector<double> keys_of_rows(const Inputs& in, const Shape& s) {
   const int64_t n = s.n;
   const Matrix rows = in.store ? Matrix{in.store->decoded.data<float>(), n, s.d, s.d * 4, DType::f32}
                                : static_cast<const Matrix&>(in.base.view);
+  if (in.store)
+    if (const auto own = cpu_distances(in.searched, rows, s.metric, true)) {
+      std::vector<double> keys(own.get(), own.get() + n * n);
+      if (is_similarity(s.metric))
+        for (double& key : keys) key = -key;
+      return keys;
+    }
   const Bytes out(n * n * 4);
   run(PairwiseArgs{rows, in.searched, s.metric, out.data(), nullptr, {}}, pairwise, pairwise_workspace);
   std::vector<double> keys(static_cast<size_t>(n * n));
@@ -346,6 +353,7 @@ inline std::vector<DescentCase> descent_cases() {
       {{1, 310, 5, f32, f32, M::inner_product, {}, true}, 40, 3, 7, 2, 2, 100'000},
       {{1, 200, 33, f32, f32, M::cosine, {4, 4, false}}, 9, 2, 4, 2, 2, 0, 3},
       {{1, 150, 3, f32, f32, M::chebyshev, {}, true}, 1100, 2, 33, 1, 1},
+      {{1, 640, 1, f32, f32, M::sqeuclidean, {}, true}, 6, 1, 3, 1, 3},  // sets larger than a leaf; full groups
       {{1, 129, 7, f16, f16, M::cityblock}, 33, 4, 40, 1, 2, 50'000, 40},
       {{1, 140, 20, bf16, bf16, M::sqeuclidean, {2, 2, false}}, 20, 5, 10},
       {{1, 150, 20, i8, i8, M::cosine}, 12, 4, 8, 1, 2},
@@ -355,6 +363,8 @@ inline std::vector<DescentCase> descent_cases() {
       {{1, 150, 40, f32, f32, M::inner_product, {}, false, 1, {8, 0}}, 12, 3, 5, 1, 2, 60'000},
       {{1, 140, 40, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 12, 3, 5},
       {{1, 150, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 12, 3, 5, 1, 2, 60'000},
+      {{1, 130, 40, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0}}, 12, 2, 5},
+      {{1, 135, 35, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0}}, 12, 2, 5},
       {{1, 130, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 12, 2, 5},
       {{1, 130, 24, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0, false, 0, StoreKind::pq, 6}}, 12, 2, 5},
   };

@@ -209,16 +209,19 @@ inline void check_pairwise(const Shape& s) {
   }
 }
 
-// A filter that about two of three rows pass, and its meaning.
+// A filter that about two of three rows pass, and its meaning. A strict one is of bytes: every fifth row passes, and of odd
+// queries' very few.
 struct FilterCase {
   Filter filter;
   Bytes memory{0};
-  FilterCase(Filter::Kind kind, bool shared, int64_t m, int64_t n) {
+  FilterCase(Filter::Kind kind, bool shared, int64_t m, int64_t n, bool strict = false) {
     const int64_t width = kind == Filter::Kind::bytes ? n : (n + 31) / 32 * 4, count = shared ? 1 : m;
     if (kind == Filter::Kind::none) return;
     memory = Bytes(width * count);
     for (int64_t i = 0; i < width * count; ++i)
-      memory.data()[i] = static_cast<unsigned char>(kind == Filter::Kind::bytes ? (i * 7 % 3 != 0) * (1 + i % 5) : 0xb6 ^ i);
+      memory.data()[i] = static_cast<unsigned char>(strict                        ? i % n % (i / n % 2 ? 2003 : 5) == 0
+                                                    : kind == Filter::Kind::bytes ? (i * 7 % 3 != 0) * (1 + i % 5)
+                                                                                  : 0xb6 ^ i);
     filter = {memory.data(), shared ? 0 : width, kind};
   }
 };
@@ -228,9 +231,9 @@ inline double missing(Metric metric) {
   return metric == Metric::inner_product ? -INFINITY : INFINITY;
 }
 
-inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared) {
+inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared, bool strict = false) {
   const Inputs in(s);
-  const FilterCase f(kind, shared, s.m, s.n);
+  const FilterCase f(kind, shared, s.m, s.n, strict);
   const Bytes out(s.m * k * 4), indices(s.m * k * 8);
   run(KnnArgs{in.searched, in.queries.view, s.metric, k, f.filter, out.data(), indices.data<int64_t>(), nullptr, {}}, knn,
       knn_workspace);

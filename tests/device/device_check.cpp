@@ -75,10 +75,10 @@ std::vector<Case> knn_cases() {
   constexpr int64_t kNeighbours[] = {1, 10, 32, 33, 64, 65, 100, 0, 300};
   std::vector<Case> cases;
   const auto shapes = all_shapes();
-  const auto add = [&](const Shape& s, int64_t k, Filter::Kind kind, bool shared) {
+  const auto add = [&](const Shape& s, int64_t k, Filter::Kind kind, bool shared, bool strict = false) {
     const std::string how =
         " k=" + std::to_string(k) + " filter=" + std::to_string(static_cast<int>(kind)) + (shared ? "s" : "");
-    cases.push_back({"knn " + text_of(s) + how, [=] { check_knn(s, k, kind, shared); }});
+    cases.push_back({"knn " + text_of(s) + how, [=] { check_knn(s, k, kind, shared, strict); }});
   };
   for (size_t i = 0; i < shapes.size(); i += 3)
     add(shapes[i], kNeighbours[i / 3 % std::size(kNeighbours)], static_cast<Filter::Kind>(i / 3 % 4 % 3), i % 2 == 0);
@@ -90,16 +90,17 @@ std::vector<Case> knn_cases() {
   add({5, 0, 3, DType::f32, DType::f32, Metric::inner_product}, 2, Filter::Kind::none, true);
   add({5, 0, 8, DType::bits, DType::bits, Metric::hamming}, 70, Filter::Kind::none, true);
   add({4100, 3, 2, DType::f32, DType::f32, Metric::sqeuclidean}, 2, Filter::Kind::bits, false);
-  // Keys that wait in two chunks; rows in parts, the last with fewer than k.
-  add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 70, Filter::Kind::bits, false);
+  // Keys that wait in two chunks, of which the second query has kept few; rows in parts, the last with fewer than k.
+  add({2, 66000, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 70, Filter::Kind::bytes, false, true);
   add({2, 2300, 1, DType::f32, DType::f32, Metric::sqeuclidean}, 2100, Filter::Kind::none,
       false);  // more than is sorted at once
-  for (const auto& [n, most, k, metric] : {std::tuple{650, 300, 80, Metric::inner_product},
-                                           {650, 300, 80, Metric::euclidean},
-                                           {501, 500, 249, Metric::cityblock}})
-    cases.push_back({std::string("knn in parts ") + kMetricNames[static_cast<int>(metric)], [n, most, k, metric] {
+  for (const auto& [n, most, k, metric, strict] : {std::tuple{650, 300, 80, Metric::inner_product, false},
+                                                   {650, 300, 80, Metric::euclidean, false},
+                                                   {330, 300, 90, Metric::sqeuclidean, true},  // fewer pass than are wanted
+                                                   {501, 500, 249, Metric::cityblock, false}})
+    cases.push_back({std::string("knn in parts ") + kMetricNames[static_cast<int>(metric)], [n, most, k, metric, strict] {
                        const FewCandidates few(most);
-                       check_knn({3, n, 4, DType::f32, DType::f32, metric, {}, true}, k, Filter::Kind::bytes, true);
+                       check_knn({3, n, 4, DType::f32, DType::f32, metric, {}, true}, k, Filter::Kind::bytes, true, strict);
                      }});
   return cases;
 }
@@ -280,6 +281,7 @@ std::vector<Case> graph_cases() {
   add({{1, 1, 3, f32, f32, M::cosine}, 2, 3, 1, 1});
   add({{3, 250, 130, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0}}, 5, 32, 8, 2, {}, true, 0, 20});
   add({{3, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 5, 14, 8, 2, {}, true, 0, 5});
+  add({{3, 7, 4, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0}}, 9, 14, 3, 1, {}, true, 0, 12});  // more than there are
   add({{2, 250, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 5, 32, 8, 2});
   add({{2, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 8}}, 5, 32, 40, 50});  // more rows than are decoded at once
   add({{36, 90, 16, f32, f32, M::cityblock, {}, false, 1, {8, 0}}, 5, 12, 8, 2});
@@ -289,6 +291,7 @@ std::vector<Case> graph_cases() {
     add({{2, 700, 6, f32, f32, M::inner_product}, 2, 2, 40, 5, kind, false, percent, percent == 45 ? 2 : 0});
   }
   add({{2, 9000, 2, f32, f32, M::sqeuclidean}, 3, 33, 6, 5, kBits, false, 90});
+  add({{2, 700, 4, f32, f32, M::sqeuclidean}, 10, 300, 600, 2});  // lists that are merged by pieces
   cases.push_back({"graph rounds", [] {
                      check_rounds({{5, 900, 6, f32, f32, M::sqeuclidean}, 10, 64, 12, 3}, 48);
                      check_rounds({{2, 3000, 6, f32, f32, M::cosine}, 10, 256, 24, 3}, 128);
