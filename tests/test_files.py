@@ -94,6 +94,12 @@ def test_mapped_arrays_are_the_file(saved):
     assert ak.load(path).arrays["codes"].flags.writeable
 
 
+def test_large_arrays_begin_on_a_cache_line(rng, tmp_path):
+    path = tmp_path / "s.annk"
+    ak.compress(rows(rng, 5000), "lvq8").save(path)
+    assert ak.load(path).arrays["codes"].ctypes.data % 64 == 0
+
+
 def test_device_arrays_are_saved_through_the_host(backend, rng, tmp_path):
     store = ak.compress(rows(rng, 50), "lvq4x4")
     there = store.convert(backend.array)

@@ -26,7 +26,7 @@ import numpy as np
 
 from . import stores
 from ._arrays import View, host_copy, view, with_adjacent_rows
-from ._spaces import numpy_dtype
+from ._spaces import aligned, numpy_dtype
 from ._store import Store
 
 VERSION = 1
@@ -254,7 +254,7 @@ def _array(what: str, file: IO[bytes], mapped: Array | None, start: int, entry: 
     if mapped is not None and first % dtype.itemsize == 0:
         memory = mapped[first:end]
     else:
-        memory = np.empty(end - first, np.uint8)
+        memory = aligned((end - first,), "uint8")
         file.seek(first)
         for at in range(0, len(memory), PIECE):
             piece = memory[at : at + PIECE]
