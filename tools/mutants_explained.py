@@ -3,6 +3,7 @@
 
 EXPLAINED: dict[tuple[str, str, str], str] = {
     ("lvq_codec.cuh", "uninitialised", "uint32_t word = 0;"): "set at the first step, which compilers cannot see",
+    ("lvq_codec.cuh", "uninitialised", "int nearest = 0;"): "set at the first step, which compilers cannot see",
     ("radix.cuh", "uninitialised", "uint32_t at = 0;"): "only the leader's is read, and the leader sets it",
     (
         "radix.cuh",
