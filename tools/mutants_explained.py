@@ -14,7 +14,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     (
         "pairs.cuh",
         "uninitialised",
-        "uint32_t order = kNoOrder;",
+        "uint32_t made = kNoOrder;",
     ): "set by whichever metric it is, which compilers cannot see",
     ("scan.cuh", "uninitialised", "bool any = false;"): "looks closer at a query without need, and keeps the same rows",
     (
@@ -23,6 +23,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "const float shift = __shfl_sync(kAllLanes, sum, 0);",
     ): "all lanes of a half hold its sum",
     ("nn_leaves.cu", "uninitialised", "int sum = 0, rank = 0;"): "only of rows that are in a set, which sets it",
+    ("nn_leaves.cu", "uninitialised", "unsigned of_mine = 0;"): "set at one of the steps, which compilers cannot see",
     ("nn_leaves.cu", "uninitialised", "int rank = 0;"): "only of rows that are in a set, which sets it",
     (
         "shared_walk.cuh",

@@ -116,7 +116,6 @@ __device__ __forceinline__ void place_sets(const Leaves& leaves, const Span& spa
   }
   __syncthreads();
   if (threadIdx.x < kMostSets) cut.counts[threadIdx.x] = cut.sets[threadIdx.x].first;
-  __syncthreads();
 }
 
 // Rows of a set keep their order.
@@ -155,7 +154,6 @@ __global__ void __launch_bounds__(kThreads) cut_spans(const Leaves leaves, int64
     deal(leaves, span, cut[0]);
     for (int64_t at = span.first + static_cast<int64_t>(threadIdx.x); at < span.end; at += kThreads)
       leaves.order[at] = leaves.sorted[at];
-    __syncthreads();
   }
 }
 
