@@ -79,7 +79,7 @@ class PqTables : public Tiles {
 
 // 8 bits. Four queries share a look-up: entry (s, c) of their tables is one register.
 template <class M>
-class PqRowTiles final : public PqTables<M> {
+class PqRowTiles : public PqTables<M> {
  public:
   using PqTables<M>::view_;
   PqRowTiles(const Base& base, const Matrix& queries) : PqTables<M>(base, queries) {
@@ -91,20 +91,23 @@ class PqRowTiles final : public PqTables<M> {
   }
 
   void pack_few(int64_t first, int count, void* packed) const override {
+    if (count == 1) return this->make_table(first, own_table(packed, 1, 0), own_table(packed, 1, 0) + entries_);
     for (int q = 0; q < count; q += kFewStep) {
-      const int here = count - q < kFewStep ? count - q : kFewStep;
-      float* const group = reinterpret_cast<float*>(static_cast<char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
-      if (count == 1) return this->make_table(first, group, group + entries_);
-      float* const own = group + kFewStep * entries_;  // the room of the second halves
+      float *const group = own_table(packed, 1, q), *const own = own_table(packed, count, q);
       for (int l = 0; l < kFewStep; ++l) {
-        if (l < here) this->make_table(first + q + l, own, own + entries_);
-        for (size_t i = 0; i < entries_; ++i) group[i * kFewStep + static_cast<size_t>(l)] = l < here ? own[i] : 0.0f;
+        float* const table = own + static_cast<size_t>(l) * entries_;
+        if (q + l < count)
+          this->make_table(first + q + l, table, table + entries_);  // scratch where the next will be
+        else
+          __builtin_memset(table, 0, entries_ * sizeof(float));
       }
+      for (size_t i = 0; i < entries_; ++i)
+        for (size_t l = 0; l < kFewStep; ++l) group[i * kFewStep + l] = own[l * entries_ + i];
     }
   }
 
   bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    constexpr int kRows = 8, kAhead = 16;
+    constexpr int kAhead = 16;
     for (int i = 0; i < rows.count; i += kRows) {
       const int here = rows.count - i < kRows ? rows.count - i : kRows;
       const uint8_t* row[kRows];
@@ -112,13 +115,12 @@ class PqRowTiles final : public PqTables<M> {
       for (int r = 0; rows.ids != nullptr && r < kRows && i + kAhead + r < rows.count; ++r)
         for (int64_t at = 0; at < view_.parts.parts; at += 64) fetch(code_row(rows[i + kAhead + r]) + at);
       for (int q = 0; q < count; q += kFewStep) {
-        const float* const group =
-            reinterpret_cast<const float*>(static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
+        const float* const group = group_of(packed, q);
         alignas(16) float keys[kRows * kFewStep];
         if (count == 1)
-          sum_rows<float, 1>(row, group, keys);
+          sum_rows<float, kRows>(row, group, keys);
         else
-          sum_rows<Four, kFewStep>(row, group, keys);
+          sum_rows<Four, kRows>(row, group, keys);
         const int step = count == 1 ? 1 : kFewStep;
         for (int l = 0; l < step && q + l < count; ++l)
           for (int r = 0; r < here; ++r) out[(q + l) * stride + i + r] = this->finish(keys[r * step + l], rows[i + r]);
@@ -127,24 +129,53 @@ class PqRowTiles final : public PqTables<M> {
     return true;
   }
 
- private:
-  typedef float Four __attribute__((vector_size(16)));
+ protected:
+  // The four of a group lie interleaved in its first half; each by itself, where it was made, in its second half.
+  const float* group_of(const void* packed, int q) const {
+    return reinterpret_cast<const float*>(static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
+  }
+  float* own_table(void* packed, int count, int q) const {
+    float* const group = reinterpret_cast<float*>(static_cast<char*>(packed) +
+                                                  static_cast<size_t>(q / kFewStep * kFewStep) * this->few_bytes);
+    return count == 1 ? group : group + static_cast<size_t>(kFewStep + q % kFewStep) * entries_;
+  }
+  float* own_table(const void* packed, int count, int q) const { return own_table(const_cast<void*>(packed), count, q); }
 
-  const uint8_t* code_row(int64_t row) const { return view_.codes + row * view_.parts.parts; }
-
-  // Eight chains at once hide the latency of an addition.
-  template <class V, int kWidth>
-  ANNK_HD void sum_rows(const uint8_t* const* rows, const float* table, float* keys) const {
-    constexpr int kRows = 8;
-    V sum[kRows] = {};
-    const V* entry = reinterpret_cast<const V*>(table);
-    for (int64_t s = 0; s < view_.parts.parts; ++s, entry += view_.codewords)
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r] += entry[rows[r][s]];
-    __builtin_memcpy(keys, sum, sizeof sum);
+  // Keys of one of `count` packed queries and the rows that were found.
+  void own_keys(const void* packed, int count, int q, NearRows& found) const {
+    for (int i = 0; i < found.count;) {
+      const int left = found.count - i, here = left < kRows ? left : kRows;
+      const uint8_t* row[kRows];
+      for (int r = 0; r < kRows; ++r) row[r] = code_row(found.ids[i + (r < here ? r : here - 1)]);
+      const float* const table = group_of(packed, q / kFewStep * kFewStep) + q % kFewStep;
+      float keys[kRows];
+      if (count == 1)
+        here == 1 ? sum_rows<float, 1>(row, table, keys) : sum_rows<float, kRows>(row, table, keys);
+      else
+        here == 1 ? sum_rows<float, 1, kFewStep>(row, table, keys) : sum_rows<float, kRows, kFewStep>(row, table, keys);
+      for (int r = 0; r < here; ++r) found.keys[i + r] = this->finish(keys[r], found.ids[i + r]);
+      i += here;
+    }
   }
 
   size_t entries_;
+
+ private:
+  typedef float Four __attribute__((vector_size(16)));
+  static constexpr int kRows = 8;  // as many chains at once hide the latency of an addition
+
+  const uint8_t* code_row(int64_t row) const { return view_.codes + row * view_.parts.parts; }
+
+  // Entries are kStride apart.
+  template <class V, int kMany, int kStride = 1>
+  ANNK_HD void sum_rows(const uint8_t* const* rows, const float* table, float* keys) const {
+    V sum[kMany] = {};
+    const V* entry = reinterpret_cast<const V*>(table);
+    for (int64_t s = 0; s < view_.parts.parts; ++s, entry += view_.codewords * kStride)
+#pragma GCC unroll 8
+      for (int r = 0; r < kMany; ++r) sum[r] += entry[rows[r][s] * kStride];
+    __builtin_memcpy(keys, sum, sizeof sum);
+  }
 };
 
 // 4 bits, in blocks.
