@@ -83,7 +83,7 @@ class ScanScratch {
         keys(plan.few ? round_up(static_cast<size_t>(plan.block), kFewStep) * kFewRows
                       : static_cast<size_t>(tiles.tile_rows) * tiles.lanes),
         ids(kFewRows),
-        near(plan.within ? static_cast<size_t>(plan.block) : 0) {}
+        near(plan.within ? round_up(static_cast<size_t>(plan.block), kFewStep) : 0) {}
 
   Buffer<char> queries, tile;
   Buffer<float> keys;
