@@ -80,6 +80,8 @@ class PqTables : public Tiles {
 // 8 bits. Four queries share a look-up: entry (s, c) of their tables is one register.
 template <class M>
 class PqRowTiles : public PqTables<M> {
+  static constexpr int kRows = 8;  // as many chains at once hide the latency of an addition
+
  public:
   using PqTables<M>::view_;
   PqRowTiles(const Base& base, const Matrix& queries) : PqTables<M>(base, queries) {
@@ -141,20 +143,19 @@ class PqRowTiles : public PqTables<M> {
   }
   float* own_table(const void* packed, int count, int q) const { return own_table(const_cast<void*>(packed), count, q); }
 
-  // Keys of one of `count` packed queries and the rows that were found.
-  void own_keys(const void* packed, int count, int q, NearRows& found) const {
-    for (int i = 0; i < found.count;) {
-      const int left = found.count - i, here = left < kRows ? left : kRows;
-      const uint8_t* row[kRows];
-      for (int r = 0; r < kRows; ++r) row[r] = code_row(found.ids[i + (r < here ? r : here - 1)]);
-      const float* const table = group_of(packed, q / kFewStep * kFewStep) + q % kFewStep;
-      float keys[kRows];
+  // Keys of rows under one of `count` packed queries.
+  void own_keys(const void* packed, int count, int q, NearRows& rows) const {
+    const float* const table = group_of(packed, q / kFewStep * kFewStep) + q % kFewStep;
+    constexpr int kTogether = 2;
+    for (int i = 0; i < rows.count; i += kTogether) {
+      const uint8_t* row[kTogether];
+      float sums[kTogether];
+      for (int r = 0; r < kTogether; ++r) row[r] = code_row(rows.ids[i + (i + r < rows.count ? r : 0)]);
       if (count == 1)
-        here == 1 ? sum_rows<float, 1>(row, table, keys) : sum_rows<float, kRows>(row, table, keys);
+        sum_rows<float, kTogether>(row, table, sums);
       else
-        here == 1 ? sum_rows<float, 1, kFewStep>(row, table, keys) : sum_rows<float, kRows, kFewStep>(row, table, keys);
-      for (int r = 0; r < here; ++r) found.keys[i + r] = this->finish(keys[r], found.ids[i + r]);
-      i += here;
+        sum_rows<float, kTogether, kFewStep>(row, table, sums);
+      for (int r = 0; r < kTogether && i + r < rows.count; ++r) rows.keys[i + r] = this->finish(sums[r], rows.ids[i + r]);
     }
   }
 
@@ -162,7 +163,6 @@ class PqRowTiles : public PqTables<M> {
 
  private:
   typedef float Four __attribute__((vector_size(16)));
-  static constexpr int kRows = 8;  // as many chains at once hide the latency of an addition
 
   const uint8_t* code_row(int64_t row) const { return view_.codes + row * view_.parts.parts; }
 
