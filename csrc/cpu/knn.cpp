@@ -101,7 +101,10 @@ class KnnSink {
     }
   }
 
-  const float* limits() const { return thresholds_.get(); }
+  const float* limits() {
+    for (int q = 0; q < plan_.block_size(block_); ++q) tops_[q].tighten();
+    return thresholds_.get();
+  }
 
   // Hands what was found in the run over to the partial results.
   void flush() {

@@ -36,7 +36,6 @@ class PqTables : public Tiles {
 
   // table[s * codewords + c]. scratch: room for the query, twice.
   void make_table(int64_t q, float* table, float* scratch) const {
-    constexpr bool kProduct = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
     const Parts& parts = view_.parts;
     const int64_t many = view_.codewords;
     float* query = scratch;
@@ -50,19 +49,38 @@ class PqTables : public Tiles {
       view_.rotate(query, scratch + parts.dims);
       query = scratch + parts.dims;
     }
-    for (int64_t s = 0; s < parts.parts; ++s)
-      for (int64_t c = 0; c < many; c += kLanes) {
-        F32 sum = F32::zero();
-        for (int64_t j = 0; j < parts.width(s); ++j) {
-          const F32 word = F32::load(view_.codebook_of(s) + j * many + c);
-          const F32 own = F32::broadcast(query[parts.first(s) + j]);
-          if constexpr (kProduct)
-            sum = sum - own * word;
-          else
-            sum = sum + (own - word) * (own - word);
-        }
-        sum.store(table + s * many + c);
+    constexpr int kTogether = 4;
+    for (int64_t s = 0; s < parts.parts; ++s) {
+      const float *const own = query + parts.first(s), *const words = view_.codebook_of(s);
+      float* const out = table + s * many;
+      if (many % (kTogether * kLanes) == 0)
+        for (int64_t c = 0; c < many; c += kTogether * kLanes)
+          make_entries<kTogether>(own, words + c, parts.width(s), out + c);
+      else
+        for (int64_t c = 0; c < many; c += kLanes) make_entries<1>(own, words + c, parts.width(s), out + c);
+    }
+  }
+
+  // kMany registers of codewords at once hide the latency of their chains.
+  template <int kMany>
+  ANNK_HD void make_entries(const float* query, const float* words, int64_t width, float* out) const {
+    constexpr bool kProduct = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
+    F32 sum[kMany];
+#pragma GCC unroll 4
+    for (int i = 0; i < kMany; ++i) sum[i] = F32::zero();
+    for (int64_t j = 0; j < width; ++j, words += view_.codewords) {
+      const F32 own = F32::broadcast(query[j]);
+#pragma GCC unroll 4
+      for (int i = 0; i < kMany; ++i) {
+        const F32 word = F32::load(words + i * kLanes);
+        if constexpr (kProduct)
+          sum[i] = sum[i] - own * word;
+        else
+          sum[i] = sum[i] + (own - word) * (own - word);
       }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kMany; ++i) sum[i].store(out + i * kLanes);
   }
 
   // The distance's key, from the sum of the table.
