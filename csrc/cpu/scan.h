@@ -49,7 +49,7 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   plan.queries = queries;
   plan.few = queries <= tiles.few_queries;
   // Limits pay where they leave most rows out. The first kFewRows find them.
-  plan.within = plan.few && tiles.within_block > 0 && rows > kFewRows && kept <= rows / 16;
+  plan.within = plan.few && tiles.within_block > 0 && rows > kFewRows && kept <= rows / 32;
   const int64_t panels =
       std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
   const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);

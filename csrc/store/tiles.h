@@ -55,7 +55,8 @@ class Tiles {
   // As pack_few, for keys_within.
   virtual void pack_within(int64_t, int, void*) const {}
   // Ids and keys of the rows whose keys may be up to limits[q], for the packed queries and at most kFewRows rows: some
-  // beyond the limit may be there, none up to it is missing. A limit that is NaN leaves nothing out.
+  // beyond the limit may be there, none up to it is missing. A limit that is NaN leaves nothing out. There is room for as
+  // many queries as were packed, up to a multiple of kFewStep.
   virtual void keys_within(const void*, int, const RowList&, const float*, NearRows*) const {}
 
   // Asks for these rows to be near soon. A hint: few_keys asks for what it reads, too, but only a few rows ahead.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of look-ups by codes of 8 bits, 64 rows at a time: the inner loop of the screen of 8-bit product quantization
 // (store/pq_screen.h). For AVX-512 VBMI, whose vpermi2b finds 64 bytes at once among 128, so that a part's table of 256
-// bytes is four registers and two instructions. Elsewhere kByteSums is false, and nothing is declared: 16 pshufb and as many
-// comparisons for 32 codes would take what the look-ups in float32 tables take.
+// bytes is four registers and two instructions (Zen 5: 1.25 cycles each; four vpermb and their masks take a fifth longer).
+// Elsewhere kByteSums is false, and nothing is declared: by pshufb, each sixteenth of a table asks for a test, a look-up and
+// a merge, 64 instructions for 32 codes, which batches gain nothing by.
 #pragma once
 #include "store/simd/pack.h"
 #include "store/simd/vec.h"
