@@ -3,7 +3,7 @@
 // (store/pq_screen.h). For AVX-512 VBMI, whose vpermi2b finds 64 bytes at once among 128, so that a part's table of 256
 // bytes is four registers and two instructions (Zen 5: 1.25 cycles each; four vpermb and their masks take a fifth longer).
 // Elsewhere kByteSums is false, and nothing is declared: by pshufb, each sixteenth of a table asks for a test, a look-up and
-// a merge, 64 instructions for 32 codes, which batches gain nothing by.
+// a merge, 64 instructions for 32 codes: no gain for batches, by this count, and less than twofold for one query.
 #pragma once
 #include "store/simd/pack.h"
 #include "store/simd/vec.h"
