@@ -2,7 +2,7 @@
 // Sums of look-ups by codes of 8 bits, 64 rows at a time: the inner loop of the screen of 8-bit product quantization
 // (store/pq_screen.h). For AVX-512 VBMI, whose vpermi2b finds 64 bytes at once among 128, so that a part's table of 256
 // bytes is four registers and two instructions (Zen 5: 1.25 cycles each; four vpermb and their masks take a fifth longer).
-// Elsewhere kByteSums is false, and nothing is declared: by pshufb, each sixteenth of a table asks for a test, a look-up and
+// Elsewhere nothing is declared: by pshufb, each sixteenth of a table asks for a test, a look-up and
 // a merge, 64 instructions for 32 codes: no gain for batches, by this count, and less than twofold for one query.
 #pragma once
 #include "store/simd/pack.h"
@@ -11,7 +11,6 @@
 namespace annk::ANNK_ISA {
 
 #if defined(__AVX512VBMI__)
-inline constexpr bool kByteSums = true;
 inline constexpr int kByteGroups = 4;               // of 64 rows: a part's table is loaded once for all of them
 inline constexpr int kByteRows = kByteGroups * 64;  // rows of a call
 inline constexpr int kByteStrip = 16;               // parts that are transposed at once
@@ -157,8 +156,6 @@ ANNK_HD void store_bytes(F32 x, F32 most, uint8_t* out) {
   const __m512i whole = _mm512_cvttps_epi32(_mm512_min_ps(x.v, most.v));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(whole));
 }
-#else
-inline constexpr bool kByteSums = false;
 #endif
 
 }  // namespace annk::ANNK_ISA
