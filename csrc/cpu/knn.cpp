@@ -101,6 +101,11 @@ class KnnSink {
     }
   }
 
+  const float* limits() {
+    for (int q = 0; q < plan_.block_size(block_); ++q) tops_[q].tighten();
+    return thresholds_.get();
+  }
+
   // Hands what was found in the run over to the partial results.
   void flush() {
     if (block_ < 0) return;
@@ -172,7 +177,7 @@ void write_query(const KnnArgs& args, int64_t query, int local, const Partial* p
 void knn_with(const KnnArgs& args, const Tiles& tiles) {
   const int64_t n = args.base.rows, k = std::min(args.k, n);
   const int64_t most_block = kSinkBytes / (topk_capacity(k, n) * static_cast<int64_t>(sizeof(Entry)));
-  const ScanPlan plan = plan_scan(tiles, n, args.queries.rows, tiles.row_bytes, args.exec.threads, most_block);
+  const ScanPlan plan = plan_scan(tiles, n, args.queries.rows, tiles.row_bytes, args.exec.threads, most_block, k);
   Partials partials(plan.blocks);
   BadRow bad(args.bad_row);
   run_scan(tiles, plan, args.filter, args.exec, bad, [&] { return new KnnSink(args, plan, tiles.lanes, k, partials); });

@@ -23,6 +23,7 @@ class PairwiseSink {
     for (int r = 0; r < rows.count; ++r) write_key(args_.metric, args_.distances, at + r, keys[r]);
   }
   void flush() {}
+  const float* limits() const { return nullptr; }
 
  private:
   const PairwiseArgs& args_;
@@ -34,8 +35,8 @@ void pairwise(const PairwiseArgs& args) {
   BadRow bad(args.bad_row);
   if (args.base.rows == 0 || args.queries.rows == 0) return;
   const auto tiles = make_tiles(args.base, args.queries, args.metric);
-  const ScanPlan plan =
-      plan_scan(*tiles, args.base.rows, args.queries.rows, tiles->row_bytes, args.exec.threads, args.queries.rows);
+  const ScanPlan plan = plan_scan(*tiles, args.base.rows, args.queries.rows, tiles->row_bytes, args.exec.threads,
+                                  args.queries.rows, args.base.rows);
   run_scan(*tiles, plan, Filter{}, args.exec, bad, [&] { return new PairwiseSink(args); });
   bad.report(args.base, args.exec);
 }

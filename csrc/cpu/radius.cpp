@@ -14,13 +14,18 @@ float key_limit(const RadiusArgs& args) { return args.metric == Metric::inner_pr
 template <class Hits>
 class RadiusSink {
  public:
-  RadiusSink(const RadiusArgs& args, Hits hits)
-      : filter_(args.filter), limit_(F32::broadcast(key_limit(args))), hits_(hits) {
+  RadiusSink(const RadiusArgs& args, const ScanPlan& plan, Hits hits)
+      : filter_(args.filter),
+        limit_(F32::broadcast(key_limit(args))),
+        limits_(static_cast<size_t>(plan.block)),
+        hits_(hits) {
+    for (int64_t q = 0; q < plan.block; ++q) limits_[q] = key_limit(args);
     everything_ = key_limit(args) == INFINITY;  // then keys that overflowed to NaN are within, too
     by_query_ = filter_.kind != Filter::Kind::none && !filter_.shared();
   }
   void begin(int64_t block, int64_t chunk) { hits_.begin(block, chunk); }
   void flush() { hits_.flush(); }
+  const float* limits() const { return limits_.get(); }
 
   void tile(const RowList& rows, int64_t first_query, int count, const float* keys, int stride) {
     for (int r = 0; r < rows.count; ++r)
@@ -49,6 +54,7 @@ class RadiusSink {
 
   const Filter filter_;
   const F32 limit_;
+  Buffer<float> limits_;
   bool everything_, by_query_;
   Hits hits_;
 };
@@ -98,7 +104,7 @@ class KeepHits {
 };
 
 ScanPlan plan_radius(const RadiusArgs& args, const Tiles& tiles) {
-  return plan_scan(tiles, args.base.rows, args.queries.rows, tiles.row_bytes, args.exec.threads, args.queries.rows);
+  return plan_scan(tiles, args.base.rows, args.queries.rows, tiles.row_bytes, args.exec.threads, args.queries.rows, 0);
 }
 
 }  // namespace
@@ -111,7 +117,7 @@ void radius_count(const RadiusArgs& args) {
   const auto tiles = make_tiles(args.base, args.queries, args.metric);
   const ScanPlan plan = plan_radius(args, *tiles);
   run_scan(*tiles, plan, args.filter, args.exec, bad,
-           [&] { return new RadiusSink<CountHits>(args, CountHits(args.lims + 1, plan)); });
+           [&] { return new RadiusSink<CountHits>(args, plan, CountHits(args.lims + 1, plan)); });
   if (bad.report(args.base, args.exec)) return;
   for (int64_t q = 0; q < m; ++q) args.lims[q + 1] += args.lims[q];
 }
@@ -127,7 +133,7 @@ void radius_fill(const RadiusArgs& args) {
     ~Release() { delete[] tasks; }
   } const release{tasks};
   run_scan(*tiles, plan, args.filter, args.exec, unasked,
-           [&] { return new RadiusSink<KeepHits>(args, KeepHits(tasks, plan)); });
+           [&] { return new RadiusSink<KeepHits>(args, plan, KeepHits(tasks, plan)); });
   // A block's chunks in order: rows ascend for each query.
   auto write_block = [&](int, int64_t b) {
     const int queries = plan.block_size(b);

@@ -18,9 +18,10 @@ namespace annk::ANNK_ISA {
 // How a scan is cut up. It decides the order of the work, never a result.
 struct ScanPlan {
   int64_t rows = 0, queries = 0;
-  bool few = false;   // rows in lanes
-  int64_t block = 0;  // queries of a block
-  int64_t chunk = 0;  // rows of a chunk
+  bool few = false;     // rows in lanes
+  bool within = false;  // few, and keys beyond a sink's limits are left out
+  int64_t block = 0;    // queries of a block
+  int64_t chunk = 0;    // rows of a chunk
   int64_t blocks = 0, chunks = 0;
   int workers = 1;
 
@@ -36,22 +37,25 @@ inline int64_t panel_budget() {
   return (l2 > 0 ? l2 : 512 * 1024) / 4 * 3;
 }
 
-inline constexpr int kFewRows = 256;            // rows handed to a sink at once where queries are few
 inline constexpr int64_t kMostQueries = 1024;   // a larger block would only enlarge what the sink keeps for it
 inline constexpr int64_t kTaskBytes = 4 << 20;  // rows of a chunk: a few ms at most, so that work can be shared and stopped
 
-// most_block: no more queries in a block than this (what the sink can afford), rounded up to a panel.
+// most_block: no more queries in a block than this (what the sink can afford), rounded up to a panel. kept: of a query's
+// keys, about so many count.
 inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int64_t row_bytes, int threads,
-                          int64_t most_block) {
+                          int64_t most_block, int64_t kept) {
   ScanPlan plan;
   plan.rows = rows;
   plan.queries = queries;
   plan.few = queries <= tiles.few_queries;
+  // Limits pay where they leave most rows out. The first kFewRows find them.
+  plan.within = plan.few && tiles.within_block > 0 && rows > kFewRows && kept <= rows / 32;
   const int64_t panels =
       std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
   const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);
   const int64_t wanted = std::min(panels, affordable) * tiles.lanes;
-  const int64_t few = std::min<int64_t>(tiles.few_block, std::max<int64_t>(most_block, 1));
+  const int64_t few =
+      std::min<int64_t>(plan.within ? tiles.within_block : tiles.few_block, std::max<int64_t>(most_block, 1));
   const int64_t most = plan.few ? std::min(queries, few) : wanted;
   plan.blocks = (queries + most - 1) / most;
   // Blocks of equal size: workers share tasks out by their number, and one that runs out of its own takes every other chunk
@@ -78,11 +82,13 @@ class ScanScratch {
         tile(plan.few ? 0 : tiles.tile_bytes),
         keys(plan.few ? round_up(static_cast<size_t>(plan.block), kFewStep) * kFewRows
                       : static_cast<size_t>(tiles.tile_rows) * tiles.lanes),
-        ids(kFewRows) {}
+        ids(kFewRows),
+        near(plan.within ? round_up(static_cast<size_t>(plan.block), kFewStep) : 0) {}
 
   Buffer<char> queries, tile;
   Buffer<float> keys;
   Buffer<int64_t> ids;
+  Buffer<NearRows> near;
   int64_t block = -1;  // whose queries are packed
 };
 
@@ -192,6 +198,8 @@ class BadRow {
 //   begin(block, chunk)                              before the first tile of a task
 //   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
 //   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
+//   limits()                                         where plan.within, of each query of the block: greater keys do not
+//   count
 template <class Sink>
 void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, int64_t task, ScanScratch& scratch,
                Sink& sink, BadRow& bad) {
@@ -199,7 +207,9 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
   const int64_t q0 = plan.first_query(b);
   const int count = plan.block_size(b);
   if (scratch.block != b) {
-    if (plan.few)
+    if (plan.within)
+      tiles.pack_within(q0, count, scratch.queries.get());
+    else if (plan.few)
       tiles.pack_few(q0, count, scratch.queries.get());
     else
       for (int q = 0; q < count; q += tiles.lanes)
@@ -212,8 +222,14 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
   for (;;) {
     const RowList rows = walk.next(plan.few ? kFewRows : tiles.tile_rows);
     if (rows.count == 0) return;
-    bool fit;
-    if (plan.few) {
+    bool fit = true;
+    if (plan.within) {
+      tiles.keys_within(scratch.queries.get(), count, rows, sink.limits(), scratch.near.get());
+      for (int q = 0; q < count; ++q) {
+        const NearRows& near = scratch.near[q];
+        if (near.count > 0) sink.column({near.ids, 0, near.count}, q0 + q, near.keys);
+      }
+    } else if (plan.few) {
       fit = tiles.few_keys(scratch.queries.get(), count, rows, scratch.keys.get(), kFewRows);
       for (int q = 0; q < count; ++q) sink.column(rows, q0 + q, scratch.keys.get() + q * kFewRows);
     } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/stores.h"
-#include "store/pq_tiles.h"
+#include "store/pq_screen.h"
 
 namespace annk::ANNK_ISA {
 
@@ -9,7 +9,7 @@ std::unique_ptr<const Tiles> pq_tiles(const Base& base, const Matrix& queries, M
     if constexpr (M::kFromDot) {
       if (M::kTerm == Term::inverse_norm && base.arrays[2] == nullptr) return nullptr;
       if (base.numbers[3] != 0) return std::make_unique<PqBlockTiles<M>>(base, queries);
-      return std::make_unique<PqRowTiles<M>>(base, queries);
+      return std::make_unique<PqByteTiles<M>>(base, queries);
     }
     return nullptr;
   });

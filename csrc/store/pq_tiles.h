@@ -36,7 +36,6 @@ class PqTables : public Tiles {
 
   // table[s * codewords + c]. scratch: room for the query, twice.
   void make_table(int64_t q, float* table, float* scratch) const {
-    constexpr bool kProduct = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
     const Parts& parts = view_.parts;
     const int64_t many = view_.codewords;
     float* query = scratch;
@@ -50,19 +49,38 @@ class PqTables : public Tiles {
       view_.rotate(query, scratch + parts.dims);
       query = scratch + parts.dims;
     }
-    for (int64_t s = 0; s < parts.parts; ++s)
-      for (int64_t c = 0; c < many; c += kLanes) {
-        F32 sum = F32::zero();
-        for (int64_t j = 0; j < parts.width(s); ++j) {
-          const F32 word = F32::load(view_.codebook_of(s) + j * many + c);
-          const F32 own = F32::broadcast(query[parts.first(s) + j]);
-          if constexpr (kProduct)
-            sum = sum - own * word;
-          else
-            sum = sum + (own - word) * (own - word);
-        }
-        sum.store(table + s * many + c);
+    constexpr int kTogether = 4;
+    for (int64_t s = 0; s < parts.parts; ++s) {
+      const float *const own = query + parts.first(s), *const words = view_.codebook_of(s);
+      float* const out = table + s * many;
+      if (many % (kTogether * kLanes) == 0)
+        for (int64_t c = 0; c < many; c += kTogether * kLanes)
+          make_entries<kTogether>(own, words + c, parts.width(s), out + c);
+      else
+        for (int64_t c = 0; c < many; c += kLanes) make_entries<1>(own, words + c, parts.width(s), out + c);
+    }
+  }
+
+  // kMany registers of codewords at once hide the latency of their chains.
+  template <int kMany>
+  ANNK_HD void make_entries(const float* query, const float* words, int64_t width, float* out) const {
+    constexpr bool kProduct = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
+    F32 sum[kMany];
+#pragma GCC unroll 4
+    for (int i = 0; i < kMany; ++i) sum[i] = F32::zero();
+    for (int64_t j = 0; j < width; ++j, words += view_.codewords) {
+      const F32 own = F32::broadcast(query[j]);
+#pragma GCC unroll 4
+      for (int i = 0; i < kMany; ++i) {
+        const F32 word = F32::load(words + i * kLanes);
+        if constexpr (kProduct)
+          sum[i] = sum[i] - own * word;
+        else
+          sum[i] = sum[i] + (own - word) * (own - word);
       }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kMany; ++i) sum[i].store(out + i * kLanes);
   }
 
   // The distance's key, from the sum of the table.
@@ -79,7 +97,9 @@ class PqTables : public Tiles {
 
 // 8 bits. Four queries share a look-up: entry (s, c) of their tables is one register.
 template <class M>
-class PqRowTiles final : public PqTables<M> {
+class PqRowTiles : public PqTables<M> {
+  static constexpr int kRows = 8;  // as many chains at once hide the latency of an addition
+
  public:
   using PqTables<M>::view_;
   PqRowTiles(const Base& base, const Matrix& queries) : PqTables<M>(base, queries) {
@@ -91,20 +111,23 @@ class PqRowTiles final : public PqTables<M> {
   }
 
   void pack_few(int64_t first, int count, void* packed) const override {
+    if (count == 1) return this->make_table(first, own_table(packed, 1, 0), own_table(packed, 1, 0) + entries_);
     for (int q = 0; q < count; q += kFewStep) {
-      const int here = count - q < kFewStep ? count - q : kFewStep;
-      float* const group = reinterpret_cast<float*>(static_cast<char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
-      if (count == 1) return this->make_table(first, group, group + entries_);
-      float* const own = group + kFewStep * entries_;  // the room of the second halves
+      float *const group = own_table(packed, 1, q), *const own = own_table(packed, count, q);
       for (int l = 0; l < kFewStep; ++l) {
-        if (l < here) this->make_table(first + q + l, own, own + entries_);
-        for (size_t i = 0; i < entries_; ++i) group[i * kFewStep + static_cast<size_t>(l)] = l < here ? own[i] : 0.0f;
+        float* const table = own + static_cast<size_t>(l) * entries_;
+        if (q + l < count)
+          this->make_table(first + q + l, table, table + entries_);  // scratch where the next will be
+        else
+          __builtin_memset(table, 0, entries_ * sizeof(float));
       }
+      for (size_t i = 0; i < entries_; ++i)
+        for (size_t l = 0; l < kFewStep; ++l) group[i * kFewStep + l] = own[l * entries_ + i];
     }
   }
 
   bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    constexpr int kRows = 8, kAhead = 16;
+    constexpr int kAhead = 16;
     for (int i = 0; i < rows.count; i += kRows) {
       const int here = rows.count - i < kRows ? rows.count - i : kRows;
       const uint8_t* row[kRows];
@@ -112,13 +135,12 @@ class PqRowTiles final : public PqTables<M> {
       for (int r = 0; rows.ids != nullptr && r < kRows && i + kAhead + r < rows.count; ++r)
         for (int64_t at = 0; at < view_.parts.parts; at += 64) fetch(code_row(rows[i + kAhead + r]) + at);
       for (int q = 0; q < count; q += kFewStep) {
-        const float* const group =
-            reinterpret_cast<const float*>(static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
+        const float* const group = group_of(packed, q);
         alignas(16) float keys[kRows * kFewStep];
         if (count == 1)
-          sum_rows<float, 1>(row, group, keys);
+          sum_rows<float, kRows>(row, group, keys);
         else
-          sum_rows<Four, kFewStep>(row, group, keys);
+          sum_rows<Four, kRows>(row, group, keys);
         const int step = count == 1 ? 1 : kFewStep;
         for (int l = 0; l < step && q + l < count; ++l)
           for (int r = 0; r < here; ++r) out[(q + l) * stride + i + r] = this->finish(keys[r * step + l], rows[i + r]);
@@ -127,24 +149,51 @@ class PqRowTiles final : public PqTables<M> {
     return true;
   }
 
+ protected:
+  // The four of a group lie interleaved in its first half; each by itself, where it was made, in its second half.
+  const float* group_of(const void* packed, int q) const {
+    return reinterpret_cast<const float*>(static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
+  }
+  float* own_table(void* packed, int count, int q) const {
+    float* const group = reinterpret_cast<float*>(static_cast<char*>(packed) +
+                                                  static_cast<size_t>(q / kFewStep * kFewStep) * this->few_bytes);
+    return count == 1 ? group : group + static_cast<size_t>(kFewStep + q % kFewStep) * entries_;
+  }
+  float* own_table(const void* packed, int count, int q) const { return own_table(const_cast<void*>(packed), count, q); }
+
+  // Keys of rows under one of `count` packed queries.
+  void own_keys(const void* packed, int count, int q, NearRows& rows) const {
+    const float* const table = group_of(packed, q / kFewStep * kFewStep) + q % kFewStep;
+    constexpr int kTogether = 2;
+    for (int i = 0; i < rows.count; i += kTogether) {
+      const uint8_t* row[kTogether];
+      float sums[kTogether];
+      for (int r = 0; r < kTogether; ++r) row[r] = code_row(rows.ids[i + (i + r < rows.count ? r : 0)]);
+      if (count == 1)
+        sum_rows<float, kTogether>(row, table, sums);
+      else
+        sum_rows<float, kTogether, kFewStep>(row, table, sums);
+      for (int r = 0; r < kTogether && i + r < rows.count; ++r) rows.keys[i + r] = this->finish(sums[r], rows.ids[i + r]);
+    }
+  }
+
+  size_t entries_;
+
  private:
   typedef float Four __attribute__((vector_size(16)));
 
   const uint8_t* code_row(int64_t row) const { return view_.codes + row * view_.parts.parts; }
 
-  // Eight chains at once hide the latency of an addition.
-  template <class V, int kWidth>
+  // Entries are kStride apart.
+  template <class V, int kMany, int kStride = 1>
   ANNK_HD void sum_rows(const uint8_t* const* rows, const float* table, float* keys) const {
-    constexpr int kRows = 8;
-    V sum[kRows] = {};
+    V sum[kMany] = {};
     const V* entry = reinterpret_cast<const V*>(table);
-    for (int64_t s = 0; s < view_.parts.parts; ++s, entry += view_.codewords)
+    for (int64_t s = 0; s < view_.parts.parts; ++s, entry += view_.codewords * kStride)
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r] += entry[rows[r][s]];
+      for (int r = 0; r < kMany; ++r) sum[r] += entry[rows[r][s] * kStride];
     __builtin_memcpy(keys, sum, sizeof sum);
   }
-
-  size_t entries_;
 };
 
 // 4 bits, in blocks.

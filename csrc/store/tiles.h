@@ -15,6 +15,15 @@ struct RowList {
   ANNK_HD RowList part(int from, int n) const { return {ids != nullptr ? ids + from : nullptr, first + from, n, asked_for}; }
 };
 
+inline constexpr int kFewRows = 256;  // rows whose keys an operation takes at once where queries are few
+
+// What Tiles::keys_within leaves of at most kFewRows rows, in ascending order.
+struct NearRows {
+  int count;
+  int64_t ids[kFewRows];
+  float keys[kFewRows];
+};
+
 // Batches: queries lie in SIMD lanes (a panel), and each row of a tile is broadcast against them. A tile is packed once
 // and meets every panel of a block of queries that fits the L2 cache. Few queries: rows lie in lanes, so that a single
 // query costs one pass over the rows. Both give the same bits. The calls are virtual because one is thousands of
@@ -27,6 +36,7 @@ class Tiles {
   int64_t row_bytes = 0;                   // of a base row
   int few_queries = 0;                     // up to so many, few_keys is the cheaper way
   int few_block = 64;                      // no more at a time: what packed queries fit L2
+  int within_block = 0;                    // the same for keys_within; 0: it cannot be called
   bool few_apart = true;                   // queries that were packed one by one can be asked for together
   virtual ~Tiles() = default;
 
@@ -41,6 +51,13 @@ class Tiles {
   virtual void pack_few(int64_t first, int count, void* packed) const = 0;
   // keys[q * stride + i] for the packed queries and any number of rows. False: as pack_tile.
   virtual bool few_keys(const void* packed, int count, const RowList& rows, float* keys, int64_t stride) const = 0;
+
+  // As pack_few, for keys_within.
+  virtual void pack_within(int64_t, int, void*) const {}
+  // Ids and keys of the rows whose keys may be up to limits[q], for the packed queries and at most kFewRows rows: some
+  // beyond the limit may be there, none up to it is missing. A limit that is NaN leaves nothing out. There is room for as
+  // many queries as were packed, up to a multiple of kFewStep.
+  virtual void keys_within(const void*, int, const RowList&, const float*, NearRows*) const {}
 
   // Asks for these rows to be near soon. A hint: few_keys asks for what it reads, too, but only a few rows ahead.
   virtual void prefetch(const RowList&) const {}

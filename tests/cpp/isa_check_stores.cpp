@@ -109,7 +109,7 @@ Store rabitq(Numbers& numbers, int64_t dims, int bits, bool binary) {
 }
 
 std::vector<float> keys(const Store& s, const Matrix& queries, Metric metric) {
-  std::vector<float> out(queries.rows * kRows);
+  std::vector<float> out(queries.rows * s.base.rows);
   isa::pairwise({queries, s.base, metric, out.data(), nullptr, {}});
   return out;
 }
@@ -140,7 +140,7 @@ bool nearest_first(const Store& s, const Matrix& queries, Metric metric, const s
   bool same = true;
   for (int64_t q = 0; q < queries.rows; ++q) {
     std::vector<std::pair<float, int64_t>> order;
-    for (int64_t i = 0; i < kRows; ++i) order.push_back({sign * all[q * kRows + i], i});
+    for (int64_t i = 0; i < s.base.rows; ++i) order.push_back({sign * all[q * s.base.rows + i], i});
     std::sort(order.begin(), order.end());
     for (int64_t j = 0; j < kWanted; ++j)
       same &= ids[q * kWanted + j] == order[j].second && sign * distances[q * kWanted + j] == order[j].first;
@@ -189,6 +189,24 @@ void check_one(Store s, Numbers& numbers, Hash& hash) {
   }
 }
 
+// Rows enough for a scan to leave some out by a bound (pq_screen.h), with any codes.
+void check_scan(Store s, Numbers& numbers, int64_t rows) {
+  const int64_t parts = s.base.numbers[0];
+  std::vector<uint8_t> codes(rows * parts);
+  for (uint8_t& code : codes) code = static_cast<uint8_t>(numbers.rng());
+  std::vector<float> norms = numbers.floats(rows, 0.1f);
+  for (float& norm : norms) norm = std::abs(norm);
+  s.base.rows = rows;
+  s.put(0, codes);
+  s.put(2, norms);
+  for (Metric metric : {Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine})
+    for (int64_t count : {int64_t{1}, kQueries}) {
+      const std::vector<float> x = numbers.floats(count * s.base.dims);
+      const Matrix queries{x.data(), count, s.base.dims, s.base.dims * 4, DType::f32};
+      expect(nearest_first(s, queries, metric, keys(s, queries, metric)), "scan of " + std::to_string(rows) + " " + s.name);
+    }
+}
+
 }  // namespace
 
 void check_stores() {
@@ -205,6 +223,8 @@ void check_stores() {
     for (int bits = 1; bits <= 8; ++bits) check_one(rabitq(numbers, dims, bits, false), numbers, hash);
     check_one(rabitq(numbers, dims, 1, true), numbers, hash);
   }
+  Numbers more;
+  for (int64_t m : {7, 33}) check_scan(pq(more, 33, m, 8, false), more, 700);
   if (hash.value != kKnownHash) printf("bytes of the stores: 0x%016llx\n", static_cast<unsigned long long>(hash.value));
   expect(hash.value == kKnownHash, "bytes that all levels share");
 }

@@ -55,12 +55,20 @@ Vector fused(const Vector& a, const Vector& b, const Vector& c) {
 }  // namespace annk_simde
 
 using __mmask16 = simde__mmask16;
+using __mmask64 = simde__mmask64;
 
 #define ANNK_INTRINSIC static inline __attribute__((always_inline))
 ANNK_INTRINSIC __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) { return annk_simde::fused(a, b, c); }
 ANNK_INTRINSIC __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) { return annk_simde::fused(a, b, c); }
 ANNK_INTRINSIC __m512 _mm512_cvtepi32_ps(__m512i a) { return annk_simde::convert<int32_t, float, __m512>(a); }
 ANNK_INTRINSIC __m512i _mm512_cvtepu16_epi32(__m256i a) { return annk_simde::convert<uint16_t, int32_t, __m512i>(a); }
+ANNK_INTRINSIC __m512i _mm512_cvttps_epi32(__m512 a) { return annk_simde::convert<float, int32_t, __m512i>(a); }
+ANNK_INTRINSIC __m512d _mm512_cvtps_pd(__m256 a) { return annk_simde::convert<float, double, __m512d>(a); }
+ANNK_INTRINSIC __m256 _mm512_extractf32x8_ps(__m512 a, int half) {
+  const annk_simde::Elements<float, __m512> x(a);
+  return annk_simde::make<float, __m256>([&](int i) { return x[8 * half + i]; });
+}
+ANNK_INTRINSIC __m128i _mm512_cvtepi32_epi8(__m512i a) { return annk_simde::convert<int32_t, uint8_t, __m128i>(a); }
 ANNK_INTRINSIC __m512i _mm512_cvtepi8_epi32(__m128i a) { return annk_simde::convert<int8_t, int32_t, __m512i>(a); }
 ANNK_INTRINSIC __m512i _mm512_cvtepu8_epi32(__m128i a) { return annk_simde::convert<uint8_t, int32_t, __m512i>(a); }
 ANNK_INTRINSIC __m512i _mm512_cvtepu8_epi16(__m256i a) { return annk_simde::convert<uint8_t, int16_t, __m512i>(a); }
