@@ -291,7 +291,7 @@ std::vector<Case> graph_cases() {
     add({{2, 700, 6, f32, f32, M::inner_product}, 2, 2, 40, 5, kind, false, percent, percent == 45 ? 2 : 0});
   }
   add({{2, 9000, 2, f32, f32, M::sqeuclidean}, 3, 33, 6, 5, kBits, false, 90});
-  add({{2, 700, 4, f32, f32, M::sqeuclidean}, 10, 300, 600, 2});  // lists that are merged by pieces
+  add({{2, 3000, 4, f32, f32, M::sqeuclidean}, 10, 40, 700, 2, {}, true, 0, 0, true});  // lists of several batches
   cases.push_back({"graph rounds", [] {
                      check_rounds({{5, 900, 6, f32, f32, M::sqeuclidean}, 10, 64, 12, 3}, 48);
                      check_rounds({{2, 3000, 6, f32, f32, M::cosine}, 10, 256, 24, 3}, 128);

@@ -15,6 +15,7 @@ struct GraphCase {
   bool shared = true;
   uint32_t percent = 50;  // of rows that pass
   int64_t rerank_k = 0;   // by the base itself
+  bool full = false;      // lists that never end early, in which the rows far from the first query come first
 };
 
 // Random neighbours: a row twice in a list, lists that -1 ends.
@@ -26,12 +27,19 @@ struct RandomGraph {
     int32_t* const to = neighbors.data<int32_t>();
     for (int64_t i = 0; i < c.s.n * c.degree; ++i) {
       to[i] = static_cast<int32_t>(random() % static_cast<uint32_t>(c.s.n));
-      if (i % c.degree > 1 && random() % 16 == 0) to[i] = -1;
+      if (!c.full && i % c.degree > 1 && random() % 16 == 0) to[i] = -1;
       if (i % c.degree > 1 && random() % 16 == 0) to[i] = to[i - 1];
     }
     for (int64_t e = 0; e < c.entries; ++e)
       entries.data<int32_t>()[e] = static_cast<int32_t>(random() % static_cast<uint32_t>(c.s.n));
     view = {to, entries.data<int32_t>(), c.s.n, c.degree, c.degree, c.entries};
+  }
+  template <class Keys>
+  void put_far_first(const Keys& keys) const {
+    for (int64_t i = 0; i < view.rows; ++i) {
+      int32_t* const list = neighbors.data<int32_t>() + i * view.degree;
+      std::sort(list, list + view.degree, [&](int32_t a, int32_t b) { return keys[a] > keys[b]; });
+    }
   }
 };
 
@@ -139,6 +147,8 @@ inline void check_graph(const GraphCase& c) {
   const Inputs in(s);
   const RandomGraph graph(c);
   const RandomFilter f(c);
+  const auto keys = keys_of(in, s, in.searched), fine = keys_of(in, s, c.rerank_k > 0 ? Base(in.base.view) : in.searched);
+  if (c.full) graph.put_far_first(keys);
   const Bytes out(s.m * c.k * 4), indices(s.m * c.k * 8);
   run(SearchGraphArgs{graph.view,
                       in.searched,
@@ -155,7 +165,6 @@ inline void check_graph(const GraphCase& c) {
                       nullptr,
                       {}},
       search_graph, search_graph_workspace);
-  const auto keys = keys_of(in, s, in.searched), fine = keys_of(in, s, c.rerank_k > 0 ? Base(in.base.view) : in.searched);
   for (int64_t q = 0; q < s.m; ++q) {
     auto expected =
         PlainWalk(graph.view, f.filter, q, keys.data() + q * s.n).search(c.k, c.window, c.rerank_k > 0 ? c.rerank_k : c.k);
