@@ -40,7 +40,8 @@ def descend(
     own = host_copy(neighbors)
     add_equals(own, firsts)
     state = np.repeat((own >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
-    return finish(scan, metric, insertion, (degree, degree), width, 1.0, placed(call, own), placed(call, state))
+    sizes = (width, degree, degree, degree)
+    return finish(scan, metric, insertion, sizes, 1.0, placed(call, own), placed(call, state))
 
 
 def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
@@ -73,18 +74,18 @@ def finish(
     scan: Scan,
     metric: str,
     insertion: tuple[Array, int],
-    sizes: tuple[int, int],
-    window: int,
+    sizes: tuple[int, int, int, int],
     alpha: float,
     neighbors: View,
     state: View,
 ) -> Any:
-    """The lists, of which sizes[0] of sizes[1] places stay, with every row within reach."""
+    """The lists, none of them longer than the degree, with every row within reach. sizes: window, candidates of a pruning,
+    degree, room."""
     call, bad = scan.call, scan.look(False)
     order = placed(call, insertion[0])
     whole = (order.address, insertion[1], 0, scan.n)
-    lists = (*sizes, neighbors.address, state.address)
-    call.run("finish_graph", scan.base_matrix, metric, whole, window, alpha, lists, address_of(bad))
+    lists = (neighbors.address, state.address, 0, 0)
+    call.run("finish_graph", scan.base_matrix, metric, whole, sizes, alpha, lists, address_of(bad))
     refuse_bad_row("store", bad)
     return neighbors.owner
 

@@ -16,15 +16,15 @@ from .search_graph import walk
 Keys = NDArray[Any]
 
 
-def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float) -> list[int]:
-    """The candidates kept as neighbours of `row`: by ascending (key, id), each unless a kept one is so near to it that
-    alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the nearest, half of
-    that: they may be the row's equals, which occlude nothing. keys (n, n): of all pairs."""
+def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, most: int, alpha: float) -> list[int]:
+    """The candidates kept as neighbours of `row`: the nearest `most` by ascending (key, id), each unless a kept one is so
+    near to it that alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the
+    nearest, half of that: they may be the row's equals, which occlude nothing. keys (n, n): of all pairs."""
     kept: list[int] = []
     scale, nearest = np.float32(alpha), min((keys[row, c] for c in candidates), default=0)
-    for c in sorted(candidates, key=lambda c: (keys[row, c], c)):
-        most = (degree + 1) // 2 if keys[row, c] == nearest else degree
-        if len(kept) < most and not any(scale * keys[s, c] < keys[row, c] for s in kept):
+    for c in sorted(candidates, key=lambda c: (keys[row, c], c))[:most]:
+        room = (degree + 1) // 2 if keys[row, c] == nearest else degree
+        if len(kept) < room and not any(scale * keys[s, c] < keys[row, c] for s in kept):
             kept.append(c)
     return kept
 
@@ -37,6 +37,7 @@ def build_graph(
     degree: int,
     room: int,
     window: int,
+    most: int,
     alpha: float,
     metric: str = "sqeuclidean",
 ) -> NDArray[np.int32]:
@@ -56,7 +57,7 @@ def build_graph(
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
             _, expanded = walk(snapshot, order[: min(entry_count, first)], keys[row], window)
-            lists[row] = prune(row, [id for _, id in expanded], keys, degree, alpha)
+            lists[row] = prune(row, [id for _, id in expanded[-most:]], keys, degree, most, alpha)
         sources: dict[int, list[int]] = {}
         for row in arrivals:
             for target in lists[row]:
@@ -64,8 +65,8 @@ def build_graph(
         for target, new in sources.items():
             lists[target] += new
             if len(lists[target]) > room:
-                lists[target] = prune(target, lists[target], keys, degree, alpha)
+                lists[target] = prune(target, lists[target], keys, degree, most, alpha)
     for row, own in enumerate(lists):
         if len(own) > degree:
-            lists[row] = prune(row, own, keys, degree, alpha)
+            lists[row] = prune(row, own, keys, degree, most, alpha)
     return padded(degree)
