@@ -60,7 +60,7 @@ class Builder {
     near_.clear();
     const size_t all = expanded_.size(), most = static_cast<size_t>(growth_.args.most);
     for (size_t i = all > most ? all - most : 0; i < all; ++i) near_.push({expanded_[i], false});
-    prune_near(row);
+    prune_near(row, 0);
   }
 
   // `count` rows that are not in the list yet.
@@ -87,15 +87,16 @@ class Builder {
     finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
     near_.clear();
     for (int64_t i = 0; i < all; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < state.kept});
-    prune_near(row);
+    prune_near(row, state.length);
   }
 
  private:
-  // Of what is in near_ the nearest `most` are looked at.
-  void prune_near(int64_t row) {
+  // Of what is in near_, `own` rows of the list in front, `most` are looked at.
+  void prune_near(int64_t row, int64_t own) {
     Near* const near = near_.get();
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
-    std::sort(near, near + all);
+    if (count < all) std::nth_element(near + own, near + count, near + all);
+    std::sort(near, near + count);
     growth_.write(row, pruner_.prune(near, count, growth_.list(row)));
   }
 

@@ -136,8 +136,8 @@ class Walk : protected WaitingWalk<Rows> {
 
   // The smallest that was not expanded; false for none.
   __device__ __forceinline__ bool expand(Hop& hop) const {
-    if (kNotes && a_.candidates.listed) return next_list(hop);
-    const int place = a_.stage == WalkStage::start ? -1 : pool_.smallest_open();
+    const bool ends = kNotes ? a_.candidates.listed : a_.stage == WalkStage::start;
+    const int place = ends ? -1 : pool_.smallest_open();
     if (place < 0) return false;
     const int32_t row = row_of(pool_.slots[place]);
     if (kNotes) note(pool_.slots[place]);
@@ -146,14 +146,6 @@ class Walk : protected WaitingWalk<Rows> {
     return true;
   }
 
-  // Behind a list the edges that lead to its row.
-  __device__ __forceinline__ bool next_list(Hop& hop) const {
-    const NewEdges& edges = a_.candidates.edges;
-    if (edges.counts == nullptr || hop.next++ > 0) return false;
-    const int64_t row = a_.candidates.rows[query_], count = edges.counts[row];
-    hop.list = {edges.sources + (edges.ends[row] - count), static_cast<int>(count), 0};
-    return true;
-  }
   // The last `most`.
   __device__ __forceinline__ void note(Entry entry) const {
     if (lane_id() != 0) return;
@@ -216,7 +208,7 @@ template <class Rows>
 class CandidateWalk : Walk<Rows, true> {
   using Base = Walk<Rows, true>;
   using Base::a_, Base::kThreads, Base::pool_, Base::s_;
-  using typename Base::Hop, typename Base::Met;
+  using typename Base::Hop, typename Base::List, typename Base::Met;
 
  public:
   using typename Base::Room;
@@ -229,22 +221,32 @@ class CandidateWalk : Walk<Rows, true> {
     const int most = static_cast<int>(c.most);
     Entry* const near = c.near + query * most;
     const int64_t row = c.rows[query];
+    const int own = row < 0 || !c.listed ? 0 : c.lists.states[row].length;
     this->open(query);
-    this->begin(row < 0 ? 0 : c.listed ? most : a_.window, Met::table);
+    this->begin(row < 0 ? 0 : c.listed ? most - own : a_.window, Met::table);
     if (threadIdx.x == 0) s_.found = 0;
-    Hop hop;
-    if (row >= 0 && c.listed) {
-      hop.list = {c.lists.of(row), c.lists.states[row].length, 0};
-    } else if (row >= 0) {
-      hop.list = {a_.graph.entries, static_cast<int>(a_.graph.entry_count), 0};
+    // What is met first, and behind it the row's own list, for which there is room.
+    for (bool last = !c.listed || c.edges.counts == nullptr || own == most; row >= 0; last = true) {
+      Hop hop;
+      hop.list = list_of(row, last);
+      if (c.listed && last) pool_.capacity = static_cast<int>(most < a_.graph.rows ? most : a_.graph.rows);
+      this->search(false, hop);
+      if (last) break;
     }
-    if (row >= 0) this->search(false, hop);
     if (row >= 0 && !c.listed) sort(near, most);
     for (int i = static_cast<int>(threadIdx.x); i < most; i += kThreads) near[i] = i < s_.size ? pool_.slots[i] : kNoEntry;
     __syncthreads();
   }
 
  private:
+  __device__ __forceinline__ List list_of(int64_t row, bool own) const {
+    const Candidates& c = a_.candidates;
+    if (!c.listed) return {a_.graph.entries, static_cast<int>(a_.graph.entry_count), 0};
+    if (own) return {c.lists.of(row), c.lists.states[row].length, 0};
+    const int64_t count = c.edges.counts[row];
+    return {c.edges.sources + (c.edges.ends[row] - count), static_cast<int>(count), 0};
+  }
+
   // What was noted, through a pool.
   __device__ __forceinline__ void sort(const Entry* near, int most) {
     const int noted = s_.found < most ? s_.found : most;

@@ -12,11 +12,11 @@ namespace annk {
 //                          of the first `entry_count` rows of the order that are in it (from all rows of the batch that
 //                          come before p, where none is), and prunes what the search expanded, the last `most` rows of it,
 //                          to `degree` neighbours.
-//             link_graph   p becomes a neighbour of its neighbours. A list that outgrows `room` is pruned to `degree`.
+//             link_graph   p becomes a neighbour of its neighbours. A list that outgrows `room` is pruned to `degree`: what
+//                          it held, and of the new ones the nearest by (key, id), `most` together at most.
 //           finish_graph prunes the lists that are longer than `degree`, and gives every row that no walk from the entries
 //           reaches an edge from a near row that is reached.
-// Pruning   Candidates of p by ascending (key, id), `most` of them at most. A candidate c is kept unless a kept s is so near
-//           to it that
+// Pruning   Candidates of p by ascending (key, id). A candidate c is kept unless a kept s is so near to it that
 //             alpha key(s, c) < key(p, c);      for similarities   alpha <s, c> > <p, c>
 //           until `degree` are kept; of those as near as the nearest, half of `degree` at most. Keys under euclidean are
 //           those of sqeuclidean. reference/build_graph.py defines it.

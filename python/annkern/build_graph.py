@@ -16,7 +16,7 @@ from ._store import Store
 from ._training import Bar
 from .graph import Graph
 from .knn import knn
-from .nn_descent import decoded, descend, finish, made, placed
+from .nn_descent import decoded, descend, finish, made, placed, refuse_wide
 
 Array = np.ndarray[Any, np.dtype[Any]]
 METHODS = ("vamana", "nn_descent")
@@ -148,6 +148,7 @@ def _grow(
     scan: Scan, metric: str, insertion: tuple[Array, int], degree: int, window: int, alpha: float, progress: bool
 ) -> Any:
     n, call = scan.n, scan.call
+    refuse_wide(call, window)
     room = degree + max(1, round(degree * (SLACK - 1.0)))
     sizes = (window, most_candidates(window, room), degree, room)
     neighbors = placed(call, np.full((n, room), -1, np.int32))

@@ -21,7 +21,7 @@ SAMPLE = 16  # of a list, new and others, in a round
 MOST_ROUNDS = 16
 BLOCK_ROWS = 4096
 FEW_UNTAKEN = 0.002  # of all entries: then it ends
-MOST_WIDTH_ON_DEVICE = 4096  # of lists, which are pruned in shared memory
+MOST_WINDOW_ON_DEVICE = 4096  # lists are pruned in shared memory, or by the keys of all pairs of candidates
 
 
 def descend(
@@ -30,8 +30,7 @@ def descend(
     """(n, degree) int32: the neighbours of each row, all of them within reach of the first rows of the insertion's order."""
     n, call = scan.n, scan.call
     width = max(degree, min(width, n - 1))
-    if width > MOST_WIDTH_ON_DEVICE and not call.device.on_host:
-        raise ValueError(f"window: expected at most {MOST_WIDTH_ON_DEVICE} on a device, got {width}")
+    refuse_wide(call, width)
     firsts = first_equals(rows, n)
     lists = nearest_lists(scan, metric, width, np.unique(firsts), seed, progress)
     neighbors = made(call, (n, degree), "int32")
@@ -88,6 +87,11 @@ def finish(
     call.run("finish_graph", scan.base_matrix, metric, whole, sizes, alpha, lists, address_of(bad))
     refuse_bad_row("store", bad)
     return neighbors.owner
+
+
+def refuse_wide(call: Call, window: int) -> None:
+    if window > MOST_WINDOW_ON_DEVICE and not call.device.on_host:
+        raise ValueError(f"window: expected at most {MOST_WINDOW_ON_DEVICE} on a device, got {window}")
 
 
 def made(call: Call, shape: tuple[int, ...], dtype: str) -> View:

@@ -16,15 +16,15 @@ from .search_graph import walk
 Keys = NDArray[Any]
 
 
-def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, most: int, alpha: float) -> list[int]:
-    """The candidates kept as neighbours of `row`: the nearest `most` by ascending (key, id), each unless a kept one is so
-    near to it that alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the
-    nearest, half of that: they may be the row's equals, which occlude nothing. keys (n, n): of all pairs."""
+def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float) -> list[int]:
+    """The candidates kept as neighbours of `row`: by ascending (key, id), each unless a kept one is so near to it that
+    alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the nearest, half of
+    that: they may be the row's equals, which occlude nothing. keys (n, n): of all pairs."""
     kept: list[int] = []
     scale, nearest = np.float32(alpha), min((keys[row, c] for c in candidates), default=0)
-    for c in sorted(candidates, key=lambda c: (keys[row, c], c))[:most]:
-        room = (degree + 1) // 2 if keys[row, c] == nearest else degree
-        if len(kept) < room and not any(scale * keys[s, c] < keys[row, c] for s in kept):
+    for c in sorted(candidates, key=lambda c: (keys[row, c], c)):
+        most = (degree + 1) // 2 if keys[row, c] == nearest else degree
+        if len(kept) < most and not any(scale * keys[s, c] < keys[row, c] for s in kept):
             kept.append(c)
     return kept
 
@@ -41,7 +41,8 @@ def build_graph(
     alpha: float,
     metric: str = "sqeuclidean",
 ) -> NDArray[np.int32]:
-    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected."""
+    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. A pruning looks at `most` rows: the
+    last of those that a walk expanded; what a list held, and the nearest of the new ones."""
     keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
     lists: list[list[int]] = [[] for _ in base]
 
@@ -57,16 +58,18 @@ def build_graph(
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
             _, expanded = walk(snapshot, order[: min(entry_count, first)], keys[row], window)
-            lists[row] = prune(row, [id for _, id in expanded[-most:]], keys, degree, most, alpha)
+            lists[row] = prune(row, [id for _, id in expanded[-most:]], keys, degree, alpha)
         sources: dict[int, list[int]] = {}
         for row in arrivals:
             for target in lists[row]:
                 sources.setdefault(target, []).append(row)
         for target, new in sources.items():
-            lists[target] += new
-            if len(lists[target]) > room:
-                lists[target] = prune(target, lists[target], keys, degree, most, alpha)
+            own = lists[target]
+            lists[target] = own + new
+            if len(own) + len(new) > room:
+                near = sorted(new, key=lambda c: (keys[target, c], c))[: most - len(own)]
+                lists[target] = prune(target, own + near, keys, degree, alpha)
     for row, own in enumerate(lists):
         if len(own) > degree:
-            lists[row] = prune(row, own, keys, degree, most, alpha)
+            lists[row] = prune(row, own, keys, degree, alpha)
     return padded(degree)
