@@ -10,6 +10,7 @@ struct GrowCase {
   int64_t degree, room, window, most, entries;
   float alpha = 1.2f;
   int64_t batch_bytes = int64_t{1} << 20;
+  int64_t batch = 1;  // of a graph of as many rows: so many times that
 };
 
 // csrc/ops/build_graph.h and reference/build_graph.py, word by word.
@@ -128,7 +129,7 @@ inline void check_grow(const GrowCase& c) {
     }
   };
   for (; args.first < s.n; args.first += args.count) {
-    args.count = std::min(std::max<int64_t>(args.first, 1), s.n - args.first);
+    args.count = std::min(std::max<int64_t>(args.first * c.batch, 1), s.n - args.first);
     run(args, build_graph, build_graph_workspace);
     plain.build(args.first, args.count);
     look("build");
@@ -139,13 +140,13 @@ inline void check_grow(const GrowCase& c) {
   }
   args.first = 0;
   args.count = s.n;
+  args.window = 8;  // of wider ones check_finish knows
   run(args, finish_graph, finish_graph_workspace);
   plain.finish();
   auto own = plain.packed(c.degree);
   PlainReach reach(own, {args.order, args.order + c.entries}, s.n, c.degree);
   for (int64_t row = 0; row < s.n; ++row)
-    if (!reach.reached(row))
-      reach.attach(row, PlainWalk(reach.view(), {}, 0, plain.keys_of(row)).search(c.window, c.window, c.window));
+    if (!reach.reached(row)) reach.attach(row, PlainWalk(reach.view(), {}, 0, plain.keys_of(row)).search(8, 8, 8));
   for (int64_t i = 0; i < s.n * c.room; ++i) {
     const int64_t row = i / c.room, place = i % c.room;
     compare("finish", row, place, static_cast<uint64_t>(args.neighbors[i]),
@@ -160,8 +161,7 @@ inline std::string text_of(const GrowCase& c) {
 }
 
 // Every way of making keys; batches as large as what is there, so that lists outgrow their room and have more sources than
-// a pruning looks at; walks that expand more than that; a row at a time, and all; pools that shared memory does not hold;
-// lists that are full at once; equal rows.
+// a pruning looks at; walks that expand more than that; a row at a time, and all; pools that shared memory does not hold.
 inline std::vector<GrowCase> grow_cases() {
   using M = Metric;
   constexpr DType f32 = DType::f32, f16 = DType::f16, bf16 = DType::bf16, i8 = DType::i8, u8 = DType::u8, bits = DType::bits;
@@ -169,17 +169,17 @@ inline std::vector<GrowCase> grow_cases() {
       {{1, 150, 9, f32, f32, M::sqeuclidean}, 6, 8, 12, 24, 2},
       {{1, 130, 5, f32, f32, M::inner_product, {}, true}, 7, 9, 12, 16, 3, 0.95f, 0},
       {{1, 90, 3, f32, f32, M::chebyshev, {4, 4, false}}, 4, 5, 9, 8, 1, 1.2f, 20'000},
-      {{1, 1100, 2, f32, f32, M::sqeuclidean}, 2, 3, 3, 1064, 1, 1.0f, int64_t{1} << 24},
+      {{1, 1060, 9, f32, f32, M::sqeuclidean}, 6, 8, 1030, 8, 1, 1.2f, int64_t{1} << 20, 1056},
       {{1, 100, 7, f16, f16, M::cityblock}, 40, 41, 50, 48, 2},
       {{1, 70, 20, bf16, bf16, M::cosine, {2, 2, false}}, 5, 6, 8, 16, 1},
-      {{1, 100, 20, i8, i8, M::cosine}, 5, 7, 10, 16, 2},
-      {{1, 100, 24, u8, u8, M::sqeuclidean, {4, 4, false}}, 5, 7, 10, 16, 2},
+      {{1, 70, 20, i8, i8, M::cosine}, 5, 7, 10, 16, 2},
+      {{1, 70, 24, u8, u8, M::sqeuclidean, {4, 4, false}}, 5, 7, 10, 16, 2},
       {{1, 100, 40, bits, bits, M::hamming}, 5, 7, 10, 16, 2},
       {{1, 60, 16, bits, bits, M::jaccard}, 5, 7, 10, 16, 2},
       {{1, 90, 40, f32, f32, M::inner_product, {}, false, 1, {8, 0}}, 5, 7, 10, 16, 2, 0.95f},
-      {{1, 60, 40, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 5, 7, 10, 16, 2},
+      {{1, 45, 40, f32, f32, M::cosine, {}, false, 1, {4, 0}}, 5, 7, 10, 16, 2},
       {{1, 60, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 5, 7, 10, 16, 2, 0.95f, 60'000},
-      {{1, 40, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 3, 4, 6, 8, 1},
+      {{1, 30, 64, f32, f32, M::sqeuclidean, {}, false, 1, {4, 0, false, 0, StoreKind::rabitq}}, 3, 4, 6, 8, 1},
       {{1, 60, 24, f32, f32, M::sqeuclidean, {}, false, 1, {8, 0, false, 0, StoreKind::pq, 6}}, 3, 4, 6, 8, 1},
   };
   for (const int64_t n : {1, 2, 5}) cases.push_back({{1, n, 3, f32, f32, M::sqeuclidean}, 3, 4, 4, 8, 1});
