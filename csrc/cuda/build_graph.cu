@@ -41,11 +41,6 @@ __global__ void __launch_bounds__(kThreads) find_lost(const Reach reach) {
   if (thread == 0 && at > begin) reach.counts[1] = at;  // there were barriers since all have read it
 }
 
-__global__ void __launch_bounds__(kThreads) widen_rows(const int32_t* rows, int64_t count, int64_t* to) {
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (at < count) to[at] = rows[at];
-}
-
 struct BatchPlan {
   NewEdges edges;
   int64_t* rows;
@@ -128,13 +123,11 @@ int64_t link_graph_workspace(const BuildGraphArgs& args) { return bytes_of<LinkP
 int64_t finish_graph_workspace(const BuildGraphArgs& args) { return args.base.rows == 0 ? 0 : bytes_of<FinishPlan>(args); }
 
 void build_graph(const BuildGraphArgs& args) {
-  void* stream = args.exec.stream;
   Workspace workspace(args.exec);
   const BatchPlan plan(args, workspace);
   workspace.require();
   if (args.first > 0) {  // the first row has no one to meet
-    ANNK_LAUNCH(widen_rows, ceil_div<int64_t>(args.count, kThreads), kThreads, 0, stream, args.order + args.first,
-                args.count, plan.rows);
+    name_batch(args, plan.rows);
     plan.pruner.prune_walks(plan.rows, args.count, std::min(args.entry_count, args.first));
   }
   count_new_edges(args, plan.edges, args.outgrown);

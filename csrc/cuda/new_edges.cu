@@ -31,6 +31,11 @@ __device__ __forceinline__ bool outgrows(const GraphLists& lists, int64_t row, u
   return more > 0 && lists.states[row].length + static_cast<int64_t>(more) > lists.room;
 }
 
+__global__ void __launch_bounds__(kThreads) widen_rows(const int32_t* batch, int64_t count, int64_t* rows) {
+  const int64_t at = thread_in_grid();
+  if (at < count) rows[at] = batch[at];
+}
+
 __global__ void __launch_bounds__(kThreads) count_edges(const BatchLists batch, uint32_t* counts) {
   const BatchLists::Edge edge = batch.edge(thread_in_grid());
   if (edge.to >= 0) atomicAdd(counts + edge.to, 1u);
@@ -95,6 +100,10 @@ void fill_bytes(void* from, int byte, int64_t bytes, void* stream) {
   if (bytes == 0) return;
   require_success(cudaMemsetAsync(from, byte, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)),
                   "clearing the workspace");
+}
+
+void name_batch(const BuildGraphArgs& args, int64_t* rows) {
+  ANNK_LAUNCH(widen_rows, blocks_for(args.count), kThreads, 0, args.exec.stream, args.order + args.first, args.count, rows);
 }
 
 void count_new_edges(const BuildGraphArgs& args, const NewEdges& edges, int64_t* outgrown) {

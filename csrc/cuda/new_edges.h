@@ -7,6 +7,9 @@
 
 namespace annk::cuda {
 
+// Enqueues rows (count,): those of the batch.
+void name_batch(const BuildGraphArgs&, int64_t* rows);
+
 // Enqueues edges.counts, and how many lists these edges make longer than `room`.
 void count_new_edges(const BuildGraphArgs&, const NewEdges& edges, int64_t* outgrown);
 

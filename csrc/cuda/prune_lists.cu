@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kThreads) name_candidates(const Pruning p) {
 }
 
 // A warp a row: candidates one after the other, each against all that are kept.
-__global__ void __launch_bounds__(kThreads) prune_rows(const Pruning p) {
+__global__ void __launch_bounds__(kThreads, 8) prune_rows(const Pruning p) {
   ANNK_DYN_SHARED(int32_t, shared);
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
   if (i >= p.count || p.rows[i] < 0) return;

@@ -41,8 +41,8 @@ def build_graph(
     alpha: float,
     metric: str = "sqeuclidean",
 ) -> NDArray[np.int32]:
-    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. A pruning looks at `most` rows: the
-    last of those that a walk expanded; what a list held, and the nearest of the new ones."""
+    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. A pruning looks at `most` rows:
+    the last of those that a walk expanded; what a list held, and the nearest of the new ones."""
     keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
     lists: list[list[int]] = [[] for _ in base]
 
