@@ -251,7 +251,6 @@ class CandidateWalk : Walk<Rows, true> {
   __device__ __forceinline__ void sort(const Entry* near, int most) {
     const int noted = s_.found < most ? s_.found : most;
     pool_.begin(most < a_.graph.rows ? most : a_.graph.rows);
-    __syncthreads();
     for (int first = 0; first < noted; first += Room::kBatch) {
       const int here = noted - first < Room::kBatch ? noted - first : Room::kBatch;
       for (int i = static_cast<int>(threadIdx.x); i < here; i += kThreads) s_.batch[i] = near[first + i];
