@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
 import annkern as ak
 from annkern import reference
-from annkern.build_graph import SLACK, Sample, batches, insertion_order
+from annkern.build_graph import SLACK, Sample, batches, insertion_order, most_candidates
 from annkern.build_graph import _scan as scan_of
 
+growth = importlib.import_module("annkern.build_graph")  # the package has a function of that name
 BUILDERS = pytest.mark.parametrize("method", ["vamana", "nn_descent"])
 METRICS = ("sqeuclidean", "euclidean", "inner_product", "cityblock", "chebyshev")
 
@@ -52,19 +55,37 @@ def check_invariants(graph: ak.Graph, n: int, degree: int) -> None:
     assert reached(graph).all()
 
 
+def defined(x: np.ndarray, metric: str, degree: int, window: int, most: int) -> np.ndarray:
+    scan = scan_of(x, metric, None)
+    order, entry_count = insertion_order(scan, Sample.of(x, scan, 0), 0, None)
+    room = degree + max(1, round(degree * (SLACK - 1.0)))
+    alpha = 0.95 if metric == "inner_product" else 1.2
+    return reference.build_graph(x, order, entry_count, batches(len(x)), degree, room, window, most, alpha, metric)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n, d, degree, window", [(300, 5, 6, 12), (130, 20, 4, 7)])
 def test_build_is_the_definition(metric, n, d, degree, window):
     x = whole_numbers(n, d)
     graph = ak.build_graph(x, metric, degree, window)
-    scan = scan_of(x, metric, None)
-    order, entry_count = insertion_order(scan, Sample.of(x, scan, 0), 0, None)
-    room = degree + max(1, round(degree * (SLACK - 1.0)))
-    alpha = 0.95 if metric == "inner_product" else 1.2
-    want = reference.build_graph(x, order, entry_count, batches(n), degree, room, window, alpha, metric)
+    want = defined(x, metric, degree, window, most_candidates(window, degree + 2))
     connected = (graph.neighbors != want).any(axis=1)
     assert connected.sum() <= (~reached(ak.Graph(want, graph.entries))).sum()
     check_invariants(graph, n, degree)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_prunings_look_at_a_few_candidates(monkeypatch, metric):
+    """Batches as large as the graph: rows have more sources than that, and walks expand more."""
+    monkeypatch.setattr(growth, "LARGEST_BATCH", 1.0)
+    monkeypatch.setattr(growth, "most_candidates", lambda window, room: 8)
+    x = whole_numbers(250, 4)
+    graph = ak.build_graph(x, metric, 4, 11)
+    want = defined(x, metric, 4, 11, 8)
+    connected = (graph.neighbors != want).any(axis=1)
+    assert connected.sum() <= (~reached(ak.Graph(want, graph.entries))).sum()
+    assert (want != defined(x, metric, 4, 11, 250)).any(), "all candidates were looked at"
+    check_invariants(graph, 250, 4)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -35,6 +35,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "delete initial store",
         "if ((empty >> lane & 1u) != 0) chosen = kNoEntry;",
     ): "a worse choice of the rows that are looked at ahead: more rounds, the same result",
+    (
+        "new_edges.cu",
+        "index + 1",
+        "if (row < lists.rows && lists.states[row].length > degree) rows[atomicAdd(cursor, 1ull)] = row;",
+    ): "the last batch's lists are never that long, so that one place is to spare, and the first then holds none",
     ("select_k.cu", "uninitialised", "bool any = false;"): "looks closer without need, and keeps the same candidates",
     (
         "warp_list.cuh",

@@ -157,12 +157,14 @@ SearchGraphArgs search_graph_args(GraphView graph, Base base, Matrix queries, co
           where};
 }
 
-// order: address, rows that are entries, first row and count of the batch. lists: degree, room, addresses of both arrays.
+// order: address, rows that are entries, first row and count of the batch. sizes: window, candidates of a pruning, degree,
+// room. lists: addresses of both arrays, and of the number of those that outgrow; then that number.
 BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple<uintptr_t, int64_t, int64_t, int64_t> order,
-                                int64_t window, float alpha, std::tuple<int64_t, int64_t, uintptr_t, uintptr_t> lists,
-                                uintptr_t bad_row, Exec where) {
+                                std::tuple<int64_t, int64_t, int64_t, int64_t> sizes, float alpha,
+                                std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t> lists, uintptr_t bad_row, Exec where) {
   const auto [rows, entry_count, first, count] = order;
-  const auto [degree, room, neighbors, state] = lists;
+  const auto [window, most, degree, room] = sizes;
+  const auto [neighbors, state, outgrown, pruned] = lists;
   return {base,
           metric_from_name(metric),
           pointer<const int32_t>(rows),
@@ -172,9 +174,12 @@ BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple
           degree,
           room,
           window,
+          most,
           alpha,
           pointer<int32_t>(neighbors),
           pointer<int32_t>(state),
+          pointer<int64_t>(outgrown),
+          pruned,
           pointer<int64_t>(bad_row),
           where};
 }
@@ -337,12 +342,16 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
                 "indices"_a, "bad_row"_a, "exec"_a);
   m.def("default_rerank_k", default_rerank_k, "k"_a);
   m.def("search_again", search_again, "neighbors"_a, "entries"_a, "store"_a, "rerank"_a, "metric"_a, "known"_a);
-  def_op(m, "build_graph", build_graph_args, build_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a, "lists"_a,
-         "bad_row"_a, "exec"_a);
-  def_op(m, "finish_graph", build_graph_args, finish_graph, "base"_a, "metric"_a, "order"_a, "window"_a, "alpha"_a,
-         "lists"_a, "bad_row"_a, "exec"_a);
-  def_workspace(m, "finish_graph_workspace", build_graph_args, finish_graph_workspace, "base"_a, "metric"_a, "order"_a,
-                "window"_a, "alpha"_a, "lists"_a, "bad_row"_a, "exec"_a);
+  const auto def_build = [&m](const char* name, void (*run)(const BuildGraphArgs&),
+                              int64_t (*bytes)(const BuildGraphArgs&)) {
+    def_op(m, name, build_graph_args, run, "base"_a, "metric"_a, "order"_a, "sizes"_a, "alpha"_a, "lists"_a, "bad_row"_a,
+           "exec"_a);
+    def_workspace(m, (std::string(name) + "_workspace").c_str(), build_graph_args, bytes, "base"_a, "metric"_a, "order"_a,
+                  "sizes"_a, "alpha"_a, "lists"_a, "bad_row"_a, "exec"_a);
+  };
+  def_build("build_graph", build_graph, build_graph_workspace);
+  def_build("link_graph", link_graph, link_graph_workspace);
+  def_build("finish_graph", finish_graph, finish_graph_workspace);
   def_op(m, "nn_descent_start", nn_descent_args, nn_descent_start, "base"_a, "metric"_a, "order"_a, "lists"_a, "graph"_a,
          "untaken"_a, "bad_row"_a, "exec"_a);
   def_workspace(m, "nn_descent_start_workspace", nn_descent_args, nn_descent_start_workspace, "base"_a, "metric"_a,

@@ -58,9 +58,9 @@ class Builder {
   void insert(int64_t row) {
     search(row);
     near_.clear();
-    for (size_t i = 0; i < expanded_.size(); ++i) near_.push({expanded_[i], false});
-    std::sort(near_.get(), near_.get() + near_.size());
-    growth_.write(row, pruner_.prune(near_.get(), static_cast<int64_t>(near_.size()), growth_.list(row)));
+    const size_t all = expanded_.size(), most = static_cast<size_t>(growth_.args.most);
+    for (size_t i = all > most ? all - most : 0; i < all; ++i) near_.push({expanded_[i], false});
+    prune_near(row, 0);
   }
 
   // `count` rows that are not in the list yet.
@@ -87,11 +87,19 @@ class Builder {
     finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
     near_.clear();
     for (int64_t i = 0; i < all; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < state.kept});
-    std::sort(near_.get(), near_.get() + all);
-    growth_.write(row, pruner_.prune(near_.get(), all, list));
+    prune_near(row, state.length);
   }
 
  private:
+  // Of what is in near_, `own` rows of the list in front, `most` are looked at.
+  void prune_near(int64_t row, int64_t own) {
+    Near* const near = near_.get();
+    const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
+    if (count < all) std::nth_element(near + own, near + count, near + all);
+    std::sort(near, near + count);
+    growth_.write(row, pruner_.prune(near, count, growth_.list(row)));
+  }
+
   const Growth growth_;
   RowQueries rows_;
   Pruner pruner_;
@@ -228,7 +236,13 @@ void build_graph(const BuildGraphArgs& args) {
   Builders builders(growth, std::min(args.entry_count, args.first), bad);
   builders.each(args.exec.threads, args.count,
                 [&](Builder& builder, int64_t i) { builder.insert(args.order[args.first + i]); });
-  if (bad.report(args.base, args.exec)) return;
+  bad.report(args.base, args.exec);
+}
+
+void link_graph(const BuildGraphArgs& args) {
+  BadRow bad(args.bad_row);
+  const Growth growth{args};
+  Builders builders(growth, 0, bad);
   const Reversed reversed(growth, args.first, args.count);
   builders.each(args.exec.threads, static_cast<int64_t>(reversed.targets.size()), [&](Builder& builder, int64_t t) {
     const int64_t begin = reversed.begin(t);

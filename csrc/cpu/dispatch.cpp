@@ -33,6 +33,7 @@
   X(cluster_sums, ClusterSumsArgs)       \
   X(search_graph, SearchGraphArgs)       \
   X(build_graph, BuildGraphArgs)         \
+  X(link_graph, BuildGraphArgs)          \
   X(finish_graph, BuildGraphArgs)        \
   X(nn_descent_start, NnDescentArgs)     \
   X(nn_descent_round, NnDescentArgs)     \
@@ -135,6 +136,8 @@ int64_t radius_workspace(const RadiusArgs&) { return 0; }
 int64_t select_k_workspace(const SelectKArgs&) { return 0; }
 int64_t distances_workspace(const DistancesArgs&) { return 0; }
 int64_t search_graph_workspace(const SearchGraphArgs&) { return 0; }
+int64_t build_graph_workspace(const BuildGraphArgs&) { return 0; }
+int64_t link_graph_workspace(const BuildGraphArgs&) { return 0; }
 int64_t finish_graph_workspace(const BuildGraphArgs&) { return 0; }
 int64_t nn_descent_start_workspace(const NnDescentArgs&) { return 0; }
 int64_t nn_descent_round_workspace(const NnDescentArgs&) { return 0; }

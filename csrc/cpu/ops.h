@@ -29,6 +29,7 @@ void distances(const DistancesArgs&);
 void cluster_sums(const ClusterSumsArgs&);
 void search_graph(const SearchGraphArgs&);
 void build_graph(const BuildGraphArgs&);
+void link_graph(const BuildGraphArgs&);
 void finish_graph(const BuildGraphArgs&);
 void nn_descent_start(const NnDescentArgs&);
 void nn_descent_round(const NnDescentArgs&);

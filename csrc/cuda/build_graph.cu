@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The end of a build: what no walk reaches is given an edge. Vamana's batches are made in host memory; the Python layer says
-// so before it comes here.
 #include <algorithm>
+#include <optional>
 
-#include "core/check.h"
+#include "cuda/new_edges.h"
+#include "cuda/prune_lists.h"
 #include "cuda/reach.cuh"
 #include "cuda/row_keys.cuh"
-#include "cuda/row_queries.h"
-#include "cuda/walk.h"
-#include "ops/build_graph.h"
 
 namespace annk {
 namespace {
@@ -27,8 +24,8 @@ __global__ void __launch_bounds__(kThreads) find_lost(const Reach reach) {
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t begin = reach.counts[1];
   int64_t found = 0, at = begin;
-  for (; at < reach.rows && found + kThreads <= reach.most_lost; at += kThreads) {
-    const bool lost = at + thread < reach.rows && reach.parents[at + thread] < 0;
+  for (; at < reach.lists.rows && found + kThreads <= reach.most_lost; at += kThreads) {
+    const bool lost = at + thread < reach.lists.rows && reach.parents[at + thread] < 0;
     const unsigned lanes = __ballot_sync(kAllLanes, lost);
     if (lane_id() == 0) of_warp[warp_id()] = __popc(lanes);
     __syncthreads();
@@ -44,16 +41,49 @@ __global__ void __launch_bounds__(kThreads) find_lost(const Reach reach) {
   if (thread == 0 && at > begin) reach.counts[1] = at;  // there were barriers since all have read it
 }
 
+struct BatchPlan {
+  NewEdges edges;
+  int64_t* rows;
+  ListPruner pruner;
+
+  BatchPlan(const BuildGraphArgs& args, Workspace& workspace)
+      : edges{workspace.take<uint32_t>(args.base.rows), nullptr, nullptr},
+        rows(workspace.take<int64_t>(args.count)),
+        pruner(args, workspace, args.count) {}
+};
+
+struct LinkPlan {
+  Turning turning;
+  std::optional<ListPruner> pruner;
+
+  LinkPlan(const BuildGraphArgs& args, Workspace& workspace) {
+    turning.take(workspace, args);
+    if (args.pruned > 0) pruner.emplace(args, workspace, args.pruned);
+  }
+};
+
+// Lists longer than the degree.
+struct LongLists {
+  int64_t* rows;
+  unsigned long long* cursor;
+  ListPruner pruner;
+
+  LongLists(const BuildGraphArgs& args, Workspace& workspace)
+      : rows(workspace.take<int64_t>(args.base.rows)),
+        cursor(workspace.take<unsigned long long>(1)),
+        pruner(args, workspace, args.base.rows) {}
+};
+
 struct FinishPlan {
+  std::optional<LongLists> long_lists;
   RowQueries queries;
   Reach reach;
   WalkArgs walk;
 
   FinishPlan(const BuildGraphArgs& args, Workspace& workspace) : queries(args.base, args.metric) {
     const int64_t n = args.base.rows;
-    reach.neighbors = args.neighbors;
-    reach.states = reinterpret_cast<ListState*>(args.state);
-    reach.rows = n;
+    if (args.room > args.degree) long_lists.emplace(args, workspace);
+    reach.lists = lists_of(args);
     reach.degree = args.degree;
     reach.entries = args.order;
     reach.entry_count = args.entry_count;
@@ -65,48 +95,66 @@ struct FinishPlan {
     reach.counts = workspace.take<int64_t>(2);
     reach.lost = workspace.take<int64_t>(reach.most_lost);
 
-    walk.graph = {args.neighbors, args.order, n, args.degree, args.degree, args.entry_count};
+    walk.graph = {args.neighbors, args.order, n, args.degree, args.room, args.entry_count};
     walk.m = std::min(reach.most_lost, n);
     walk.window = walk.k = walk.wanted = args.window;
     walk.stage = WalkStage::attach;
     walk.blocks = 1;
     walk.room = static_cast<int32_t>(std::min(args.window, n));
     walk.table_bits = walk_table_bits(args.window);
-    walk.candidates = workspace.take<int64_t>(walk.m * walk.wanted);
+    walk.found = workspace.take<int64_t>(walk.m * walk.wanted);
     if (walk.room > kSharedPool) walk.pools = workspace.take<Entry>(walk.room);
     queries.take(workspace, walk.m, kDecodedAtOnce);
     walk.reach = reach;
   }
 };
 
-void fill(void* from, int byte, int64_t bytes, void* stream) {
-  require_success(cudaMemsetAsync(from, byte, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)),
-                  "clearing the workspace");
+template <class Plan>
+int64_t bytes_of(const BuildGraphArgs& args) {
+  Workspace workspace;
+  Plan(args, workspace);
+  return workspace.bytes();
 }
 
 }  // namespace
 
-void build_graph(const BuildGraphArgs&) { check(false, "build_graph: expected host memory, got device arrays"); }
+int64_t build_graph_workspace(const BuildGraphArgs& args) { return bytes_of<BatchPlan>(args); }
+int64_t link_graph_workspace(const BuildGraphArgs& args) { return bytes_of<LinkPlan>(args); }
+int64_t finish_graph_workspace(const BuildGraphArgs& args) { return args.base.rows == 0 ? 0 : bytes_of<FinishPlan>(args); }
 
-int64_t finish_graph_workspace(const BuildGraphArgs& args) {
-  if (args.base.rows == 0) return 0;
-  Workspace workspace;
-  FinishPlan(args, workspace);
-  return workspace.bytes();
+void build_graph(const BuildGraphArgs& args) {
+  Workspace workspace(args.exec);
+  const BatchPlan plan(args, workspace);
+  workspace.require();
+  if (args.first > 0) {  // the first row has no one to meet
+    name_batch(args, plan.rows);
+    plan.pruner.prune_walks(plan.rows, args.count, std::min(args.entry_count, args.first));
+  }
+  count_new_edges(args, plan.edges, args.outgrown);
+}
+
+void link_graph(const BuildGraphArgs& args) {
+  Workspace workspace(args.exec);
+  const LinkPlan plan(args, workspace);
+  workspace.require();
+  turn_edges(args, plan.turning);
+  if (plan.pruner) plan.pruner->prune_lists(plan.turning.targets, args.pruned, plan.turning.edges);
 }
 
 void finish_graph(const BuildGraphArgs& args) {
   if (args.base.rows == 0) return;
-  check(args.room == args.degree, "finish_graph: expected lists with room for ", args.degree, " neighbours, got ",
-        args.room);
   Workspace workspace(args.exec);
   const FinishPlan plan(args, workspace);
   workspace.require();
   void* stream = args.exec.stream;
   const int64_t n = args.base.rows;
-  fill(plan.reach.parents, 0xff, 4 * n, stream);
-  fill(plan.reach.claims, 0xff, 4 * n, stream);
-  fill(plan.reach.counts, 0, 16, stream);
+  if (plan.long_lists) {
+    find_long_lists(args, plan.long_lists->rows, plan.long_lists->cursor);
+    plan.long_lists->pruner.prune_lists(plan.long_lists->rows, n, {});
+  }
+  fill_bytes(plan.reach.parents, 0xff, 4 * n, stream);
+  fill_bytes(plan.reach.claims, 0xff, 4 * n, stream);
+  fill_bytes(plan.reach.counts, 0, 16, stream);
   ANNK_LAUNCH(reach_rows, 1, kThreads, 0, stream, plan.reach);
   for (int64_t first = 0; first < n; first += plan.reach.most_lost) {
     ANNK_LAUNCH(find_lost, 1, kThreads, 0, stream, plan.reach);

@@ -26,7 +26,7 @@ struct ReachBlock {
     if (threadIdx.x == 0) {
       bool done = false;
       for (int64_t i = 0; i < most && near[i] >= 0 && !done; ++i) done = give(near[i], row);
-      for (int64_t i = 0; i < reach.rows && !done; ++i) done = give(i, row);
+      for (int64_t i = 0; i < reach.lists.rows && !done; ++i) done = give(i, row);
     }
     __syncthreads();
     spread(done_before);
@@ -43,8 +43,8 @@ struct ReachBlock {
   }
   __device__ __forceinline__ bool give(int64_t from, int64_t to) const {
     if (reach.parents[from] < 0) return false;
-    int32_t* const list = reach.list(from);
-    ListState& state = reach.states[from];
+    int32_t* const list = reach.lists.of(from);
+    ListState& state = reach.lists.states[from];
     int64_t place = state.length;
     if (place == reach.degree)
       for (--place; place >= 0 && reach.parents[list[place]] == from; --place) {
@@ -68,7 +68,7 @@ struct ReachBlock {
       if (mine < end) {
         const int64_t place = mine % reach.degree;
         row = reach.queue[mine / reach.degree];
-        if (place < reach.states[row].length) to = reach.list(row)[place];
+        if (place < reach.lists.states[row].length) to = reach.lists.of(row)[place];
       }
       const bool fresh = to >= 0 && reach.parents[to] < 0;
       if (fresh) atomicMin(reach.claims + to, static_cast<uint32_t>(thread));

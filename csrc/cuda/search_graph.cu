@@ -122,11 +122,11 @@ struct Plan {
   void take_rerank(Workspace& workspace, const SearchGraphArgs& args) {
     const int64_t width = args.rerank_k, all = launch_queries * width;
     fine_prepared = take_prepared(workspace, fine);
-    walk.candidates = workspace.take<int64_t>(all);
+    walk.found = workspace.take<int64_t>(all);
     orders = workspace.take<uint32_t>(all);
     Entry* const entries = workspace.take<Entry>(all);
     sorted = workspace.take<Entry>(all);
-    reranked = {walk.candidates, orders, entries, workspace.take<uint32_t>(launch_queries), 0, width};
+    reranked = {walk.found, orders, entries, workspace.take<uint32_t>(launch_queries), 0, width};
   }
 };
 
@@ -155,7 +155,7 @@ void rerank_all(const Plan& plan, const SearchGraphArgs& args, const WalkArgs& w
   ScanArgs scan = prepare(plan.fine, plan.fine_prepared, args.rerank_queries, args.rerank, args.metric, walk.query_begin,
                           walk.m, stream);
   scan.job = Job::pair_keys;
-  scan.ids = plan.walk.candidates;
+  scan.ids = plan.walk.found;
   scan.width = walk.wanted;
   scan.pairs = walk.m * walk.wanted;
   scan.out = plan.orders;

@@ -7,8 +7,10 @@
 
 namespace annk::cuda {
 
-template <class Rows>
-class Walk : WaitingWalk<Rows> {
+// kNotes: notes what it expands, in Candidates::near.
+template <class Rows, bool kNotes = false>
+class Walk : protected WaitingWalk<Rows> {
+ protected:
   using Base = WaitingWalk<Rows>;
   using Base::a_, Base::kThreads, Base::pool_, Base::query_, Base::s_;
   using typename Base::List, typename Base::Met;
@@ -39,7 +41,7 @@ class Walk : WaitingWalk<Rows> {
     }
   }
 
- private:
+ protected:
   // Where a walk has come to. Of warp 0.
   struct Hop {
     List list;
@@ -50,6 +52,23 @@ class Walk : WaitingWalk<Rows> {
     int found = 0;
   };
 
+  // The walk, or (`all`) every row that passes.
+  __device__ __forceinline__ void search(bool all, Hop& hop) {
+    int64_t next_word = 0, word;
+    uint32_t left = 0;  // a thread's rows of `word`
+    for (bool more = true; more;) {
+      const bool here = all ? gather_all(next_word, word, left) : warp_id() == 0 && gather(hop);
+      if (threadIdx.x == 0) s_.more = here ? 1 : 0;
+      __syncthreads();
+      more = s_.more != 0;
+      const int count = s_.fill;
+      this->make_keys(count);
+      if (count > 0) pool_.merge(count);
+      if (all && threadIdx.x == 0) s_.fill = 0;
+    }
+  }
+
+ private:
   __device__ __forceinline__ int64_t count_passing() const {
     if (a_.filter.kind == Filter::Kind::none) return a_.graph.rows;
     const int32_t* const parts = a_.passing + (a_.filter.shared() ? 0 : query_ * kPassingParts);
@@ -68,22 +87,6 @@ class Walk : WaitingWalk<Rows> {
       this->resume();
     } else {
       hop.list = {a_.graph.entries, static_cast<int>(a_.graph.entry_count), 0};
-    }
-  }
-
-  // The walk, or (`all`) every row that passes.
-  __device__ __forceinline__ void search(bool all, Hop& hop) {
-    int64_t next_word = 0, word;
-    uint32_t left = 0;  // a thread's rows of `word`
-    for (bool more = true; more;) {
-      const bool here = all ? gather_all(next_word, word, left) : warp_id() == 0 && gather(hop);
-      if (threadIdx.x == 0) s_.more = here ? 1 : 0;
-      __syncthreads();
-      more = s_.more != 0;
-      const int count = s_.fill;
-      this->make_keys(count);
-      if (count > 0) pool_.merge(count);
-      if (all && threadIdx.x == 0) s_.fill = 0;
     }
   }
 
@@ -133,12 +136,21 @@ class Walk : WaitingWalk<Rows> {
 
   // The smallest that was not expanded; false for none.
   __device__ __forceinline__ bool expand(Hop& hop) const {
-    const int place = a_.stage == WalkStage::start ? -1 : pool_.smallest_open();
+    const bool ends = kNotes ? a_.candidates.listed : a_.stage == WalkStage::start;
+    const int place = ends ? -1 : pool_.smallest_open();
     if (place < 0) return false;
     const int32_t row = row_of(pool_.slots[place]);
+    if (kNotes) note(pool_.slots[place]);
     pool_.mark_expanded(place);
     hop = {{a_.graph.row(row), this->degree(), 0}, hop.through, hop.through, true, 0, 0, 0};
     return true;
+  }
+
+  // The last `most`.
+  __device__ __forceinline__ void note(Entry entry) const {
+    if (lane_id() != 0) return;
+    const int most = static_cast<int>(a_.candidates.most);
+    a_.candidates.near[query_ * most + s_.found++ % most] = entry;
   }
 
   // Rows that pass are found, those that fail are kept for their neighbours: in the order of the list, since it decides how
@@ -183,10 +195,67 @@ class Walk : WaitingWalk<Rows> {
   }
   __device__ __forceinline__ void put(int rank, Entry entry) const {
     const int64_t at = query_ * a_.wanted + rank;
-    if (a_.candidates != nullptr) {
-      a_.candidates[at] = entry == kNoEntry ? -1 : row_of(entry);
+    if (a_.found != nullptr) {
+      a_.found[at] = entry == kNoEntry ? -1 : row_of(entry);
     } else {
       a_.out.neighbour(at, order_of(entry), row_of(entry));
+    }
+  }
+};
+
+// Candidates of prunings (growth.h), instead of results.
+template <class Rows>
+class CandidateWalk : Walk<Rows, true> {
+  using Base = Walk<Rows, true>;
+  using Base::a_, Base::kThreads, Base::pool_, Base::s_;
+  using typename Base::Hop, typename Base::List, typename Base::Met;
+
+ public:
+  using typename Base::Room;
+
+  __device__ __forceinline__ CandidateWalk(const Rows& rows, const WalkArgs& a, Room& s, unsigned char* shared)
+      : Base(rows, a, s, shared) {}
+
+  __device__ __forceinline__ void find(int64_t query) {
+    const Candidates& c = a_.candidates;
+    const int most = static_cast<int>(c.most);
+    Entry* const near = c.near + query * most;
+    const int64_t row = c.rows[query];
+    const int own = row < 0 || !c.listed ? 0 : c.lists.states[row].length;
+    this->open(query);
+    this->begin(row < 0 ? 0 : c.listed ? most - own : a_.window, Met::table);
+    if (threadIdx.x == 0) s_.found = 0;
+    // What is met first, and behind it the row's own list, for which there is room.
+    for (bool last = !c.listed || c.edges.counts == nullptr || own == most; row >= 0; last = true) {
+      Hop hop;
+      hop.list = list_of(row, last);
+      if (c.listed && last) pool_.capacity = static_cast<int>(most < a_.graph.rows ? most : a_.graph.rows);
+      this->search(false, hop);
+      if (last) break;
+    }
+    if (row >= 0 && !c.listed) sort(near, most);
+    for (int i = static_cast<int>(threadIdx.x); i < most; i += kThreads) near[i] = i < s_.size ? pool_.slots[i] : kNoEntry;
+    __syncthreads();
+  }
+
+ private:
+  __device__ __forceinline__ List list_of(int64_t row, bool own) const {
+    const Candidates& c = a_.candidates;
+    if (!c.listed) return {a_.graph.entries, static_cast<int>(a_.graph.entry_count), 0};
+    if (own) return {c.lists.of(row), c.lists.states[row].length, 0};
+    const int64_t count = c.edges.counts[row];
+    return {c.edges.sources + (c.edges.ends[row] - count), static_cast<int>(count), 0};
+  }
+
+  // What was noted, through a pool.
+  __device__ __forceinline__ void sort(const Entry* near, int most) {
+    const int noted = s_.found < most ? s_.found : most;
+    pool_.begin(most < a_.graph.rows ? most : a_.graph.rows);
+    for (int first = 0; first < noted; first += Room::kBatch) {
+      const int here = noted - first < Room::kBatch ? noted - first : Room::kBatch;
+      for (int i = static_cast<int>(threadIdx.x); i < here; i += kThreads) s_.batch[i] = near[first + i];
+      __syncthreads();
+      pool_.merge(here);
     }
   }
 };
@@ -219,8 +288,16 @@ __global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks / 2) attach_kern
     if (row < 0) return;
     if (a.reach.parents[row] >= 0) continue;
     walk.run(query);
-    block.attach(row, a.candidates + query * a.wanted, a.wanted);
+    block.attach(row, a.found + query * a.wanted, a.wanted);
   }
+}
+
+template <class Rows>
+__global__ void __launch_bounds__(Rows::kThreads, Rows::kBlocks) candidates_kernel(const Rows rows, const WalkArgs a) {
+  ANNK_DYN_SHARED(unsigned char, shared);
+  ANNK_SHARED(typename CandidateWalk<Rows>::Room, room, [1]);
+  CandidateWalk<Rows> walk(rows, a, room[0], shared);
+  for (int64_t query = blockIdx.x; query < a.m; query += gridDim.x) walk.find(query);
 }
 
 template <class Rows>
@@ -230,6 +307,8 @@ void launch_walk(const Rows& rows, const WalkArgs& a, bool ahead, void* stream) 
     ANNK_LAUNCH(look_ahead_kernel<Rows>, a.m * kWalkSlots, Rows::kThreads, shared_bytes, stream, rows, a);
   } else if (a.stage == WalkStage::attach) {
     ANNK_LAUNCH(attach_kernel<Rows>, 1, Rows::kThreads, shared_bytes, stream, rows, a);
+  } else if (a.stage == WalkStage::candidates) {
+    ANNK_LAUNCH(candidates_kernel<Rows>, a.blocks, Rows::kThreads, shared_bytes, stream, rows, a);
   } else {
     ANNK_LAUNCH(walk_kernel<Rows>, a.blocks, Rows::kThreads, shared_bytes, stream, rows, a);
   }

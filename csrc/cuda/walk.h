@@ -20,10 +20,11 @@ struct SharedWalk {
 };
 
 enum class WalkStage : int32_t {
-  whole,   // one block a query, from the entries to the result
-  start,   // the entries, and the first rows that blocks are to look at ahead
-  finish,  // goes on from where the blocks have come to, to the result
-  attach,  // one block for all queries, rows out of reach, which are given an edge each
+  whole,       // one block a query, from the entries to the result
+  start,       // the entries, and the first rows that blocks are to look at ahead
+  finish,      // goes on from where the blocks have come to, to the result
+  attach,      // one block for all queries, rows out of reach, which are given an edge each
+  candidates,  // one block a query, a row, whose candidates for a pruning are found
 };
 
 struct WalkArgs {
@@ -33,7 +34,7 @@ struct WalkArgs {
   int64_t query_begin = 0, m = 0;         // of this launch
   int64_t window = 0, k = 0, wanted = 0;  // wanted: results of a query, k or what is reranked
   NeighbourOut out;                       // from the launch's first query on
-  int64_t* candidates = nullptr;          // (m, wanted): ids alone, where they are reranked
+  int64_t* found = nullptr;               // (m, wanted): ids alone, where they are reranked
 
   WalkStage stage = WalkStage::whole;
   int32_t blocks = 0;
@@ -47,7 +48,8 @@ struct WalkArgs {
   Entry* ahead = nullptr;        // (m, kWalkSlots, degree)
   int64_t visited_words = 0;
 
-  Reach reach;  // of WalkStage::attach
+  Reach reach;            // of WalkStage::attach
+  Candidates candidates;  // of WalkStage::candidates
 };
 
 // Launches `a`.stage for every query, or, with `ahead`, one round of every shared walk.

@@ -21,7 +21,7 @@ SAMPLE = 16  # of a list, new and others, in a round
 MOST_ROUNDS = 16
 BLOCK_ROWS = 4096
 FEW_UNTAKEN = 0.002  # of all entries: then it ends
-MOST_WIDTH_ON_DEVICE = 4096  # of lists, which are pruned in shared memory
+MOST_WINDOW_ON_DEVICE = 4096  # lists are pruned in shared memory, or by the keys of all pairs of candidates
 
 
 def descend(
@@ -30,8 +30,7 @@ def descend(
     """(n, degree) int32: the neighbours of each row, all of them within reach of the first rows of the insertion's order."""
     n, call = scan.n, scan.call
     width = max(degree, min(width, n - 1))
-    if width > MOST_WIDTH_ON_DEVICE and not call.device.on_host:
-        raise ValueError(f"window: expected at most {MOST_WIDTH_ON_DEVICE} on a device, got {width}")
+    refuse_wide(call, width)
     firsts = first_equals(rows, n)
     lists = nearest_lists(scan, metric, width, np.unique(firsts), seed, progress)
     neighbors = made(call, (n, degree), "int32")
@@ -40,7 +39,8 @@ def descend(
     own = host_copy(neighbors)
     add_equals(own, firsts)
     state = np.repeat((own >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
-    return finish(scan, metric, insertion, (degree, degree), width, 1.0, placed(call, own), placed(call, state))
+    sizes = (width, degree, degree, degree)
+    return finish(scan, metric, insertion, sizes, 1.0, placed(call, own), placed(call, state))
 
 
 def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
@@ -73,20 +73,25 @@ def finish(
     scan: Scan,
     metric: str,
     insertion: tuple[Array, int],
-    sizes: tuple[int, int],
-    window: int,
+    sizes: tuple[int, int, int, int],
     alpha: float,
     neighbors: View,
     state: View,
 ) -> Any:
-    """The lists, of which sizes[0] of sizes[1] places stay, with every row within reach."""
+    """The lists, none of them longer than the degree, with every row within reach. sizes: window, candidates of a pruning,
+    degree, room."""
     call, bad = scan.call, scan.look(False)
     order = placed(call, insertion[0])
     whole = (order.address, insertion[1], 0, scan.n)
-    lists = (*sizes, neighbors.address, state.address)
-    call.run("finish_graph", scan.base_matrix, metric, whole, window, alpha, lists, address_of(bad))
+    lists = (neighbors.address, state.address, 0, 0)
+    call.run("finish_graph", scan.base_matrix, metric, whole, sizes, alpha, lists, address_of(bad))
     refuse_bad_row("store", bad)
     return neighbors.owner
+
+
+def refuse_wide(call: Call, window: int) -> None:
+    if window > MOST_WINDOW_ON_DEVICE and not call.device.on_host:
+        raise ValueError(f"window: expected at most {MOST_WINDOW_ON_DEVICE} on a device, got {window}")
 
 
 def made(call: Call, shape: tuple[int, ...], dtype: str) -> View:

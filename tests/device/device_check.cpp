@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "build_checks.h"
+#include "grow_checks.h"
 #include "row_cases.h"
 #include "screen_checks.h"
 
@@ -302,6 +302,7 @@ std::vector<Case> graph_cases() {
 std::vector<Case> build_cases() {
   std::vector<Case> cases;
   for (const DescentCase& c : descent_cases()) cases.push_back({"descent " + text_of(c), [c] { check_descent(c); }});
+  for (const GrowCase& c : grow_cases()) cases.push_back({"grow " + text_of(c), [c] { check_grow(c); }});
   for (const FinishCase& c : finish_cases()) cases.push_back({"finish " + text_of(c), [c] { check_finish(c); }});
   return cases;
 }

@@ -87,20 +87,22 @@ class PlainWalk {
     if (static_cast<int64_t>(found.size()) > wanted) found.resize(static_cast<size_t>(wanted));
     return found;
   }
+  std::vector<Keyed> expanded;  // in the order in which the walk came to them
 
  private:
   void walk(const FilterPlan& plan) {
     std::vector<int64_t> found;
     for (int64_t e = 0; e < graph_.entry_count; ++e) meet(graph_.entries[e], found);
-    std::set<int64_t> expanded;
+    std::set<int64_t> behind;
     for (;;) {
       for (const int64_t row : found) pool_.emplace_back(keys_[row], row);
       std::sort(pool_.begin(), pool_.end());
       if (static_cast<int64_t>(pool_.size()) > plan.window) pool_.resize(static_cast<size_t>(plan.window));
       const auto next =
-          std::find_if(pool_.begin(), pool_.end(), [&](const Keyed& met) { return expanded.count(met.second) == 0; });
+          std::find_if(pool_.begin(), pool_.end(), [&](const Keyed& met) { return behind.count(met.second) == 0; });
       if (next == pool_.end()) return;
-      expanded.insert(next->second);
+      behind.insert(next->second);
+      expanded.push_back(*next);
       found.clear();
       plan.looks_through ? hop_through(next->second, found) : hop(next->second, found);
     }

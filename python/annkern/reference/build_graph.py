@@ -37,10 +37,12 @@ def build_graph(
     degree: int,
     room: int,
     window: int,
+    most: int,
     alpha: float,
     metric: str = "sqeuclidean",
 ) -> NDArray[np.int32]:
-    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected."""
+    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. A pruning looks at `most` rows:
+    the last of those that a walk expanded; what a list held, and the nearest of the new ones."""
     keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
     lists: list[list[int]] = [[] for _ in base]
 
@@ -56,15 +58,17 @@ def build_graph(
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
             _, expanded = walk(snapshot, order[: min(entry_count, first)], keys[row], window)
-            lists[row] = prune(row, [id for _, id in expanded], keys, degree, alpha)
+            lists[row] = prune(row, [id for _, id in expanded[-most:]], keys, degree, alpha)
         sources: dict[int, list[int]] = {}
         for row in arrivals:
             for target in lists[row]:
                 sources.setdefault(target, []).append(row)
         for target, new in sources.items():
-            lists[target] += new
-            if len(lists[target]) > room:
-                lists[target] = prune(target, lists[target], keys, degree, alpha)
+            own = lists[target]
+            lists[target] = own + new
+            if len(own) + len(new) > room:
+                near = sorted(new, key=lambda c: (keys[target, c], c))[: most - len(own)]
+                lists[target] = prune(target, own + near, keys, degree, alpha)
     for row, own in enumerate(lists):
         if len(own) > degree:
             lists[row] = prune(row, own, keys, degree, alpha)
