@@ -198,8 +198,7 @@ class BadRow {
 //   begin(block, chunk)                              before the first tile of a task
 //   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
 //   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
-//   limits()                                         where plan.within, of each query of the block: greater keys do not
-//   count
+//   limits()                                         where plan.within, of each query of the block: greater ones are left
 template <class Sink>
 void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, int64_t task, ScanScratch& scratch,
                Sink& sink, BadRow& bad) {

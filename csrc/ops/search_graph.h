@@ -30,8 +30,7 @@ struct SearchScratch {
 // Filter    Let p be the share of rows that pass. A row that fails is never returned.
 //             p n small (kExact...)    all rows that pass are compared
 //             p below kPlainShare      failing rows are not scored: the walk looks through them at their neighbours, until
-//             it
-//                                      has `degree` rows for the hop
+//                                      it has `degree` rows for the hop
 //             otherwise                as without a filter, with a window of window / p
 //           Where the walk finds fewer than k although more pass, all rows that pass are compared. All true: as no filter.
 // Shapes    base (n, d), queries (m, d), rerank (n, d'), rerank_queries (m, d') -> distances, indices (m, k), contiguous.

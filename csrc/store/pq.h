@@ -9,9 +9,8 @@
 // The exponent e is 0 unless squares would leave float32's range.
 //
 // Layouts  8 bits: code_s of row i is codes[i, s]. 4 bits: blocks of 32 rows, 16 bytes a part, so that a register of codes
-// is
-//          looked up in a register of 16 entries: codes[i / 32, s, i % 16] holds row i in its low half (i % 32 < 16) or its
-//          high half. Blocks have a multiple of 4 parts, filled up with zeros, as is the last block.
+//          is looked up in a register of 16 entries: codes[i / 32, s, i % 16] holds row i in its low half (i % 32 < 16) or
+//          its high half. Blocks have a multiple of 4 parts, filled up with zeros, as is the last block.
 // Arrays   0 codes u8 (n, parts) or (blocks, parts up to 4, 16)       1 codebook (parts, widest part, codewords) f32
 //          2 norms (n,) f32: inverse norms of the decoded rows, or absent       3 rotation (d, d) f32, or absent
 // Numbers  0 parts   1 bits (4, 8)   2 exponent e   3 blocked: 1, or 0 for codes of one byte in rows

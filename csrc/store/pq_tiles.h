@@ -7,8 +7,8 @@
 // 8 bits: a key is the sum of T[s][code_s] over ascending s, one float32 chain.
 // 4 bits: T is rounded to 7 bits, so that two entries add up in a byte. With low_s = min over c of T[s][c], span = max over
 // s and c of T[s][c] - low_s,
-//   B[s][c] = rint((T[s][c] - low_s) (127 / span)), at most 127        key = bias + (span / 127) (float)(sum of
-//   B[s][code_s])
+//   B[s][c] = rint((T[s][c] - low_s) (127 / span)), at most 127
+//   key = bias + (span / 127) (float)(sum of B[s][code_s])
 // where bias = sum of low_s in float64 (sum16). The sum is of integers: the same on every level. T is kept within 2^126.
 // (Of 8, 7 and 6 bits on 384-dimensional text embeddings in 192 parts, recall@10 is .8362, .8356 and .8352; unrounded
 // .8360.) Then sqeuclidean is the key, euclidean its root, inner_product the key, cosine 1 + key * inverse norm of the row.
