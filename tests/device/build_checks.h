@@ -354,7 +354,7 @@ inline std::vector<DescentCase> descent_cases() {
       {{1, 200, 33, f32, f32, M::cosine, {4, 4, false}}, 9, 2, 4, 2, 2, 0, 3},
       {{1, 150, 3, f32, f32, M::chebyshev, {}, true}, 1100, 2, 33, 1, 1},
       {{1, 640, 1, f32, f32, M::sqeuclidean, {}, true}, 6, 1, 3, 1, 3},  // sets larger than a leaf; full groups
-      {{1, 420, 1, f32, f32, M::sqeuclidean}, 6, 1, 3},  // sets of both kinds, side by side
+      {{1, 420, 1, f32, f32, M::sqeuclidean}, 6, 1, 3},                  // sets of both kinds, side by side
       {{1, 129, 7, f16, f16, M::cityblock}, 33, 4, 40, 1, 2, 50'000, 40},
       {{1, 140, 20, bf16, bf16, M::sqeuclidean, {2, 2, false}}, 20, 5, 10},
       {{1, 150, 20, i8, i8, M::cosine}, 12, 4, 8, 1, 2},
