@@ -161,7 +161,9 @@ class Bench:
         self.jobs = options.jobs
         self.quick = options.quick
         self.modes = options.modes
-        self.apart = {m.number for m in mutants if options.apart or not m.mutation.switched}
+        self.refused = self.folder / "refused.json"  # so that another start need not compile to find out
+        refused = set(json.loads(self.refused.read_text())) if self.refused.exists() else set()
+        self.apart = {m.number for m in mutants if options.apart or not m.mutation.switched or m.identity in refused}
         self.texts = {f.name: f.read_text() for f in KERNELS.iterdir()} | {m.file.name: m.text for m in mutants}
         self.kernels = [self.folder / "cuda" / f.name for f in sorted(KERNELS.glob("*.cu"))]
         self.objects = {mode: self.compile_all(mode) for mode in (TRACE, *self.modes)}
@@ -193,6 +195,8 @@ class Bench:
                 self.apart |= {m.number for m in refused}
                 if len(self.apart) == before:
                     raise
+                switched = [m.identity for m in self.mutants if m.number in self.apart and m.mutation.switched]
+                self.refused.write_text(json.dumps(switched))
 
     def write_sources(self) -> None:
         for name, text in self.texts.items():
