@@ -120,8 +120,8 @@ constexpr int32_t walk_table_bits(int64_t window) {
 }
 // Memory of walks that run side by side, where each wants some: 256 MiB.
 inline constexpr int64_t kWalkBytes = int64_t{256} << 20;
-constexpr int64_t walk_blocks(int64_t m, int64_t bytes_each) {
-  const int64_t fit = bytes_each == 0 ? m : kWalkBytes / bytes_each;
+constexpr int64_t walk_blocks(int64_t m, int64_t bytes_each, int64_t bytes = kWalkBytes) {
+  const int64_t fit = bytes_each == 0 ? m : bytes / bytes_each;
   return fit < 1 ? 1 : fit < m ? fit : m;
 }
 // Rows of a walk that blocks look at ahead, a launch a round: with up to 32 queries these are as many blocks as

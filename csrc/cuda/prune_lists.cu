@@ -82,7 +82,7 @@ ListPruner::ListPruner(const BuildGraphArgs& args, Workspace& workspace, int64_t
   walk_.table_bits = walk_table_bits(args.window);
   const bool pools = walk_.room > kSharedPool;
   const int64_t decoded = queries_.position_bytes() * kDecodedAtOnce;
-  walk_.blocks = static_cast<int32_t>(walk_blocks(walked_, decoded + (pools ? 8 * walk_.room : 0)));
+  walk_.blocks = static_cast<int32_t>(walk_blocks(walked_, decoded + (pools ? 8 * walk_.room : 0), args.batch_bytes));
   if (pools) walk_.pools = workspace.take<Entry>(walk_.blocks * walk_.room);
   walk_.candidates.near = workspace.take<Entry>(walked_ * most);
   walk_.candidates.most = most;
