@@ -298,3 +298,74 @@ def test_merge_topk(backend):
         ak.merge_topk(backend.array(dists), backend.array(dists), 2)
     with pytest.raises(ValueError, match="metric: expected"):
         ak.merge_topk(backend.array(dists), backend.array(ids), 2, "nearest")
+
+
+def test_arguments_have_the_names_of_their_operation(x):
+    """`assign` is `knn` inside, and a build has rows alone."""
+    wide, spoilt = x.astype(np.float64), x.copy()
+    spoilt[5, 1] = np.nan
+    for call, name in [
+        (lambda bad: ak.assign(bad, x[:4]), "x"),
+        (lambda bad: ak.assign(x, bad), "centroids"),
+        (lambda bad: ak.build_graph(bad, degree=4), "store"),
+        (lambda bad: ak.build_graph(bad, degree=4, method="nn_descent"), "store"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{name}: expected float32.*got float64"):
+            call(wide)
+        with pytest.raises(ValueError, match=f"^{name}: expected finite numbers.* row 5 "):
+            call(spoilt)
+    with pytest.raises(ValueError, match=r"^x: expected 6 columns, as centroids has"):
+        ak.assign(x[:, :5].copy(), x[:4])
+
+
+def test_unknown_metrics_are_refused_before_work(x):
+    neighbors = np.array([[1], [0]])
+    for call in (
+        lambda metric: ak.compress(x, "lvq4", metric),
+        lambda metric: ak.Index.build(x, "flat,lvq4", metric),
+        lambda metric: ak.Index.build(x, "graph4,lvq4", metric),
+        lambda metric: ak.Graph.of(neighbors, metric=metric),
+        lambda metric: ak.KMeans(3, metric=metric).fit(x),
+    ):
+        with pytest.raises(ValueError, match=r"metric: expected sqeuclidean, .*got 'L3'"):
+            call("L3")
+        for wrong in (None, 3, ["l2"]):
+            with pytest.raises(TypeError, match="metric: expected a name, got"):
+                call(wrong)
+
+
+def test_seeds(x):
+    seeded = [
+        lambda seed, spec=spec: ak.compress(x, spec, seed=seed) for spec in ("rabitq2", "leanvec4:lvq4,lvq8", "opq2x4")
+    ]
+    estimators = [ak.RaBitQ(2), ak.BinaryQuantizer(rotation=True), ak.PQ(2, 4), ak.LeanVec(4), ak.KMeans(3)]
+    seeded += [lambda seed, codec=codec: vars(codec).update(seed=seed) or codec.fit(x) for codec in estimators]
+    for call in seeded:
+        call(np.int64(3))
+        for wrong in (1.5, "a", None):
+            with pytest.raises(TypeError, match="seed: expected an integer"):
+                call(wrong)
+        with pytest.raises(ValueError, match="seed: expected 0 or more, got -1"):
+            call(-1)
+
+
+def test_real_numbers(x):
+    store, ids = ak.compress(x, "rabitq2"), np.zeros((N, 1), np.int64)
+    for name, call in [
+        ("r", lambda value: ak.radius(x, x, value)),
+        ("alpha", lambda value: ak.build_graph(x, degree=4, alpha=value)),
+        ("e0", lambda value: store.error_bounds(x, ids, e0=value)),
+        ("loss", lambda value: ak.LeanVec(loss=value)),
+    ]:
+        for wrong in ("1", b"1", [1.0]):
+            with pytest.raises(TypeError, match=f"^{name}: expected a number, got {type(wrong).__name__}"):
+                call(wrong)
+        with pytest.raises(ValueError, match=f"^{name}: expected a number, got NaN"):
+            call(np.nan)
+    with pytest.raises(ValueError, match="e0: expected 0 or more, got -1"):
+        store.error_bounds(x, ids, e0=-1)
+
+
+def test_the_cast_to_write_is_there_in_every_numpy(x):
+    with pytest.raises(TypeError, match=r"cast it: filter\.astype\(bool\)"):
+        ak.knn(x, x, K, filter=np.ones(N))

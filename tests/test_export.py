@@ -136,5 +136,8 @@ def test_wrong_arguments(tmp_path):
         graph.to_faiss(x, "hnswflat")
     with pytest.raises(ValueError, match="vectors: expected 100 rows, as the graph has, got 99"):
         graph.save_hnswlib(tmp_path / "x", x[:99])
+    for dtype in ("float64", ">f4", "complex64"):
+        with pytest.raises(TypeError, match=r"vectors: expected float32.*; cast it"):
+            graph.save_hnswlib(tmp_path / "x", x.astype(dtype))
     with pytest.raises(ValueError, match=r"metric: expected sqeuclidean, .*which hnswlib has, got 'cityblock'"):
         ak.build_graph(x, "cityblock", 8).save_hnswlib(tmp_path / "x", x)

@@ -212,6 +212,15 @@ def test_kernels_are_never_given_arrays_that_do_not_fit(saved, change):
         ak.load(path)
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", '{"version": "1"}', '{"version": 1, "arrays": {"codes": {}}}'])
+def test_descriptions_without_what_they_need(saved, text):
+    _, path = saved
+    metadata = {"annkern": text, "annkern.crc32": files._text_sum(text)}
+    safetensors.numpy.save_file({"codes": np.zeros(5, np.float32)}, path, metadata)
+    with pytest.raises(ValueError, match=r"store\.safetensors: its description is malformed"):
+        ak.load(path)
+
+
 def test_newer_formats_are_named(saved, monkeypatch):
     store, path = saved
     monkeypatch.setattr(files, "VERSION", 2)

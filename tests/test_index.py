@@ -90,6 +90,32 @@ def test_tune_says_what_cannot_be_reached(data):
         ak.tune(ak.Index.build(x, "graph16,lvq4"), q, ak.knn(x, q, 10)[1], 1.0)
 
 
+@pytest.mark.parametrize("wrong", [{"window": "64"}, {"window": 0}, {"rerank_k": [5]}, {"rerank_k": -1}, {"metric": "l3"}])
+def test_files_hold_numbers_that_search_takes(data, tmp_path, wrong):
+    index = ak.Index.build(data[0][:50], "graph8,lvq4+f32")
+    vars(index).update(wrong)
+    index.save(tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=rf"x\.safetensors: .*{next(iter(wrong))}: expected"):
+        ak.load(tmp_path / "x.safetensors")
+
+
+def test_wrong_rerank_k(data):
+    index = ak.Index.build(data[0][:50], "graph8,lvq4+f32")
+    assert index.search(data[1], 5, rerank_k=2)[1].shape == (len(data[1]), 5)  # raised to k
+    for wrong, error in ((0, ValueError), (2.5, TypeError), ("a", TypeError)):
+        with pytest.raises(error, match="rerank_k: expected"):
+            index.search(data[1], 5, rerank_k=wrong)
+
+
+def test_wrong_arguments_of_tune(data):
+    x, q = data
+    index, truth = ak.Index.build(x, "flat,lvq4"), ak.knn(x, q, 5)[1]
+    with pytest.raises(TypeError, match="recall: expected a number, got str"):
+        ak.tune(index, q, truth, "high")
+    with pytest.raises(ValueError, match="truth: expected a row of neighbours for each query"):
+        ak.tune(index, np.float32(1), truth)
+
+
 def test_wrong_specs(data):
     for spec in ("graph,lvq8", "ivf100,lvq8", "lvq8", "flat", "graph16,lvq8+f32+f16"):
         with pytest.raises(ValueError, match="spec: expected 'flat,<store>' or 'graph<degree>,<store>'"):
@@ -133,6 +159,13 @@ def test_an_order_and_ties():
         ak.Index.build(x, "flat,f32", reorder=True)
     with pytest.raises(ValueError, match=r"filter: expected shape \(900,\)"):
         index.search(x[:2], 3, filter=np.ones(899, bool))
+    for filter in (np.ones(900), np.ones(900, ">i4"), np.array(["a"])):
+        with pytest.raises(TypeError, match="filter: expected bool or uint32, got"):
+            index.search(x[:2], 3, filter=filter)
+    with pytest.raises(ValueError, match=r"filter: expected shape \(900,\).*got \(\)"):
+        index.search(x[:2], 3, filter=np.array(True))
+    none = ak.Index.build(x[:0], "graph16,f32", reorder=True)
+    assert (none.search(x[:2], 3)[1] == -1).all()
 
 
 def test_hnswlib(data):
@@ -160,6 +193,20 @@ def test_faiss(data, name):
     theirs.add(x)
     graph = ak.Graph.of(theirs)
     assert recall(ak.search_graph(graph, ak.compress(x, "lvq8"), q, 10, window=100)[1], ak.knn(x, q, 10)[1]) > 0.9
+
+
+def test_empty_indexes_of_other_libraries():
+    faiss, hnswlib = pytest.importorskip("faiss"), pytest.importorskip("hnswlib")
+    for theirs in (faiss.IndexHNSWFlat(6, 8), faiss.IndexNSGFlat(6, 16)):
+        assert ak.Graph.of(theirs).shape == (0, 16)
+    with pytest.raises(ValueError, match=r"neighbors: expected an hnswlib\.Index with init_index or load_index"):
+        ak.Graph.of(hnswlib.Index("l2", 6))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_the_largest_number_of_an_unsigned_type_is_none(dtype):
+    none = np.iinfo(dtype).max
+    assert ak.Graph.of(np.array([[none, 1], [0, none]], dtype), [0]).neighbors.tolist() == [[1, -1], [0, -1]]
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint32", "int64"])

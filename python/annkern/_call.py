@@ -31,6 +31,19 @@ def whole_number(name: str, value: Any, least: int) -> int:
     return number
 
 
+def real_number(name: str, value: Any) -> float:
+    """`value` as a float that is not NaN."""
+    try:
+        number = float(value) if not isinstance(value, (str, bytes)) else None
+    except (TypeError, ValueError):
+        number = None
+    if number is None:
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if number != number:
+        raise ValueError(f"{name}: expected a number, got NaN")
+    return number
+
+
 def stream_handle(stream: Any) -> int:
     """A cudaStream_t out of an integer, a PyTorch or CuPy stream, or an object of the __cuda_stream__ protocol."""
     for attribute in ("cuda_stream", "ptr"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arrays import host_copy, view
-from ._call import described
+from ._call import KERNEL_DTYPES, described, refuse_dtype
 from ._reach import Reach
 from ._store import Store
 from ._training import host_rows
@@ -57,6 +57,7 @@ def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str) -> 
         seen = view("vectors", vectors)
         if len(seen.shape) != 2:
             raise ValueError(f"vectors: expected 2 dimensions (n, d), got shape {seen.shape}")
+        refuse_dtype("vectors", seen, tuple(KERNEL_DTYPES))
         rows = host_rows(vectors, seen, None)
     if len(rows) != len(graph):
         raise ValueError(f"vectors: expected {len(graph)} rows, as the graph has, got {len(rows)}")

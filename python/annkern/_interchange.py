@@ -30,6 +30,8 @@ def read(given: Any) -> tuple[Array, Array | None]:
 def _hnswlib(index: Any) -> tuple[Array, Array]:
     """Layer 0: a count of 2 bytes (of 4), then max_M0 internal ids of 4 bytes, at the start of each element's record."""
     state = index.__getstate__()[0]
+    if not state["index_inited"]:
+        raise ValueError("neighbors: expected an hnswlib.Index with init_index or load_index behind it, got one without")
     n, size, most = state["cur_element_count"], state["size_data_per_element"], state["max_M0"]
     if n == 0:
         return np.empty((0, most), np.int64), np.empty(0, np.int64)
@@ -55,8 +57,10 @@ def _faiss(index: Any) -> tuple[Array, Array]:
         width = index.hnsw.nb_neighbors(0)
         flat = faiss.vector_to_array(index.hnsw.neighbors)
         starts = faiss.vector_to_array(index.hnsw.offsets)[:n].astype(np.int64)
-        return flat[starts[:, None] + np.arange(width)], np.array([index.hnsw.entry_point])
+        return flat[starts[:, None] + np.arange(width)], np.array([index.hnsw.entry_point])[:n]
     if hasattr(index, "nsg"):
+        if n == 0:
+            return np.empty((0, index.nsg.R), np.int64), np.empty(0, np.int64)
         final = index.nsg.get_final_graph()
         ids = np.array(faiss.rev_swig_ptr(final.data, final.N * final.K)).reshape(final.N, final.K)
         return ids, np.array([index.nsg.enterpoint])

@@ -51,7 +51,10 @@ def rows_in_order(x: Any, order: Array) -> Any:
 def filter_in_order(given: Any, order: Array) -> Any:
     """A boolean array or packed bitset over the caller's ids, as booleans over the order's. None: as given, to be refused
     where it is wrong."""
-    seen = with_adjacent_rows(view("filter", given))
+    seen = view("filter", given)
+    if seen.dtype not in ("bool", "uint32") or not seen.shape:
+        return given
+    seen = with_adjacent_rows(seen)
     passing = host_copy(seen)
     if seen.dtype == "uint32" and seen.shape[-1] == -(-len(order) // 32):
         passing = np.unpackbits(passing.view(np.uint8), axis=-1, count=len(order), bitorder="little").view(bool)
@@ -66,7 +69,8 @@ def in_ids(distances: Any, indices: Any, order: Array, similarity: bool) -> Any:
     seen = view("out[1]", indices)
     ids, told = as_numpy(seen), as_numpy(view("out[0]", distances))
     there = ids >= 0
-    own = np.where(there, order[ids], np.iinfo(np.int64).max)
+    own = np.full(ids.shape, np.iinfo(np.int64).max)
+    own[there] = order[ids[there]]
     own = np.take_along_axis(own, np.lexsort((own, -told if similarity else told), axis=1), axis=1)
     own[own == np.iinfo(np.int64).max] = -1
     if not seen.space.writable:

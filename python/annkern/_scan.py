@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import View, view, with_adjacent_rows
+from ._backend import load
 from ._call import ALIASES, KERNEL_DTYPES, Call, described, refuse_dtype
 from ._store import Store
 from ._training import host_rows
@@ -50,6 +51,13 @@ def metric_named(call: Call, name: Any) -> Metric:
     return _metric(call.backend, name)
 
 
+def metric_known(name: Any) -> str:
+    """The metric of that name or alias, before there is a call."""
+    if not isinstance(name, str):
+        raise TypeError(f"metric: expected a name, got {type(name).__name__}")
+    return _metric(load("cpu"), name).name
+
+
 @functools.cache
 def _metric(backend: ModuleType, name: str) -> Metric:
     traits = backend.metrics.get(ALIASES.get(name, name))
@@ -70,53 +78,64 @@ class Scan:
     m: int
     base_matrix: Any
     query_matrix: Any
-    base_name: str  # the argument that base came as, for errors
+    base_name: str  # the arguments that base and queries came as, for errors
+    query_name: str = "queries"
     from_store: bool = False  # whose numbers are known to be finite
     passing: View | None = None  # the filter, kept alive
 
     @classmethod
-    def of(cls, base: object, queries: object, metric: Any, threads: Any, stream: Any, base_name: str = "base") -> Scan:
-        lead = view("queries", queries)
+    def of(
+        cls,
+        base: object,
+        queries: object,
+        metric: Any,
+        threads: Any,
+        stream: Any,
+        base_name: str = "base",
+        query_name: str = "queries",
+    ) -> Scan:
+        lead = view(query_name, queries)
         call = Call.at(lead, threads, stream)
         kind = metric_named(call, metric)
         if isinstance(base, Store):
-            return cls._of_store(base, lead, call, kind, base_name)
+            return cls._of_store(base, lead, call, kind, base_name, query_name)
         x = _vectors(base_name, view(base_name, base, call.stream), kind)
-        q = _vectors("queries", lead, kind)
-        call.beside(base_name, x, "queries")
+        q = _vectors(query_name, lead, kind)
+        call.beside(base_name, x, query_name)
         if q.shape[1] != x.shape[1]:
-            raise ValueError(f"queries: expected {x.shape[1]} columns, as {base_name} has, got shape {q.shape}")
+            raise ValueError(f"{query_name}: expected {x.shape[1]} columns, as {base_name} has, got shape {q.shape}")
         if q.dtype not in (x.dtype, "float32"):
-            refuse_dtype("queries", q, (x.dtype,) if x.dtype == "float32" else (x.dtype, "float32"))
-        _refuse_width(base_name, x, q, kind)
+            refuse_dtype(query_name, q, (x.dtype,) if x.dtype == "float32" else (x.dtype, "float32"))
+        _refuse_width(base_name, query_name, x, q, kind)
         with call.scope():
             x, q = with_adjacent_rows(x), with_adjacent_rows(q)
         matrices = matrix_of(call, x, kind), matrix_of(call, q, kind)
-        return cls(call, kind, [x], q, x.shape[0], q.shape[0], *matrices, base_name)
+        return cls(call, kind, [x], q, x.shape[0], q.shape[0], *matrices, base_name, query_name)
 
     @classmethod
-    def _of_store(cls, store: Store, lead: View, call: Call, kind: Metric, base_name: str) -> Scan:
+    def _of_store(cls, store: Store, lead: View, call: Call, kind: Metric, base_name: str, query_name: str) -> Scan:
         """A level of a store: of two, the one that holds more."""
         level = store.fine
         if level.kind == "array" and level.projection is None:
-            return cls.of(level.arrays["data"], lead.owner, kind.name, call.threads or None, call.stream or None, base_name)
+            where, given = (call.threads or None, call.stream or None), lead.owner
+            return cls.of(level.arrays["data"], given, kind.name, *where, base_name, query_name)
         if kind.bits:
             numbers = [name for name, traits in call.backend.metrics.items() if not traits["bits"]]
             raise ValueError(f"metric: expected {described(numbers)} for a store {store.spec!r}, got {kind.name!r}")
         if level.projection is not None and kind.name not in PROJECTABLE:
             raise ValueError(f"metric: expected {described(PROJECTABLE)} for a store {store.spec!r}, got {kind.name!r}")
-        q = _vectors("queries", lead, kind)
+        q = _vectors(query_name, lead, kind)
         if q.shape[1] != level.query_dims:
-            raise ValueError(f"queries: expected {level.query_dims} columns, as {base_name} has, got shape {q.shape}")
+            raise ValueError(f"{query_name}: expected {level.query_dims} columns, as {base_name} has, got shape {q.shape}")
         arrays = level.array_views()
         for x in arrays:
-            call.beside(base_name, x, "queries")
+            call.beside(base_name, x, query_name)
         with call.scope():
             q = with_adjacent_rows(q)
             if level.projection is not None:
                 q = projected(call, q, level.projection)
         bases = level.backend_base(call.backend), matrix_of(call, q, kind)
-        return cls(call, kind, arrays, q, len(level), q.shape[0], *bases, base_name, from_store=True)
+        return cls(call, kind, arrays, q, len(level), q.shape[0], *bases, base_name, query_name, from_store=True)
 
     def filter(self, given: Any) -> Any:
         """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
@@ -130,7 +149,7 @@ class Scan:
         if x.shape not in ((width,), (self.m, width)):
             unit = "words of 32 bits" if packed else "booleans"
             raise ValueError(f"filter: expected shape ({width},) or ({self.m}, {width}) in {unit}, got {x.shape}")
-        self.call.beside("filter", x, "queries")
+        self.call.beside("filter", x, self.query_name)
         with self.call.scope():
             x = with_adjacent_rows(x)
         self.passing = x
@@ -138,7 +157,7 @@ class Scan:
 
     def inputs(self) -> list[tuple[str, View]]:
         arrays = [(self.base_name, x) for x in self.base]
-        return [*arrays, ("queries", self.queries), *([("filter", self.passing)] if self.passing else [])]
+        return [*arrays, (self.query_name, self.queries), *([("filter", self.passing)] if self.passing else [])]
 
     def look(self, check_finite: bool, base_too: bool = False, few_rows: bool = False) -> BadRow | None:
         """Refuses queries, and on devices (but for operations that read `few_rows`) or with `base_too` a base, with NaN or
@@ -150,11 +169,11 @@ class Scan:
             self._look_on_device(self.from_store or few_rows)
             return None
         bad_row = BadRow(-1)
-        self._look_on_host("queries", self.queries, self.query_matrix, bad_row)
+        self._look_on_host(self.query_name, self.queries, self.query_matrix, bad_row)
         if self.from_store:
             return None
         if base_too:
-            self._look_on_host("base", self.base[0], self.base_matrix, bad_row)
+            self._look_on_host(self.base_name, self.base[0], self.base_matrix, bad_row)
         return bad_row
 
     def _look_on_host(self, name: str, x: View, matrix: Any, bad_row: BadRow) -> None:
@@ -170,7 +189,8 @@ class Scan:
         for offset, matrix in zip((0, 8), looked_at, strict=False):
             self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
         self.call.space.settle()
-        for name, row in zip(("queries", self.base_name)[: len(looked_at)], self.call.space.integers(rows), strict=False):
+        names = (self.query_name, self.base_name)[: len(looked_at)]
+        for name, row in zip(names, self.call.space.integers(rows), strict=False):
             refuse_bad_row(name, BadRow(row))
 
 
@@ -198,7 +218,7 @@ def _vectors(name: str, x: View, metric: Metric) -> View:
     return x
 
 
-def _refuse_width(name: str, base: View, queries: View, metric: Metric) -> None:
+def _refuse_width(name: str, query_name: str, base: View, queries: View, metric: Metric) -> None:
     d = base.shape[1]
     if metric.bits:
         if 8 * d > MOST_BITS:
@@ -206,7 +226,7 @@ def _refuse_width(name: str, base: View, queries: View, metric: Metric) -> None:
     elif base.dtype in ("int8", "uint8") and queries.dtype == base.dtype and d > MOST_DIMS_8BIT:
         raise ValueError(
             f"{name}: expected at most {MOST_DIMS_8BIT} columns where base and queries are {base.dtype}, got {d}; "
-            f"cast the queries: {queries.space.cast('queries', 'float32')}"
+            f"cast the queries: {queries.space.cast(query_name, 'float32')}"
         )
 
 

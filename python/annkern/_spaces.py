@@ -124,7 +124,8 @@ class NumpySpace(Space):
         return array
 
     def cast(self, argument: str, dtype: str) -> str:
-        return f"{argument}.astype({'ml_dtypes.' if dtype == 'bfloat16' else 'np.'}{dtype})"
+        place = {"bfloat16": "ml_dtypes.", "bool": ""}.get(dtype, "np.")  # np.bool is of NumPy 2
+        return f"{argument}.astype({place}{dtype})"
 
 
 class TorchSpace(Space):

@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import view
-from .knn import knn
+from ._scan import Scan
+from ._store import Store
+from .knn import nearest
 
 
 def assign(
@@ -51,5 +53,8 @@ def assign(
     """
     if hasattr(centroids, "shape") and tuple(centroids.shape)[:1] == (0,) and tuple(view("x", x).shape)[:1] != (0,):
         raise ValueError(f"centroids: expected at least one row, got shape {tuple(centroids.shape)}")
-    distances, labels = knn(centroids, x, 1, metric, threads=threads, stream=stream, check_finite=check_finite)
+    finer = centroids.secondary if isinstance(centroids, Store) else None
+    coarse = centroids if finer is None else centroids.primary
+    scan = Scan.of(coarse, x, metric, threads, stream, "centroids", "x")
+    distances, labels = nearest(scan, x, 1, threads, stream, rerank=finer, check_finite=check_finite)
     return labels[:, 0], distances[:, 0]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._arrays import View, host_copy, view, with_adjacent_rows
-from ._call import Call, described, whole_number
+from ._call import Call, described, real_number, whole_number
 from ._scan import Scan, address_of, metric_named, refuse_bad_row
 from ._spaces import aligned
 from ._store import Store
@@ -117,7 +117,7 @@ def build_graph(
         raise ValueError(f"alpha: expected None with method='nn_descent', which ranks and does not weigh, got {alpha}")
     if alpha is None:
         alpha = 0.95 if measure.similarity else 1.2
-    alpha = float(alpha)
+    alpha = real_number("alpha", alpha)
     if not 0.0 < alpha < np.inf:
         raise ValueError(f"alpha: expected a positive number, got {alpha}")
     n = scan.n
@@ -142,7 +142,7 @@ def _scan(store: Any, metric: str, threads: int | None) -> Scan:
             lead = first.space.empty(lead.shape, "float32", first.device)
     else:
         lead = store
-    return Scan.of(store, lead, metric, threads, None, base_name="store")
+    return Scan.of(store, lead, metric, threads, None, base_name="store", query_name="store")
 
 
 def _grow(

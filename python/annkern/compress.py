@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ._call import whole_number
 from ._codec import Codec
+from ._scan import metric_known
 from ._store import Store
 from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 
@@ -104,6 +106,8 @@ def compress(
     Store('lvq4x8', n=1000, d=64, 140 bytes a vector)
     >>> dist, idx = ak.knn(store, x[:5], 10)
     """
+    metric_known(metric)
+    seed = whole_number("seed", seed, 0)
     made = codec(spec, metric)
     for name, value in (("learn_queries", learn_queries), ("seed", seed), ("threads", threads)):
         if hasattr(made, name):

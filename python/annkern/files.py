@@ -240,9 +240,13 @@ def _description(path: Any, metadata: dict[str, str], entries: dict[str, Any]) -
     if metadata.get("annkern.crc32") != _text_sum(text):
         raise ValueError(f"{path}: its description is damaged (CRC-32 differs)")
     description: dict[str, Any] = json.loads(text)
-    if description["version"] > VERSION:
+    try:
+        newer = description["version"] > VERSION
+        told = {name: (entry["dtype"], entry["shape"]) for name, entry in description["arrays"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: its description is malformed ({error!r})") from None
+    if newer:
         raise ValueError(f"{path}: expected format {VERSION} or older, got {description['version']} of a newer annkern")
-    told = {name: (entry["dtype"], entry["shape"]) for name, entry in description["arrays"].items()}
     if told != {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}:
         raise ValueError(f"{path}: is damaged (header and description name different arrays)")
     return description

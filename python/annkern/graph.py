@@ -13,6 +13,7 @@ import numpy as np
 from . import _export, _interchange
 from ._arrays import View, view
 from ._reach import Reach, reached
+from ._scan import metric_known
 from ._spaces import aligned
 from .files import Form, Parts, register, replacing
 
@@ -67,6 +68,7 @@ class Graph:
         >>> ak.Graph.of(np.array([[1, 2], [0, -1], [0, 1]]), [0])
         Graph(n=3, degree=2, metric='sqeuclidean', 9 bytes a row)
         """
+        metric = metric_known(metric)
         ids, known = _interchange.read(neighbors)
         n, degree = ids.shape
         if n >= 2**31:
@@ -77,7 +79,8 @@ class Graph:
             row, place = (int(at[0]) for at in np.nonzero(wrong))
             raise ValueError(f"neighbors: expected rows in [0, {n}) or {none} for none, got {ids[row, place]} in row {row}")
         own = aligned((n, degree), "int32")
-        own[:] = np.where(ids == none, -1, ids)
+        own[:] = ids
+        own[ids == none] = -1  # of unsigned types that are narrower than int32, too
         own[:] = np.take_along_axis(own, np.argsort(own < 0, axis=1, kind="stable"), axis=1)
         begin = known if entries is None else np.asarray(entries)
         if begin is not None and (begin.ndim != 1 or begin.dtype.kind not in "iu" or ((begin < 0) | (begin >= n)).any()):

@@ -11,7 +11,8 @@ import numpy as np
 
 from . import _locality
 from ._arrays import host_copy, view
-from ._call import ALIASES
+from ._call import whole_number
+from ._scan import metric_known
 from ._store import Store
 from .build_graph import build_graph
 from .compress import compress
@@ -105,7 +106,7 @@ class Index:
         degree, first, second = _parsed(spec)
         if reorder and degree is None:
             raise ValueError(f"reorder: expected False without a graph to walk, got True for {spec!r}")
-        metric = ALIASES.get(metric, metric)
+        metric = metric_known(metric)
         given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
         store = None if reorder else compress(x, first, **given, progress=progress)
         graph, order = None, None
@@ -159,7 +160,7 @@ class Index:
         """
         depth = self.rerank_k if rerank_k is None else rerank_k
         if depth is not None:
-            depth = max(depth, k) if self.reranks else None
+            depth = max(whole_number("rerank_k", depth, 1), whole_number("k", k, 0)) if self.reranks else None
         if self.order is not None and filter is not None:
             filter = _locality.filter_in_order(filter, self.order)
         # All is named, and no dictionary made: a query on its own takes 10 to 20 us.
@@ -248,6 +249,10 @@ def _parts(index: Index) -> Parts:
 
 def _whole(parts: Parts) -> Index:
     index = Index(**parts.parameters, **parts.objects, **parts.arrays)
+    metric_known(index.metric)
+    whole_number("window", index.window, 1)
+    if index.rerank_k is not None:
+        whole_number("rerank_k", index.rerank_k, 1)
     n = len(index.store)
     if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(n)):
         raise ValueError(f"expected order to hold each of {n} rows once")

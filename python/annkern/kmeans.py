@@ -10,6 +10,7 @@ import numpy as np
 from ._arrays import View, host_copy, view
 from ._call import ALIASES, KERNEL_DTYPES, Call, shaped, whole_number
 from ._codec import BLOCK_BYTES
+from ._scan import metric_known
 from ._training import host_rows, training_sample
 from .assign import assign
 
@@ -95,7 +96,7 @@ class KMeans:
     def fit(self, x: Any) -> KMeans:
         """Find the centroids. x: array (n, d) of floats or 8-bit integers."""
         k = whole_number("n_clusters", self.n_clusters, 1)
-        metric = ALIASES.get(self.metric, self.metric)
+        metric = metric_known(self.metric)
         if metric not in METRICS:
             raise ValueError(f"metric: expected {' or '.join(METRICS)}, got {self.metric!r}")
         iterations = whole_number("iterations", self.iterations, 0)
@@ -103,7 +104,7 @@ class KMeans:
         if seen.shape[0] < k:
             raise ValueError(f"n_clusters: expected at most the {seen.shape[0]} rows of x, got {k}")
         most = seen.shape[0] if self.sample is None else whole_number("sample", self.sample, 1) * k
-        rows = training_sample(x, most, self.seed)
+        rows = training_sample(x, most, whole_number("seed", self.seed, 0))
         beside = None if seen.device.on_host else seen
         self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, beside)
         self.labels_, self.inertia_ = self._label(x, seen, metric)
@@ -118,7 +119,7 @@ class KMeans:
 
     def _start(self, rows: Floats, k: int, metric: str) -> Floats:
         if self.init is None:
-            chosen = np.random.Generator(np.random.Philox(self.seed + 1)).permutation(len(rows))[:k]
+            chosen = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1)).permutation(len(rows))[:k]
             start = rows[np.sort(chosen)]
         else:
             start = host_rows(self.init, view("init", self.init), None)

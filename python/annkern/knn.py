@@ -91,6 +91,22 @@ def knn(
         rerank = base.secondary if rerank is None else rerank
         base = base.primary
     scan = Scan.of(base, queries, metric, threads, stream)
+    return nearest(scan, queries, k, threads, stream, filter, rerank, rerank_k, out, check_finite)
+
+
+def nearest(
+    scan: Scan,
+    queries: Any,
+    k: int,
+    threads: Any,
+    stream: Any,
+    filter: Any = None,
+    rerank: Any = None,
+    rerank_k: int | None = None,
+    out: Any = None,
+    check_finite: bool = True,
+) -> tuple[Any, Any]:
+    """`knn` of checked arrays."""
     count = whole_number("k", k, 0)
     passing = scan.filter(filter)
     given = pair(out)
@@ -122,4 +138,4 @@ def search(scan: Scan, passing: Any, distances: View, indices: View, check_finit
     name = scan.metric.name
     results = distances.address, indices.address, address_of(bad_row)
     scan.call.run("knn", scan.base_matrix, scan.query_matrix, name, k, passing, *results)
-    refuse_bad_row("base", bad_row)
+    refuse_bad_row(scan.base_name, bad_row)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ._arrays import View
+from ._call import real_number
 from ._scan import Scan, address_of, refuse_bad_row
 
 
@@ -66,7 +66,7 @@ def radius(
     (array([0, 2, 3]), array([0., 1., 0.], dtype=float32), array([0, 2, 1]))
     """
     scan = Scan.of(base, queries, metric, threads, stream)
-    limit = _limit(r)
+    limit = real_number("r", r)
     passing = scan.filter(filter)
     with scan.call.scope():
         bad_row = scan.look(check_finite)
@@ -81,16 +81,6 @@ def radius(
         if hits:
             scan.call.run("radius_fill", *args, distances.address, indices.address, 0, workspace="radius")
         return tuple(scan.call.hand_over(result, None) for result in (lims, distances, indices))
-
-
-def _limit(r: Any) -> float:
-    try:
-        limit = float(r)
-    except (TypeError, ValueError):
-        raise TypeError(f"r: expected a number, got {type(r).__name__}") from None
-    if math.isnan(limit):
-        raise ValueError("r: expected a number, got NaN")
-    return limit
 
 
 def _last(scan: Scan, lims: View) -> int:

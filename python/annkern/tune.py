@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._arrays import host_copy, view
-from ._call import described
+from ._call import described, real_number
 from .index import Index
 
 WIDEST = 4096
@@ -64,11 +64,11 @@ def tune(index: Index, queries: Any, truth: Any, recall: float = 0.95, *, thread
     if not isinstance(index, Index):
         raise TypeError(f"index: expected an Index, got {type(index).__name__}")
     seen = view("truth", truth)
-    if len(seen.shape) != 2 or seen.shape[0] != view("queries", queries).shape[0] or 0 in seen.shape:
+    if len(seen.shape) != 2 or seen.shape[:1] != view("queries", queries).shape[:1] or 0 in seen.shape:
         raise ValueError(f"truth: expected a row of neighbours for each query, got shape {seen.shape}")
     if seen.dtype not in ("int32", "int64"):
         raise TypeError(f"truth: expected {described(('int32', 'int64'))}, got {seen.dtype}")
-    if not 0.0 < recall <= 1.0:
+    if not 0.0 < real_number("recall", recall) <= 1.0:
         raise ValueError(f"recall: expected a number in (0, 1], got {recall}")
     true = np.sort(host_copy(seen), axis=1)
     k = true.shape[1]

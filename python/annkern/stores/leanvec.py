@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import View, view
-from .._call import ALIASES, Call, whole_number
+from .._call import ALIASES, Call, real_number, whole_number
 from .._codec import Codec
 from .._scan import projected
 from .._store import Store
@@ -88,7 +88,7 @@ class LeanVec(Codec):
         self.dim = None if dim is None else whole_number("dim", dim, 1)
         for name, spec in (("primary", primary), ("secondary", secondary)):
             _level(name, spec, metric)
-        if not 0.0 <= loss <= 1.0:
+        if not 0.0 <= real_number("loss", loss) <= 1.0:
             raise ValueError(f"loss: expected a share between 0 and 1, got {loss!r}")
         if method not in METHODS:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
@@ -110,7 +110,7 @@ class LeanVec(Codec):
         metric = ALIASES.get(self.metric, self.metric)
         if metric not in METRICS:
             raise ValueError(f"metric: expected {', '.join(METRICS)} for a store {self.spec!r}, got {self.metric!r}")
-        rows = training_sample(x, SAMPLE_ROWS, self.seed)
+        rows = training_sample(x, SAMPLE_ROWS, whole_number("seed", self.seed, 0))
         d = rows.shape[1]
         if self.dim is not None and self.dim > d:
             raise ValueError(f"dim: expected at most {d}, the columns of x, got {self.dim}")

@@ -102,7 +102,7 @@ class PQ(Codec):
         return self
 
     def _training_rows(self, x: Any, most: int) -> Floats:
-        rows = training_sample(x, most, self.seed)
+        rows = training_sample(x, most, whole_number("seed", self.seed, 0))
         d = rows.shape[1]
         if self.m > d:
             raise ValueError(f"m: expected at most the {d} dimensions of x, got {self.m}")
@@ -120,7 +120,7 @@ class PQ(Codec):
             start[: len(rows)] = rows
             start[len(rows) :] = rows[:1] if len(rows) else 0
             return start
-        chosen = np.random.Generator(np.random.Philox(self.seed + 1)).permutation(len(rows))[:many]
+        chosen = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1)).permutation(len(rows))[:many]
         return rows[np.sort(chosen)]
 
     def _train(self, rows: Floats, start: Floats) -> None:

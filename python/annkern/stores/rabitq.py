@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import as_numpy, view
-from .._call import ALIASES
+from .._call import ALIASES, real_number, whole_number
 from .._codec import Codec
 from .._store import Store
 from .._training import host_rows, mean_of, training_sample
@@ -77,7 +77,7 @@ class RaBitQ(Codec):
         self.dims_ = rows.shape[1]
         self.mean_ = mean_of(rows)
         self.axis_ = direction(self.mean_)
-        self.signs_ = random_signs(self.seed, self.dims_)
+        self.signs_ = random_signs(whole_number("seed", self.seed, 0), self.dims_)
         return self
 
     def _numbers(self) -> dict[str, int]:
@@ -142,7 +142,8 @@ class BinaryQuantizer(Codec):
         rows = training_sample(x, SIGN_ROWS)
         self.dims_ = d = rows.shape[1]
         self.threshold_ = self._threshold(rows)
-        self.signs_ = random_signs(self.seed, d) if self.rotation and d else np.ones((0, padded(d)), np.int8)
+        seed = whole_number("seed", self.seed, 0)
+        self.signs_ = random_signs(seed, d) if self.rotation and d else np.ones((0, padded(d)), np.int8)
         total = 0.0
         for part in (rows[i : i + 4096] for i in range(0, len(rows), 4096)):
             total += float(np.abs(rotate(part - self.threshold_, self.signs_)).sum(dtype=np.float64))
@@ -257,6 +258,9 @@ def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -
     name = ALIASES.get(metric, metric)
     if name not in ("sqeuclidean", "euclidean", "inner_product", "cosine"):
         raise ValueError(f"metric: expected sqeuclidean, euclidean, inner_product or cosine, got {metric!r}")
+    deviations = real_number("e0", e0)
+    if deviations < 0:
+        raise ValueError(f"e0: expected 0 or more, got {e0}")
     arrays = {key: _on_host(key, x) for key, x in store.arrays.items()}
     chosen = np.asarray(ids)
     distances = np.asarray(store.distances(queries, chosen, metric), np.float64)  # checks queries and ids too
@@ -273,7 +277,7 @@ def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -
     length, squared, inverse = _lengths(arrays["rows"], store, chosen)
     across = np.maximum(length**2 - squared, 0.0) / max(1, padded(store.shape[1]) - 1)
     size = (w.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-    error = e0 * np.sqrt(size * across + (rounding * length) ** 2)
+    error = deviations * np.sqrt(size * across + (rounding * length) ** 2)
     if name == "cosine":
         error *= inverse
     elif name == "sqeuclidean":
