@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from oracle import assert_selected
@@ -57,6 +58,22 @@ def test_decode_of_chosen_rows(backend, rng, spec):
     ids = np.array([7, 0, 299, 7])
     everything = backend.numpy(store.decode())
     np.testing.assert_array_equal(backend.numpy(store.decode(backend.array(ids))), everything[ids])
+    for wrong, error in ((ids[None], ValueError), (ids.astype(np.int32), TypeError), (ids > 0, TypeError)):
+        with pytest.raises(error, match="ids: expected"):
+            store.decode(backend.array(wrong))
+    for wrong in ([-1], [300]) if backend.on_host else ():
+        with pytest.raises(ValueError, match=rf"ids: expected rows in \[0, 300\), got {wrong[0]} at 0"):
+            store.decode(np.array(wrong))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.int8, np.uint8])
+def test_queries_of_any_type(backend, spec, dtype):
+    """Whole numbers that all types hold."""
+    x = np.random.default_rng(2).integers(0, 100, (60, D)).astype(np.float32)
+    store = there(backend, learn(spec, x))
+    want, got = (ak.knn(store, backend.array(x[:3].astype(kind)), 4) for kind in (np.float32, dtype))
+    for one, other in zip(want, got, strict=True):
+        assert backend.numpy(one).tobytes() == backend.numpy(other).tobytes()
 
 
 def test_knn_is_what_pairwise_sorts(backend, rng, spec):

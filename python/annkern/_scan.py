@@ -118,6 +118,9 @@ class Scan:
         level = store.fine
         if level.kind == "array" and level.projection is None:
             where, given = (call.threads or None, call.stream or None), lead.owner
+            if not kind.bits and lead.dtype in NUMBERS and lead.dtype not in ("float32", level.array_views()[0].dtype):
+                with call.scope():  # a store takes queries of any type
+                    given = lead.space.astype(given, "float32")
             return cls.of(level.arrays["data"], given, kind.name, *where, base_name, query_name)
         if kind.bits:
             numbers = [name for name, traits in call.backend.metrics.items() if not traits["bits"]]

@@ -125,14 +125,13 @@ class Store:
             In the library and on the device of the store's arrays.
         """
         level = self.fine
-        if level.kind == "array":
-            data = level.arrays["data"]
-            rows = data if ids is None else view("store", data).space.take(data, ids)
-            return view("store", data).space.astype(rows, "float32")
         lead = view("store", next(iter(level.arrays.values())))
         call = Call.at(lead, threads, stream)
         with call.scope():
             chosen = None if ids is None else _checked_ids(call, ids, len(self))
+            if level.kind == "array":
+                rows = lead.owner if chosen is None else lead.space.take(lead.owner, chosen.owner)
+                return lead.space.astype(rows, "float32")
             count = len(self) if chosen is None else chosen.shape[0]
             out = call.result("decoded", None, (count, level.shape[1]), "float32")
             if not out.empty:
