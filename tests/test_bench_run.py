@@ -173,6 +173,12 @@ def test_commands(tmp_path):
     assert invoke("report", out, "--out", tmp_path / "r.html")[0] == 0 and (tmp_path / "r.html").stat().st_size > 10_000
     assert invoke("report", out, "--out", tmp_path / "R.md")[0] == 0 and (tmp_path / "r-plots").is_dir()
     assert invoke("plot", out, "--out", tmp_path / "p")[0] == 0 and len(list((tmp_path / "p").iterdir())) == 4
+    assert invoke("report", out, "--out", tmp_path / "new" / "r.html")[0] == 0
+    for command, place in (("plot", out), ("plot", out / "p"), ("report", out / "r.md")):
+        status, text = invoke(command, out, "--out", place)
+        assert status == 2 and "--out: expected a place to write to" in text
+    status, text = invoke("run", *common[:2], "--only", "exat*", "--peers", "none", "--out", out)
+    assert status == 0 and "--only: no method of these peers is named like 'exat*'" in text
 
 
 @pytest.mark.parametrize(
@@ -180,12 +186,14 @@ def test_commands(tmp_path):
     [
         (("run", "--peers", "hnswlb"), "did you mean hnswlib"),
         (("run", "--dataset", "wordnt"), "did you mean wordnet"),
+        (("run", "--dataset", "zzz"), "unknown dataset 'zzz'. Known: glosses"),
         (("run", "--dataset", "wordnet", "--data", "/nowhere"), "/nowhere/base.f16.npy"),
         (("run", "--dataset", "files", "--base", "x.fbin"), "--queries and --metric"),
         (("run", "--dataset", "none.hdf5"), "no such file"),
         (("run", "--dataset", "gaussian:0x0"), "LAW:ROWSxDIMENSIONS"),
         (("run", "--dataset", "sphere:20x4", "-k", "21"), "1 to the 20 rows"),
         (("table", "none.jsonl"), "none.jsonl"),
+        (("plot", "none.jsonl", "--out", "p"), "none.jsonl"),
         (("report", "none.jsonl", "--out", "x.pdf"), ".html or .md"),
     ],
 )
@@ -193,6 +201,7 @@ def test_bad_input(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, text = invoke(*arguments)
     assert status == 2 and words in text.replace("\n", " ")
+    assert not (tmp_path / "p").exists()
 
 
 def test_hdf5_files(tmp_path, rng):

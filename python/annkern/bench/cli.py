@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -29,6 +31,14 @@ Files = Annotated[list[Path], typer.Argument(help="Results of run, one file or s
 def stop(error: object) -> NoReturn:
     Console(stderr=True, soft_wrap=True).print(f"annkern-bench: {error}", style="red", markup=False, highlight=False)
     raise typer.Exit(2)
+
+
+@contextlib.contextmanager
+def writing(option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        stop(f"{option}: expected a place to write to, got {error}")
 
 
 def say(text: str) -> None:
@@ -162,12 +172,15 @@ def plot(files: Files, out: Annotated[Path, typer.Option(help="Folder of the pic
     """Recall against queries per second: one SVG and one PNG for each set, k and number of threads."""
     from . import draw
 
-    out.mkdir(parents=True, exist_ok=True)
-    for comparison in load(files)[0]:
+    found, _ = load(files)
+    with writing("--out"):
+        out.mkdir(parents=True, exist_ok=True)
+    for comparison in found:
         for threads in comparison.threads():
             stem = f"{Path(comparison.dataset['name']).name.replace(':', '-')}-k{comparison.k}-t{threads}"
             for form in ("svg", "png"):
-                (out / f"{stem}.{form}").write_bytes(draw.rendered(comparison, threads, form))
+                with writing("--out"):
+                    (out / f"{stem}.{form}").write_bytes(draw.rendered(comparison, threads, form))
                 say(f"{out / f'{stem}.{form}'}")
 
 
@@ -183,11 +196,13 @@ def report(
     if out.suffix not in (".html", ".md"):
         stop(f"--out: expected a name that ends in .html or .md, got {out}")
     found, commands = load(files)
-    if out.suffix == ".html":
-        text = page.as_html(found, commands)
-    else:
-        text = page.as_markdown(found, commands, plots or out.parent / f"{out.stem.lower()}-plots", out.parent)
-    out.write_text(text, encoding="utf-8")
+    with writing("--out"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".html":
+            text = page.as_html(found, commands)
+        else:
+            text = page.as_markdown(found, commands, plots or out.parent / f"{out.stem.lower()}-plots", out.parent)
+        out.write_text(text, encoding="utf-8")
     say(str(out))
 
 

@@ -166,9 +166,8 @@ def find(name: str, where: Where) -> tuple[list[Any], Callable[[], Raw]]:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, 3, 0.5)
-    return (
-        f"unknown {what} {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "") + f" Known: {', '.join(known)}"
-    )
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return f"unknown {what} {name!r}{hint} Known: {', '.join(known)}"
 
 
 def identity(source: Any) -> Any:

@@ -96,6 +96,9 @@ class Run:
 
     def go(self) -> None:
         jobs = self.jobs()
+        if not jobs:
+            self.listener.say(f"--only: no method of these peers is named like {self.options.only!r}")
+            return
         left = [job for job in jobs if job.points]
         points = sum(len(job.points) for job in left)
         self.listener.total(points + len(left))
