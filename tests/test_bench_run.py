@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -219,6 +220,17 @@ def test_hdf5_files(tmp_path, rng):
         file.attrs["distance"] = "angular"
     again = datasets.prepare(str(tmp_path / "x.hdf5"), datasets.Where(), said.append)
     assert np.allclose(np.linalg.norm(again.vectors()[0], axis=1), 1, atol=1e-6) and again.truth(5).shape == (9, 100)
+    for changed, words in [
+        ({"test": x[:0]}, "none of them 0, got (120, 6) and (0, 6)"),
+        ({"neighbors": np.zeros(9, int)}, "ground truth of shape (9,), expected a row for each of 9 queries"),
+        ({"train/a": x}, "expected arrays, got a group 'train'"),
+    ]:
+        with h5py.File(tmp_path / "y.hdf5", "w") as file:
+            for key, value in ({"train": x, "test": x[:9]} | changed).items():
+                if f"{key}/a" not in changed:
+                    file[key] = value
+        with pytest.raises(ValueError, match=re.escape(words)):
+            datasets.prepare(str(tmp_path / "y.hdf5"), datasets.Where(), said.append)
 
 
 def test_files_and_their_truth(tmp_path, rng):

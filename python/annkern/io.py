@@ -209,6 +209,9 @@ def read_hdf5(path: str | os.PathLike[str]) -> Hdf5Set:
         name = name.decode() if isinstance(name, bytes) else str(name)
         if name not in HDF5_METRICS:
             raise ValueError(f"{path}: expected a distance of {', '.join(HDF5_METRICS)}, got {name!r}")
+        groups = [key for key in Hdf5Set._fields[:4] if isinstance(file.get(key), h5py.Group)]
+        if groups:
+            raise ValueError(f"{path}: expected arrays, got a group {groups[0]!r}")
         arrays: dict[str, Any] = {key: file[key][()] if key in file else None for key in Hdf5Set._fields[:4]}
         return Hdf5Set(arrays["train"], arrays["test"], arrays["neighbors"], arrays["distances"], HDF5_METRICS[name])
 

@@ -228,8 +228,11 @@ def write(name: str, raw: Raw, folder: Path) -> None:
     """Into a folder of another name first, so that a stopped run leaves no half of a set."""
     if raw.metric not in METRICS:
         raise DatasetError(f"{name}: the harness measures {', '.join(METRICS)}, got {raw.metric!r}")
-    if raw.base.ndim != 2 or raw.queries.ndim != 2 or raw.base.shape[1] != raw.queries.shape[1]:
-        raise DatasetError(f"{name}: expected base (n, d) and queries (m, d), got {raw.base.shape} and {raw.queries.shape}")
+    shapes = raw.base.shape, raw.queries.shape
+    if raw.base.ndim != 2 or raw.queries.ndim != 2 or shapes[0][1] != shapes[1][1] or 0 in shapes[0] + shapes[1]:
+        raise DatasetError(
+            f"{name}: expected base (n, d) and queries (m, d), none of them 0, got {shapes[0]} and {shapes[1]}"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -262,8 +265,10 @@ def widened(x: Array, unit: bool) -> Array:
 
 def compared(dataset: Dataset, given: Array) -> str:
     """What the source's own ground truth is worth by ours."""
+    if given.ndim != 2 or given.shape[0] != dataset.m:
+        raise DatasetError(
+            f"{dataset.name}: ground truth of shape {given.shape}, expected a row for each of {dataset.m} queries"
+        )
     k = min(given.shape[1], dataset.n, TRUTH_K)
-    if given.shape[0] != dataset.m:
-        raise DatasetError(f"{dataset.name}: ground truth for {given.shape[0]} queries, expected {dataset.m}")
     recall = Judge(*dataset.vectors(), dataset.truth(TRUTH_K), k, dataset.metric).recall(np.asarray(given, np.int64))
     return f"the ground truth that came with it has recall@{k} {recall:.5f} by annkern's"
