@@ -100,10 +100,12 @@ def test_bytes_of_a_row():
     assert ak.compress(x[:, :65], "rabitq1").arrays["rows"].shape[1] == 32
 
 
-def test_sign_bits_are_packed_bits(rng):
-    x = data(rng, 200, 64)
+@pytest.mark.parametrize("d", [40, 64, 100])
+def test_sign_bits_are_packed_bits(rng, d):
+    x = data(rng, 200, d)
     rows = ak.compress(x, "bin").arrays["rows"]
-    np.testing.assert_array_equal(rows, np.packbits(x >= 0, axis=1, bitorder="little"))
+    packed = np.packbits(x >= 0, axis=1, bitorder="little")
+    np.testing.assert_array_equal(rows, np.pad(packed, ((0, 0), (0, rows.shape[1] - packed.shape[1]))))
     _, idx = ak.knn(rows, rows[:5], 1, "hamming")
     assert (idx[:, 0] == np.arange(5)).all()
 

@@ -94,7 +94,7 @@ struct RabitqCodec {
     most = team.all(most, [](float a, float b) { return larger(a, b); });
     if (!(most < INFINITY && absolute(along) < INFINITY)) return false;
     const PowerOfTwo unit(most);
-    each(team, view.padded, [&](int64_t j) { z[j] = j < view.dims ? z[j] * unit.inverse : 0.0f; });
+    each(team, view.padded, [&](int64_t j) { z[j] = j < view.dims ? z[j] * unit.inverse : view.filling(); });
     team.sync();
     const double squared = product(team, z, z, view.dims), power = unit.power;
     TeamRotation<Team>{team, view.rotation}.apply(z, other);

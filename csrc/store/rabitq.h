@@ -64,6 +64,8 @@ struct RabitqView {
         binary(b.numbers[2] != 0),
         own_terms(b.numbers[3] != 0) {}
 
+  // What stands behind the last dimension. Rows that are their signs end in zero bits, as those of numpy.packbits do.
+  ANNK_HD float filling() const { return binary && rotation.rounds == 0 ? -1.0f : 0.0f; }
   ANNK_HD uint8_t* row(int64_t i) const { return rows + i * row_bytes; }
   ANNK_HD RabitqTerms terms(int64_t i) const {
     RabitqTerms terms;

@@ -22,7 +22,7 @@ class RabitqCodec final : public Codec {
     if (!(most < INFINITY && absolute(along) < INFINITY)) return false;
     const PowerOfTwo unit(most);
     for (int64_t j = 0; j < view_.dims; ++j) z[j] = z[j] * unit.inverse;
-    for (int64_t j = view_.dims; j < view_.padded; ++j) z[j] = 0.0f;
+    for (int64_t j = view_.dims; j < view_.padded; ++j) z[j] = view_.filling();
     const double squared = product16(z, z, view_.dims), power = unit.power;
     view_.rotation.apply(z, other);
 

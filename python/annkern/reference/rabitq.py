@@ -102,8 +102,8 @@ class Rabitq:
     def middle(self) -> Any:
         return F((2**self.bits - 1) / 2)
 
-    def pad(self, x: Floats) -> Floats:
-        return np.pad(x, ((0, 0), (0, self.width - x.shape[1])))
+    def pad(self, x: Floats, filling: float = 0) -> Floats:
+        return np.pad(x, ((0, 0), (0, self.width - x.shape[1])), constant_values=filling)
 
     # Rows
 
@@ -114,7 +114,8 @@ class Rabitq:
         p = r - along[:, None] * self.axis
         unit = power_of_two(np.abs(p).max(axis=1, initial=0).astype(F))
         y = (p * (F(1) / unit)[:, None]).astype(F)
-        z = rotate(self.pad(y), self.signs)
+        # Rows that are their signs end in zero bits, as those of numpy.packbits do.
+        z = rotate(self.pad(y, -1 if self.binary and not len(self.signs) else 0), self.signs)
         m = self.magnitudes(np.abs(z))
         half = 2 ** (self.bits - 1)
         codes = np.where(z >= 0, half + m, half - 1 - m).astype(np.uint8)
