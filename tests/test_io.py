@@ -121,8 +121,9 @@ def test_truth(tmp_path, rng):
     (tmp_path / "gt.bin").write_bytes((tmp_path / "gt.bin").read_bytes()[:-4])
     with pytest.raises(ValueError, match="56 or 104 bytes; got 100"):
         io.read_truth(tmp_path / "gt.bin")
-    with pytest.raises(ValueError, match=r"2\^32"):
-        io.write_truth(tmp_path / "gt.bin", [[-1]])
+    for wrong in (-1, 2**31):
+        with pytest.raises(ValueError, match=rf"ids: expected 0 to 2\^31 - 1, got {wrong} to {wrong}"):
+            io.write_truth(tmp_path / "gt.bin", [[wrong]])
 
 
 def test_hdf5(tmp_path, rng):

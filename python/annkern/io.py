@@ -164,15 +164,15 @@ def write_truth(path: str | os.PathLike[str], ids: Any, distances: Any = None) -
     path : path
         Where to.
     ids : integers (m, k)
-        Below 2^32.
+        Below 2^31, as those that `read_truth` gives back.
     distances : array (m, k), optional
         Written as float32.
     """
     ids = np.asarray(ids)
     if ids.ndim != 2 or ids.dtype.kind not in "iu":
         raise ValueError(f"ids: expected integers (m, k), got {ids.dtype.name} {ids.shape}")
-    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**32:
-        raise ValueError(f"ids: expected 0 to 2^32 - 1, got {ids.min()} to {ids.max()}")
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**31:
+        raise ValueError(f"ids: expected 0 to 2^31 - 1, got {ids.min()} to {ids.max()}")
     if distances is not None and np.shape(distances) != ids.shape:
         raise ValueError(f"distances: expected the shape of ids, {ids.shape}, got {np.shape(distances)}")
     with replacing(Path(path)) as out:
