@@ -58,8 +58,26 @@ def test_a_file_cannot_lead_out_of_the_rows(data, tmp_path, wrong):
     graph = ak.build_graph(data[0], degree=8, window=16)
     graph.neighbors[5, 0] = wrong
     graph.save(tmp_path / "g.safetensors")
-    with pytest.raises(ValueError, match=r"expected neighbors \(n, degree\)"):
+    with pytest.raises(ValueError, match=r"g\.safetensors: graph\.neighbors: expected rows in \[-1, 3000\), got"):
         ak.load(tmp_path / "g.safetensors", mmap=True)
+
+
+def test_graphs_are_looked_at_before_kernels_trust_them():
+    neighbors, entries = np.zeros((4, 2), np.int32), np.zeros(1, np.int32)
+    assert ak.Graph(neighbors, entries, "l2").metric == "sqeuclidean"
+    for wrong, words in [
+        ((neighbors + 4, entries), r"graph.neighbors: expected rows in \[-1, 4\), got 4 to 4"),
+        ((neighbors - 2, entries), r"graph.neighbors: expected rows in \[-1, 4\), got -2 to -2"),
+        ((neighbors, entries + 4), r"graph.entries: expected rows in \[0, 4\), got 4 to 4"),
+        ((neighbors, entries - 1), r"graph.entries: expected rows in \[0, 4\), got -1 to -1"),
+        ((neighbors, entries[:0]), "entries: expected one or more for 4 rows, got 0"),
+        ((neighbors[:0], entries), "entries: expected none for 0 rows, got 1"),
+        ((neighbors[0], entries), r"neighbors, entries: expected \(n, degree\) and \(e,\), got \(2,\) and \(1,\)"),
+        ((neighbors.astype(np.int64), entries), "graph.neighbors: expected a row-major array of int32, got .* int64"),
+        ((neighbors, entries, "l3"), "metric: expected sqeuclidean, .*got 'l3'"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            ak.Graph(*wrong)
 
 
 def test_build_of_two_runs_is_one_file(data, tmp_path):

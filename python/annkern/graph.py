@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _export, _interchange
-from ._arrays import View, view
+from ._arrays import View, as_numpy, view
 from ._reach import Reach, reached
 from ._scan import metric_known
 from ._spaces import aligned
@@ -35,13 +35,19 @@ class Graph:
         Where searches begin.
     metric : str
         Under which it was built.
+
+    Notes
+    -----
+    `build_graph` makes one, and `Graph.of` takes what others made and sees to it that all rows are reached. Where the arrays
+    are given as they are, those in host memory are looked at, since kernels trust them: ValueError for rows out of [0, n).
     """
 
     def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean") -> None:
         self.neighbors: Any = neighbors
         self.entries: Any = entries
-        self.metric = metric
+        self.metric = metric_known(metric)
         self.again: Again | None = None  # what the last search found of its stores
+        _refuse_unfit(self.views())
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"again": None}  # holds addresses
@@ -68,7 +74,6 @@ class Graph:
         >>> ak.Graph.of(np.array([[1, 2], [0, -1], [0, 1]]), [0])
         Graph(n=3, degree=2, metric='sqeuclidean', 9 bytes a row)
         """
-        metric = metric_known(metric)
         ids, known = _interchange.read(neighbors)
         n, degree = ids.shape
         if n >= 2**31:
@@ -192,20 +197,27 @@ def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
     return begin
 
 
-def _whole(parts: Parts) -> Graph:
-    neighbors, entries = parts.arrays["neighbors"], parts.arrays["entries"]
-    n = len(neighbors)
-    fit = neighbors.ndim == 2 and entries.ndim == 1 and neighbors.dtype == entries.dtype == np.int32
-    if not fit or (neighbors.size and (neighbors.min() < -1 or neighbors.max() >= n)):
-        raise ValueError(
-            f"expected neighbors (n, degree) int32 in [-1, n), got shape {neighbors.shape} of {neighbors.dtype}"
-        )
-    if (n > 0) != (len(entries) > 0) or (n and (entries.min() < 0 or entries.max() >= n)):
-        raise ValueError(f"expected entries in [0, {n}), got {entries!r}")
-    return Graph(neighbors, entries, **parts.parameters)
+def _refuse_unfit(named: list[tuple[str, View]]) -> None:
+    """Kernels trust what a graph holds: in host memory it is looked at."""
+    neighbors, entries = (x for _, x in named)
+    if len(neighbors.shape) != 2 or len(entries.shape) != 1:
+        raise ValueError(f"neighbors, entries: expected (n, degree) and (e,), got {neighbors.shape} and {entries.shape}")
+    n = neighbors.shape[0]
+    if (n > 0) != (entries.shape[0] > 0):
+        raise ValueError(f"entries: expected {'one or more' if n else 'none'} for {n} rows, got {entries.shape[0]}")
+    for (name, x), least in zip(named, (-1, 0), strict=True):
+        if x.device.on_host and not x.empty:
+            ids = as_numpy(x)
+            low, high = int(ids.min()), int(ids.max())
+            if low < least or high >= n:
+                raise ValueError(f"{name}: expected rows in [{least}, {n}), got {low} to {high}")
+
+
+def _of_parts(parts: Parts) -> Graph:
+    return Graph(parts.arrays["neighbors"], parts.arrays["entries"], **parts.parameters)
 
 
 register(
     "graph",
-    Form(Graph, lambda g: Parts({"metric": g.metric}, {"neighbors": g.neighbors, "entries": g.entries}, {}), _whole),
+    Form(Graph, lambda g: Parts({"metric": g.metric}, {"neighbors": g.neighbors, "entries": g.entries}, {}), _of_parts),
 )
