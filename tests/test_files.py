@@ -169,6 +169,8 @@ def test_cut_off_and_foreign_files_are_refused(saved, mmap):
         ak.load(path, mmap=mmap)
     with pytest.raises(FileNotFoundError):
         ak.load(path.with_name("none"), mmap=mmap)
+    with pytest.raises(TypeError, match="path: expected a str or path-like, got int"):
+        ak.load(3, mmap=mmap)
 
 
 def forged(store, path, change):
@@ -323,6 +325,10 @@ def test_other_types_register_their_own_form(saved, rng, tmp_path, monkeypatch):
         ak.load(tmp_path / "pair")
     with pytest.raises(TypeError, match="got int"):
         files.save(3, tmp_path / "x")
+    with pytest.raises(TypeError, match="path: expected a str or path-like, got NoneType"):
+        store.save(None)
+    store.save(bytes(tmp_path / "x"))
+    assert_same(ak.load(bytes(tmp_path / "x")), store)
 
 
 def test_the_description_can_be_read_by_others(saved):

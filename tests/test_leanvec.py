@@ -273,6 +273,8 @@ def test_refusals(rng):
     x = skewed(rng, 50, 24)
     with pytest.raises(ValueError, match="dim: expected at most 24, the columns of x, got 25"):
         ak.compress(x, "leanvec25:lvq4,lvq8")
+    with pytest.raises(ValueError, match=r"x: expected 1 or more columns .*got shape \(5, 0\)"):
+        ak.compress(np.zeros((5, 0), np.float32), "leanvec:lvq4,lvq8")
     with pytest.raises(ValueError, match="dim: expected 1 or more, got 0"):
         ak.compress(x, "leanvec0:lvq4,lvq8")
     with pytest.raises(TypeError, match="dim: expected an integer"):

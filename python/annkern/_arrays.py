@@ -105,7 +105,7 @@ def view(name: str, x: object, stream: int | None = None) -> View:
     except TypeError:
         raise TypeError(
             f"{name}: expected an array (NumPy, PyTorch, CuPy, JAX, or anything with DLPack, __cuda_array_interface__ "
-            f"or the buffer protocol), got {type(x).__name__}; write np.asarray({name}, dtype=np.float32)"
+            f"or the buffer protocol), got {type(x).__name__}; write np.asarray({name}, dtype=...)"
         ) from None
     return _numpy_view(np.asarray(buffer))
 

@@ -136,10 +136,18 @@ def _pieces(x: View) -> Iterator[memoryview]:
         yield memoryview(np.ascontiguousarray(rows[first : first + step]).data).cast("B")
 
 
+def named_path(path: Any) -> str:
+    """The path as a string; a file's number is none."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"path: expected a str or path-like, got {type(path).__name__}") from None
+
+
 @contextlib.contextmanager
 def replacing(path: Any) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of `path` when it is complete and on the disk."""
-    target = os.path.realpath(os.fspath(path))
+    target = os.path.realpath(named_path(path))
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}")
     try:
@@ -199,7 +207,7 @@ def load(path: Any, mmap: bool = False, *, verify: bool | None = None) -> Any:
     ...     ak.load(path, mmap=True)
     Store('lvq8', n=4, d=4, 80 bytes a vector)
     """
-    path = os.fspath(path)
+    path = named_path(path)
     with open(path, "rb") as file:
         entries, start = _checked_header(path, file)
         description = _description(path, entries.pop("__metadata__", {}), entries)

@@ -112,6 +112,8 @@ class LeanVec(Codec):
             raise ValueError(f"metric: expected {', '.join(METRICS)} for a store {self.spec!r}, got {self.metric!r}")
         rows = training_sample(x, SAMPLE_ROWS, whole_number("seed", self.seed, 0))
         d = rows.shape[1]
+        if d == 0:
+            raise ValueError(f"x: expected 1 or more columns for a store {self.spec!r}, got shape {rows.shape}")
         if self.dim is not None and self.dim > d:
             raise ValueError(f"dim: expected at most {d}, the columns of x, got {self.dim}")
         queries = None if self.learn_queries is None else self._queries(d)
