@@ -6,6 +6,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import re
 import sys
 
 import pytest
@@ -36,6 +37,27 @@ def test_every_argument_is_described(name):
     text = inspect.getdoc(function)
     for argument in inspect.signature(function).parameters:
         assert any(argument in line.split(" :")[0].split(", ") for line in text.splitlines()), argument
+
+
+INSIDE = ("array_views", "backend_base", "backend_graph", "layout")  # methods that other modules call
+METHODS = [
+    (name, method)
+    for name in ak.__all__
+    if inspect.isclass(getattr(ak, name)) and getattr(ak, name) is not ak.Tuned
+    for method, found in inspect.getmembers(getattr(ak, name), inspect.isroutine)
+    if (not method.startswith("_") or method == "__init__") and method not in INSIDE
+]
+
+
+@pytest.mark.parametrize(("name", "method"), METHODS)
+def test_every_argument_of_a_method_is_named(name, method):
+    """Those of __init__ in the text of the class."""
+    owner = getattr(ak, name)
+    function = getattr(owner, method)
+    text = inspect.getdoc(owner if method == "__init__" else function)
+    assert text
+    for argument in inspect.signature(function).parameters:
+        assert argument == "self" or re.search(rf"\b{argument}\b", text), argument
 
 
 def test_the_reference_mirrors_the_operations():

@@ -60,6 +60,10 @@ class Codec:
         x : array (n, d), or an iterator of arrays (rows, d)
             Floats or 8-bit integers. A memory-mapped array is read block by block, and of an iterator one block is held
             at a time, so that the floats never are in memory as a whole.
+        threads : int, optional
+            CPU threads.
+        stream : int or stream object, optional
+            Where device work is enqueued; by default the current stream of the library of `x`.
         progress : bool
             Show a bar on the terminal.
 

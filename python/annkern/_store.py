@@ -36,6 +36,8 @@ class Store:
 
     Attributes
     ----------
+    kind : str
+        Whose layout the arrays have: "array", "lvq", "rabitq", "pq" or "leanvec".
     spec : str
         What `compress` would take to make such a store: "lvq4x8".
     shape : (n, d)
@@ -118,6 +120,8 @@ class Store:
         ----------
         ids : array (c,) of int64, optional
             Which rows, each in [0, n); all by default.
+        threads, stream
+            As in `knn`.
 
         Returns
         -------
@@ -142,7 +146,8 @@ class Store:
     def distances(
         self, queries: Any, ids: Any, metric: str | None = None, *, threads: int | None = None, stream: Any = None
     ) -> Any:
-        """Distances of each query to the rows that it names: `annkern.distances` with this store as base."""
+        """Distances (m, c) of each of the `queries` (m, d) to the rows that it names by `ids` (m, c): `annkern.distances`
+        with this store as base, by its own metric where `metric` is None. threads, stream: as there."""
         from .distances import distances
 
         return distances(self, queries, ids, metric or self.metric, threads=threads, stream=stream)
@@ -199,7 +204,7 @@ class Store:
         return own
 
     def save(self, path: Any) -> None:
-        """Write the store as a safetensors file; see `annkern.load`."""
+        """Write the store as a safetensors file at `path`; see `annkern.load`."""
         from .files import save
 
         save(self, path)

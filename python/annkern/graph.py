@@ -117,7 +117,7 @@ class Graph:
         return Graph(to(self.neighbors), to(self.entries), self.metric)
 
     def save(self, path: Any) -> None:
-        """Write the graph as a safetensors file; see `annkern.load`."""
+        """Write the graph as a safetensors file at `path`; see `annkern.load`."""
         from .files import save
 
         save(self, path)

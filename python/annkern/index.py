@@ -153,6 +153,8 @@ class Index:
 
         Parameters
         ----------
+        queries, k, filter, threads, stream, out, check_finite
+            As in `knn`.
         window : int, optional
             Larger finds more of the true neighbours, and takes time in proportion. Not looked at without a graph.
         rerank_k : int, optional
@@ -222,7 +224,7 @@ class Index:
         return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order)
 
     def save(self, path: Any) -> None:
-        """Write the index as one safetensors file; see `annkern.load`."""
+        """Write the index as one safetensors file at `path`; see `annkern.load`."""
         from .files import save
 
         save(self, path)

@@ -25,6 +25,8 @@ class Cast(Codec):
     ----------
     dtype : {"f32", "f16", "bf16", "i8", "u8"}
         i8 and u8 are for data that already are whole numbers in range; they are not scaled.
+    metric : str
+        The default metric of the stores made.
     """
 
     kind = "array"
@@ -36,11 +38,13 @@ class Cast(Codec):
         self.metric = metric
 
     def fit(self, x: Any) -> Cast:
+        """Learns how many columns there are. x: array (n, d)."""
         self.dims_ = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES)).shape[1]
         return self
 
     def encode(self, x: Any, *, threads: int | None = None, stream: Any = None, progress: bool = False) -> Store:
-        """The array, cast once (the same array where it is of that type); blocks of an iterator, one behind the other."""
+        """The array `x`, cast once (the same array where it is of that type); blocks of an iterator, one behind the other.
+        threads, stream, progress: as for the other estimators."""
         self._require_fit()
         if isinstance(x, Iterator):
             return self._encode_blocks(x, threads, progress)

@@ -49,6 +49,8 @@ class LeanVec(Codec):
         "eigenvectors" for sqeuclidean and euclidean, whose distances only one orthonormal projection of both sides keeps.
     seed : int
         Of the sample that is learnt from, and of the rotation behind the projection.
+    threads : int, optional
+        CPU threads for training.
     metric : str
         "sqeuclidean", "euclidean", "inner_product" or "cosine": what the projections are learnt for.
 
