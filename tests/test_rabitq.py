@@ -245,6 +245,18 @@ for d in (30, 65, 384):
         for metric in ("sqeuclidean", "euclidean", "inner_product", "cosine"):
             for part in (q, q[:2]):
                 digest.update(b"".join(found.tobytes() for found in ak.knn(store, part, 20, metric)))
+# Tables of what bits add: large numbers, of which few fit a byte; more bytes than fit 16 bits; adjacent and chosen rows.
+for d in (192, 384, 4224):
+    x = rng.standard_normal((300, d), dtype=np.float32)
+    x[0], x[1] = 1, -1
+    q, chosen = np.sign(rng.standard_normal((2, d), dtype=np.float32)), np.arange(300) % 4 != 1
+    q[0] = 1
+    for spec in ("rabitq1", "bin"):
+        store = ak.compress(x, spec)
+        for one in (q[:1], q[1:]):
+            for mask in (None, chosen):
+                keys, ids = ak.knn(store, one, 200, "inner_product", filter=mask)
+                digest.update(keys.tobytes() + ids.tobytes())
 print(digest.hexdigest())
 """
 

@@ -18,8 +18,8 @@
 //   query_floats()             of scratch
 //   pack_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
 //   pack_row<M>(row, terms, codes)  optional: a row as a query, where there is a shorter way than decoding; false: none
-//   kTables                    whether kLanes rows at once have a shorter way, by tables made of a query's codes: where
-//                              tables(), make_tables(codes, table) fills table_bytes(), table_sums(rows, table) sums
+//   kTableRows                 so many rows at once have a shorter way, by tables made of a query's codes, where tables():
+//                              make_tables(codes, table) fills table_bytes(), table_sums(rows, table, sums). 0: none
 //   fetch_terms<M>(row)        optional: asks for what row_terms reads
 //   key<M, V>(dot, query, row) V is float or F32; terms are arrays of V. The root of `euclidean` is left to the caller.
 #pragma once
@@ -90,7 +90,7 @@ class CodeTiles final : public Tiles {
     // Behind the terms: the float query, while it is packed. Panels borrow it from the few_bytes behind them.
     few_table_ = round_up(few_terms_ + sizeof(FewTerms), 64);
     few_scratch_ = few_table_;
-    if constexpr (Rows::kTables) few_scratch_ += round_up(static_cast<size_t>(rows_.table_bytes()), 64);
+    if constexpr (Rows::kTableRows != 0) few_scratch_ += round_up(static_cast<size_t>(rows_.table_bytes()), 64);
     few_bytes = few_scratch_ + round_up(static_cast<size_t>(rows_.query_floats()) * sizeof(float), 64);
   }
 
@@ -157,7 +157,7 @@ class CodeTiles final : public Tiles {
     for (int q = 0; q < count; ++q) {
       char* const own = static_cast<char*>(packed) + q * few_bytes;
       *reinterpret_cast<FewTerms*>(own + few_terms_) = pack_query(first + q, own);
-      if constexpr (Rows::kTables)
+      if constexpr (Rows::kTableRows != 0)
         rows_.make_tables(reinterpret_cast<const CodeQuery*>(own), reinterpret_cast<int8_t*>(own + few_table_));
     }
   }
@@ -173,12 +173,10 @@ class CodeTiles final : public Tiles {
         const FewTerms& query = *reinterpret_cast<const FewTerms*>(own + few_terms_);
         alignas(64) int32_t dots[kParts * kTogether];
         int r = 0;
-        if constexpr (Rows::kTables)
-          for (; r + kLanes <= part.count && rows_.tables(); r += kLanes) {
-            const uint8_t* row[kLanes];
-            for (int i = 0; i < kLanes; ++i) row[i] = rows_.codes(part[r + i]);
-            for (int i = 0; asks && q == 0 && i < kLanes; i += 4) fetch_four(rows, from + r + i);
-            rows_.table_sums(row, reinterpret_cast<const int8_t*>(own + few_table_)).store(dots + r);
+        if constexpr (Rows::kTableRows != 0)
+          for (; r + Rows::kTableRows <= part.count && rows_.tables(); r += Rows::kTableRows) {
+            for (int i = 0; asks && q == 0 && i < Rows::kTableRows; i += 4) fetch_four(rows, from + r + i);
+            table_sums(part.part(r, Rows::kTableRows), reinterpret_cast<const int8_t*>(own + few_table_), dots + r);
           }
         for (; r < part.count; r += 4) {
           const uint8_t* row[4];
@@ -231,6 +229,14 @@ class CodeTiles final : public Tiles {
     const uint8_t* const codes = rows_.codes(rows.first + at) + kAheadBytes;
     for (int64_t byte = 0; byte < 4 * rows_.code_bytes(); byte += 64) __builtin_prefetch(codes + byte);
     fetch_terms(rows.first + at + ahead_rows_);
+  }
+
+  ANNK_HD void table_sums(const RowList& rows, const int8_t* tables, int32_t* dots) const {
+    if (rows.ids == nullptr)
+      return rows_.table_sums(AdjacentRows<uint8_t>{rows_.codes(rows.first), rows_.code_bytes()}, tables, dots);
+    const uint8_t* row[Rows::kTableRows];
+    for (int i = 0; i < Rows::kTableRows; ++i) row[i] = rows_.codes(rows[i]);
+    rows_.table_sums(row, tables, dots);
   }
 
   FewTerms pack_query(int64_t q, char* packed) const {

@@ -18,7 +18,7 @@ class LvqRows {
   using Code = std::conditional_t<kBits == 8, Codes8, Codes4>;
   static constexpr int kRun = Code::kRun, kParts = 1, kQueryTerms = 3, kRowTerms = 3;
   static constexpr int kBlock = 512 / kBits, kBlockBytes = static_cast<int>(kTurboBytes);
-  static constexpr bool kTables = false;
+  static constexpr int kTableRows = 0;
   static_assert(kTurboBytes % (kLanes * Code::kGroup) == 0, "a register never crosses a block");
 
   explicit LvqRows(const Base& base) : view_(base) {}

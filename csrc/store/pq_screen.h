@@ -62,7 +62,7 @@ class PqScreenTiles final : public PqRowTiles<M> {
     const int64_t parts = view_.parts.parts, most = view_.rows * parts - strip_bytes_;
     int readable = rows.count;
     if (rows.ids == nullptr && rows.count == kByteRows && (rows.first + kByteRows - 1) * parts <= most) {
-      const AdjacentRows codes{view_.codes + rows.first * parts, parts};
+      const AdjacentRows<uint8_t> codes{view_.codes + rows.first * parts, parts};
       sum_rows_of(packed, count, codes, codes[kAhead], limits, sums);
     } else {
       ChosenRows codes;

@@ -33,14 +33,13 @@ class RabitqRows {
   }
 
   // Bits are looked up by 16 bytes of a row, terms behind them included.
-  static constexpr bool kTables = kBits == 1 && kBitTables;
+  static constexpr int kTableRows = kBits == 1 ? kBitSumRows : 0;
   bool tables() const { return view_.own_terms || view_.code_bytes % 16 == 0; }
-  int64_t table_bytes() const { return positions() / 32 * kBitTableBytes; }
+  int64_t table_bytes() const { return bit_table_bytes(positions() / 32); }
   void make_tables(const CodeQuery* codes, int8_t* tables) const { make_bit_tables(codes, positions() / 32, tables); }
-  ANNK_HD I32 table_sums(const uint8_t* const* rows, const int8_t* tables) const {
-    const float* words[kLanes];
-    for (int r = 0; r < kLanes; ++r) words[r] = reinterpret_cast<const float*>(rows[r]);
-    return bit_sums(words, positions() / 32, tables);
+  template <class Places>
+  ANNK_HD void table_sums(Places rows, const int8_t* tables, int32_t* sums) const {
+    bit_sums(rows, positions() / 32, tables, sums);
   }
 
   template <class M>
@@ -52,12 +51,10 @@ class RabitqRows {
   }
   template <class M>
   ANNK_HD void lane_terms(int64_t row, F32* terms) const {
-    const float* of_row[kLanes];
-    for (int r = 0; r < kLanes; ++r)
-      of_row[r] =
-          view_.own_terms ? reinterpret_cast<const float*>(view_.row(row + r) + view_.code_bytes) : &view_.shared->step;
+    const void* const first = view_.own_terms ? view_.row(row) + view_.code_bytes : static_cast<const void*>(view_.shared);
+    const AdjacentRows<float> of_rows{static_cast<const float*>(first), view_.own_terms ? view_.row_bytes / 4 : 0};
     F32 own[4];
-    load_quads(of_row, 0, own);
+    load_quads(of_rows, 0, own);
     terms[0] = own[0], terms[1] = own[1];
     terms[2] = M::kMetric == Metric::cosine ? own[3] : own[2];
   }

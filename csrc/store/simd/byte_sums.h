@@ -16,12 +16,7 @@ inline constexpr int kByteRows = kByteGroups * 64;  // rows of a call
 inline constexpr int kByteStrip = 16;               // parts that are transposed at once
 inline constexpr float kMostByte = 127.0f;          // two entries are added as bytes before they are widened
 
-// Where the codes of kByteRows rows are: one behind the other, `stride` bytes apart, or anywhere.
-struct AdjacentRows {
-  const uint8_t* first;
-  int64_t stride;
-  ANNK_HD const uint8_t* operator[](int i) const { return first + i * stride; }
-};
+// Where the codes of kByteRows rows are, if they are not AdjacentRows.
 struct ChosenRows {
   const uint8_t* first[kByteRows];
   ANNK_HD const uint8_t* operator[](int i) const { return first[i]; }

@@ -13,6 +13,20 @@ ANNK_HD void fetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 // The same for a line that is read once and soon: past L2, which a stream would only fill.
 ANNK_HD void fetch_once(const void* p) { __builtin_prefetch(p, 0, 0); }
 
+// Where rows lie one behind the other, `stride` elements apart: reads as an array of pointers does.
+template <class T>
+struct AdjacentRows {
+  const T* first;
+  int64_t stride;
+  ANNK_HD const T* operator[](int i) const { return first + i * stride; }
+  // Out of sight of g++ 12, which else keeps a pointer to each row of an unrolled loop, more than there are registers.
+  ANNK_HD AdjacentRows& operator+=(int rows) {
+    first += rows * stride;
+    asm("" : "+r"(first));
+    return *this;
+  }
+};
+
 // The tile of adjacent rows from `first` on, wanted when the present tile has met its queries.
 ANNK_HD void fetch_rows(const Matrix& m, int64_t first, int count = kTileRows) {
   const char* start = reinterpret_cast<const char*>(m.row(first));

@@ -75,11 +75,13 @@ ANNK_HD void transpose(F32 (&r)[8]) {
 
 // The same from memory: block[i] = element i of each of 8 rows. Halves are inserted while loading, so that two thirds of
 // the shuffles remain.
-ANNK_HD void load_quads(const float* const* rows, int64_t j, F32* block) {
+template <class Rows>
+ANNK_HD void load_quads(const Rows& rows, int64_t j, F32* block) {
   __m256 half[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i)
-    half[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j)), _mm_loadu_ps(rows[i + 4] + j), 1);
+    half[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(reinterpret_cast<const float*>(rows[i] + j))),
+                                   _mm_loadu_ps(reinterpret_cast<const float*>(rows[i + 4] + j)), 1);
   const __m256 ab_low = _mm256_unpacklo_ps(half[0], half[1]), ab_high = _mm256_unpackhi_ps(half[0], half[1]);
   const __m256 cd_low = _mm256_unpacklo_ps(half[2], half[3]), cd_high = _mm256_unpackhi_ps(half[2], half[3]);
   block[0].v = _mm256_shuffle_ps(ab_low, cd_low, 0x44);

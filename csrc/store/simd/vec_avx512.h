@@ -81,14 +81,15 @@ ANNK_HD void transpose(F32 (&r)[16]) {
 
 // The same from memory: block[i] = element i of each of 16 rows. Quarters are gathered by masked broadcasts, which any
 // vector port takes, so that half of the shuffles remain.
-ANNK_HD void load_quads(const float* const* rows, int64_t j, F32* block) {
+template <class Rows>
+ANNK_HD void load_quads(const Rows& rows, int64_t j, F32* block) {
   __m512 quarter[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + j));
-    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(rows[i + 4] + j));
-    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(rows[i + 8] + j));
-    quarter[i] = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(rows[i + 12] + j));
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(reinterpret_cast<const float*>(rows[i] + j)));
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(reinterpret_cast<const float*>(rows[i + 4] + j)));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(reinterpret_cast<const float*>(rows[i + 8] + j)));
+    quarter[i] = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(reinterpret_cast<const float*>(rows[i + 12] + j)));
   }
   const __m512 ab_low = _mm512_unpacklo_ps(quarter[0], quarter[1]), ab_high = _mm512_unpackhi_ps(quarter[0], quarter[1]);
   const __m512 cd_low = _mm512_unpacklo_ps(quarter[2], quarter[3]), cd_high = _mm512_unpackhi_ps(quarter[2], quarter[3]);

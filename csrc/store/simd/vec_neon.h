@@ -75,8 +75,9 @@ ANNK_HD void transpose(F32 (&r)[4]) {
   r[3].v = vcombine_f32(vget_high_f32(ab_odd), vget_high_f32(cd_odd));
 }
 
-ANNK_HD void load_quads(const float* const* rows, int64_t j, F32 (&block)[4]) {
-  for (int r = 0; r < 4; ++r) block[r] = F32::load(rows[r] + j);
+template <class Rows>
+ANNK_HD void load_quads(const Rows& rows, int64_t j, F32 (&block)[4]) {
+  for (int r = 0; r < 4; ++r) block[r] = F32::load(reinterpret_cast<const float*>(rows[r] + j));
   transpose(block);
 }
 ANNK_HD void split_pairs(F32 first, F32 second, F32& even, F32& odd) {

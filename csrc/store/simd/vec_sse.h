@@ -68,8 +68,9 @@ ANNK_HD F32 load_widened(const int8_t* p) { return {_mm_cvtepi32_ps(_mm_cvtepi8_
 ANNK_HD F32 load_widened(const uint8_t* p) { return {_mm_cvtepi32_ps(_mm_cvtepu8_epi32(load_4_bytes(p)))}; }
 
 ANNK_HD void transpose(F32 (&r)[4]) { _MM_TRANSPOSE4_PS(r[0].v, r[1].v, r[2].v, r[3].v); }
-ANNK_HD void load_quads(const float* const* rows, int64_t j, F32 (&block)[4]) {
-  for (int r = 0; r < 4; ++r) block[r] = F32::load(rows[r] + j);
+template <class Rows>
+ANNK_HD void load_quads(const Rows& rows, int64_t j, F32 (&block)[4]) {
+  for (int r = 0; r < 4; ++r) block[r] = F32::load(reinterpret_cast<const float*>(rows[r] + j));
   transpose(block);
 }
 ANNK_HD void split_pairs(F32 first, F32 second, F32& even, F32& odd) {
