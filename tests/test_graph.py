@@ -10,7 +10,7 @@ import pytest
 
 import annkern as ak
 from annkern import reference
-from annkern.build_graph import SLACK, Sample, batches, insertion_order, most_candidates
+from annkern.build_graph import SLACK, Sample, batches, insertion_order, most_candidates, strict
 from annkern.build_graph import _scan as scan_of
 
 growth = importlib.import_module("annkern.build_graph")  # the package has a function of that name
@@ -59,8 +59,9 @@ def defined(x: np.ndarray, metric: str, degree: int, window: int, most: int) -> 
     scan = scan_of(x, metric, None)
     order, entry_count = insertion_order(scan, Sample.of(x, scan, 0), 0, None)
     room = degree + max(1, round(degree * (SLACK - 1.0)))
-    alpha = 0.95 if metric == "inner_product" else 1.2
-    return reference.build_graph(x, order, entry_count, batches(len(x)), degree, room, window, most, alpha, metric)
+    alpha, n = (0.95 if metric == "inner_product" else 1.15), len(x)
+    passes = [(strict(alpha, metric == "inner_product"), batches(n)), (alpha, batches(n, grows=False))]
+    return reference.build_graph(x, order, entry_count, passes, degree, room, window, most, metric)
 
 
 @pytest.mark.parametrize("metric", METRICS)

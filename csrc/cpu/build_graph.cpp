@@ -55,49 +55,82 @@ class Builder {
     return walk_.pool();
   }
 
-  void insert(int64_t row) {
+  // The new neighbours of a row; returns how many.
+  int64_t insert(int64_t row, int32_t* out) {
     search(row);
+    const ListState state = growth_.state(row);
+    const size_t all = expanded_.size(), most = static_cast<size_t>(growth_.args.most - state.length);
     near_.clear();
-    const size_t all = expanded_.size(), most = static_cast<size_t>(growth_.args.most);
-    for (size_t i = all > most ? all - most : 0; i < all; ++i) near_.push({expanded_[i], false});
-    prune_near(row, 0);
+    ids32_.clear();
+    for (size_t i = all > most ? all - most : 0; i < all; ++i) {
+      if (expanded_[i].id() == row) continue;
+      near_.push({expanded_[i], false});
+      ids32_.push(static_cast<int32_t>(expanded_[i].id()));
+    }
+    push_listed(row, state);
+    return prune_near(0, out);
   }
 
-  // `count` rows that are not in the list yet.
   void add(int64_t row, const int32_t* sources, int64_t count) {
     ListState& state = growth_.state(row);
     int32_t* const list = growth_.list(row);
-    if (state.length + count <= growth_.args.room) {
-      for (int64_t i = 0; i < count; ++i) list[state.length++] = sources[i];
-      return;
-    }
-    prune(row, sources, count);
+    ids32_.clear();
+    for (int64_t i = 0; i < count; ++i)
+      if (!holds(list, state.length, sources[i])) ids32_.push(sources[i]);
+    const int64_t fresh = static_cast<int64_t>(ids32_.size());
+    if (state.length + fresh > growth_.args.room) return prune(row, ids32_.get(), fresh);
+    for (int64_t i = 0; i < fresh; ++i) list[state.length++] = ids32_[i];
   }
 
+  // Of the list and of `count` rows that it does not hold.
   void prune(int64_t row, const int32_t* sources, int64_t count) {
     const ListState state = growth_.state(row);
     int32_t* const list = growth_.list(row);
     const int64_t all = state.length + count;
-    if (static_cast<int64_t>(ids_.size()) < all) {
-      ids_.reset(static_cast<size_t>(all * 2));
-      keys_.reset(static_cast<size_t>(all * 2 + kLanes));
-    }
+    make_room(all);
     for (int64_t i = 0; i < all; ++i) ids_[i] = i < state.length ? list[i] : sources[i - state.length];
     rows_.pack(row, query_.get());
     finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
     near_.clear();
     for (int64_t i = 0; i < all; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < state.kept});
-    prune_near(row, state.length);
+    growth_.write(row, prune_near(state.length, list));
   }
 
  private:
-  // Of what is in near_, `own` rows of the list in front, `most` are looked at.
-  void prune_near(int64_t row, int64_t own) {
+  static bool holds(const int32_t* list, int64_t length, int32_t id) {
+    bool there = false;
+    for (int64_t e = 0; e < length; ++e) there |= list[e] == id;
+    return there;
+  }
+  void make_room(int64_t count) {
+    if (static_cast<int64_t>(ids_.size()) >= count) return;
+    ids_.reset(static_cast<size_t>(count * 2));
+    keys_.reset(static_cast<size_t>(count * 2 + kLanes));
+  }
+
+  // What the list holds, and ids32_ does not, to near_. The query of the walk is the row.
+  void push_listed(int64_t row, ListState state) {
+    const int32_t* const list = growth_.list(row);
+    make_room(state.length);
+    int64_t count = 0, kept = 0;
+    for (int64_t e = 0; e < state.length; ++e) {
+      if (holds(ids32_.get(), static_cast<int64_t>(ids32_.size()), list[e])) continue;
+      ids_[count++] = list[e];
+      kept += e < state.kept;
+    }
+    if (count == 0) return;
+    const RowList rows{ids_.get(), 0, static_cast<int>(count)};
+    finite_ = rows_.tiles().few_keys(walk_.query(), 1, rows, keys_.get(), count) && finite_;
+    for (int64_t i = 0; i < count; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < kept});
+  }
+
+  // Of what is in near_, `own` rows of the list in front, `most` are looked at. Returns how many are kept.
+  int64_t prune_near(int64_t own, int32_t* out) {
     Near* const near = near_.get();
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
     if (count < all) std::nth_element(near + own, near + count, near + all);
     std::sort(near, near + count);
-    growth_.write(row, pruner_.prune(near, count, growth_.list(row)));
+    return pruner_.prune(near, count, out);
   }
 
   const Growth growth_;
@@ -107,6 +140,7 @@ class Builder {
   Buffer<char> query_;
   Growing<Candidate> expanded_;
   Growing<Near> near_;
+  Growing<int32_t> ids32_;
   Buffer<int64_t> ids_;
   Buffer<float> keys_;
   bool finite_ = true;
@@ -232,11 +266,18 @@ class Reach {
 void build_graph(const BuildGraphArgs& args) {
   BadRow bad(args.bad_row);
   const Growth growth{args};
-  if (args.first == 0) return;  // the first row has no one to meet
-  Builders builders(growth, std::min(args.entry_count, args.first), bad);
-  builders.each(args.exec.threads, args.count,
-                [&](Builder& builder, int64_t i) { builder.insert(args.order[args.first + i]); });
-  bad.report(args.base, args.exec);
+  if (args.entry_count == 0) return;
+  Builders builders(growth, args.entry_count, bad);
+  Buffer<int32_t> lists(static_cast<size_t>(args.count * args.degree)), lengths(static_cast<size_t>(args.count));
+  builders.each(args.exec.threads, args.count, [&](Builder& builder, int64_t i) {
+    lengths[i] = static_cast<int32_t>(builder.insert(args.order[args.first + i], lists.get() + i * args.degree));
+  });
+  if (bad.report(args.base, args.exec)) return;
+  for (int64_t i = 0; i < args.count; ++i) {
+    const int64_t row = args.order[args.first + i];
+    __builtin_memcpy(growth.list(row), lists.get() + i * args.degree, static_cast<size_t>(lengths[i]) * sizeof(int32_t));
+    growth.write(row, lengths[i]);
+  }
 }
 
 void link_graph(const BuildGraphArgs& args) {

@@ -44,11 +44,13 @@ __global__ void __launch_bounds__(kThreads) find_lost(const Reach reach) {
 struct BatchPlan {
   NewEdges edges;
   int64_t* rows;
+  int32_t* staged;
   ListPruner pruner;
 
   BatchPlan(const BuildGraphArgs& args, Workspace& workspace)
       : edges{workspace.take<uint32_t>(args.base.rows), nullptr, nullptr},
         rows(workspace.take<int64_t>(args.count)),
+        staged(workspace.take<int32_t>(args.count * args.degree)),
         pruner(args, workspace, args.count) {}
 };
 
@@ -126,9 +128,9 @@ void build_graph(const BuildGraphArgs& args) {
   Workspace workspace(args.exec);
   const BatchPlan plan(args, workspace);
   workspace.require();
-  if (args.first > 0) {  // the first row has no one to meet
+  if (args.entry_count > 0) {
     name_batch(args, plan.rows);
-    plan.pruner.prune_walks(plan.rows, args.count, std::min(args.entry_count, args.first));
+    plan.pruner.prune_walks(plan.rows, args.count, plan.staged);
   }
   count_new_edges(args, plan.edges, args.outgrown);
 }

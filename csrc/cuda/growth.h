@@ -25,8 +25,8 @@ struct NewEdges {
   int32_t* sources = nullptr;
 };
 
-// The candidates of some prunings: what a walk to a row expands or, where `listed`, what its list holds and the nearest of
-// those that lead to it.
+// The candidates of some prunings: what a row's list holds, and the last that a walk to it expands or, where `listed`, the
+// nearest of those that lead to it.
 struct Candidates {
   const int64_t* rows = nullptr;  // negative for none
   Entry* near = nullptr;          // (m, most) by ascending (key, id), kNoEntry behind the last

@@ -14,6 +14,7 @@ struct BatchLists {
   const int32_t* rows;  // (count,)
   int64_t count, degree;
 
+  // Of a row of the batch to one that does not lead to it yet.
   struct Edge {
     int32_t place, row, to;  // place: of the row, in the batch; to: -1 where there is no edge
   };
@@ -21,7 +22,15 @@ struct BatchLists {
     if (at >= count * degree) return {0, 0, -1};
     const int32_t place = static_cast<int32_t>(at / degree), row = rows[place];
     const int64_t e = at % degree;
-    return {place, row, e < lists.states[row].length ? lists.of(row)[e] : -1};
+    const int32_t to = e < lists.states[row].length ? lists.of(row)[e] : -1;
+    return {place, row, to >= 0 && !leads(to, row) ? to : -1};
+  }
+  __device__ __forceinline__ bool leads(int32_t from, int32_t to) const {
+    const int32_t* const list = lists.of(from);
+    const int length = lists.states[from].length;
+    bool found = false;
+    for (int e = 0; e < length && !found; ++e) found = list[e] == to;
+    return found;
   }
 };
 

@@ -21,7 +21,8 @@ struct WalkRoom {
   int entering, repeated;
   int row, slot;  // to be expanded: which, and where its keys lie; -1 for none
   int at, more;   // how far a list was read
-  int found;      // results written, or rows noted
+  int found;       // results written, or rows noted
+  int most_noted;  // of the last rows
 };
 
 // How many of sorted[0, count) are below `entry`.

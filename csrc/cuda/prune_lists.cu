@@ -18,6 +18,7 @@ struct Pruning {
   int64_t count, most, width, degree;
   float alpha;
   GraphLists lists;
+  int32_t* staged;  // (count, degree), or null: lists are written at once
   int64_t* ids;
   Meeting* meetings;
   uint32_t* orders;
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(kThreads, 8) prune_rows(const Pruning p) {
   const int lane = lane_id(), degree = static_cast<int>(p.degree), most = static_cast<int>(p.most);
   const Entry* const near = p.near + i * most;
   int32_t* const places = shared + warp_id() * degree;  // of the kept ones, among the candidates
-  int32_t* const list = p.lists.of(row);
+  int32_t* const list = p.staged == nullptr ? p.lists.of(row) : p.staged + i * degree;
   const float nearest = key_of_ordered(order_of(near[0]));
   int kept = 0;
   for (int c = 0; c < most && kept < degree && near[c] != kNoEntry; ++c) {
@@ -60,8 +61,25 @@ __global__ void __launch_bounds__(kThreads, 8) prune_rows(const Pruning p) {
     ++kept;
     __syncwarp();
   }
-  for (int64_t e = kept + lane; e < p.lists.room; e += kWarp) list[e] = -1;
-  if (lane == 0) p.lists.states[row] = {kept, kept};
+  const int64_t width = p.staged == nullptr ? p.lists.room : degree;
+  for (int64_t e = kept + lane; e < width; e += kWarp) list[e] = -1;
+  if (lane == 0 && p.staged == nullptr) p.lists.states[row] = {kept, kept};
+}
+
+// A warp a row.
+__global__ void __launch_bounds__(kThreads)
+    write_lists(const GraphLists lists, const int64_t* rows, int64_t count, const int32_t* staged, int64_t degree) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
+  if (i >= count) return;
+  const int64_t row = rows[i];
+  int kept = 0;
+  for (int64_t first = 0; first < lists.room; first += kWarp) {
+    const int64_t e = first + lane_id();
+    const int32_t to = e < degree ? staged[i * degree + e] : -1;
+    if (e < lists.room) lists.of(row)[e] = to;
+    kept += __popc(__ballot_sync(kAllLanes, to >= 0));
+  }
+  if (lane_id() == 0) lists.states[row] = {kept, kept};
 }
 
 }  // namespace
@@ -94,20 +112,22 @@ ListPruner::ListPruner(const BuildGraphArgs& args, Workspace& workspace, int64_t
                 std::max<int64_t>(walk_.blocks * kDecodedAtOnce, pruned_ * most));
 }
 
-void ListPruner::prune_walks(const int64_t* rows, int64_t count, int64_t entries) const {
+void ListPruner::prune_walks(const int64_t* rows, int64_t count, int32_t* staged) const {
   WalkArgs walk = walk_;
-  walk.graph.entry_count = entries;
-  prune(rows, count, walk);
+  walk.graph.entry_count = args_.entry_count;
+  prune(rows, count, walk, staged);
+  ANNK_LAUNCH(write_lists, ceil_div<int64_t>(count, kWarps), kThreads, 0, args_.exec.stream, lists_of(args_), rows, count,
+              staged, args_.degree);
 }
 
 void ListPruner::prune_lists(const int64_t* rows, int64_t count, const NewEdges& edges) const {
   WalkArgs walk = walk_;
   walk.candidates.listed = true;
   walk.candidates.edges = edges;
-  prune(rows, count, walk);
+  prune(rows, count, walk, nullptr);
 }
 
-void ListPruner::prune(const int64_t* rows, int64_t count, WalkArgs walk) const {
+void ListPruner::prune(const int64_t* rows, int64_t count, WalkArgs walk, int32_t* staged) const {
   void* stream = args_.exec.stream;
   for (int64_t first = 0; first < count; first += walked_) {
     walk.m = std::min(walked_, count - first);
@@ -116,15 +136,16 @@ void ListPruner::prune(const int64_t* rows, int64_t count, WalkArgs walk) const 
     queries_.prepare(rows + first, walk.m, stream);
     cuda::walk({queries_.plan(), queries_.scan(walk.m), stream}, walk, false);
     for (int64_t begin = 0; begin < walk.m; begin += pruned_)
-      prune_found(rows + first + begin, std::min(pruned_, walk.m - begin), walk.candidates.near + begin * args_.most);
+      prune_found(rows + first + begin, std::min(pruned_, walk.m - begin), walk.candidates.near + begin * args_.most,
+                  staged == nullptr ? nullptr : staged + (first + begin) * args_.degree);
   }
 }
 
-void ListPruner::prune_found(const int64_t* rows, int64_t count, const Entry* near) const {
+void ListPruner::prune_found(const int64_t* rows, int64_t count, const Entry* near, int32_t* staged) const {
   void* stream = args_.exec.stream;
   const int64_t positions = count * args_.most;
-  const Pruning pruning{rows, near,      count,  args_.most, width_, args_.degree, args_.alpha, lists_of(args_),
-                        ids_, meetings_, orders_};
+  const Pruning pruning{rows,   near, count,     args_.most, width_, args_.degree, args_.alpha, lists_of(args_),
+                        staged, ids_, meetings_, orders_};
   ANNK_LAUNCH(name_candidates, ceil_div<int64_t>(positions, kThreads), kThreads, 0, stream, pruning);
   queries_.prepare(ids_, positions, stream);
   queries_.meet({{}, ids_, meetings_, positions, width_, orders_}, stream);

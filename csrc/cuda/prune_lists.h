@@ -13,14 +13,15 @@ class ListPruner {
   // For at most `rows` of them.
   ListPruner(const BuildGraphArgs& args, Workspace& workspace, int64_t rows);
 
-  // Enqueues the pruning of what walks to rows[0, count) expand, from the first `entries` of the order. Negative for none.
-  void prune_walks(const int64_t* rows, int64_t count, int64_t entries) const;
+  // Enqueues the pruning of what walks to rows[0, count) expand and of what their lists hold. Negative for none. staged:
+  // (count, degree), for lists that are written when all walks have ended.
+  void prune_walks(const int64_t* rows, int64_t count, int32_t* staged) const;
   // Enqueues that of their lists and of the edges that lead to them, if edges.counts is not null.
   void prune_lists(const int64_t* rows, int64_t count, const NewEdges& edges) const;
 
  private:
-  void prune(const int64_t* rows, int64_t count, WalkArgs walk) const;
-  void prune_found(const int64_t* rows, int64_t count, const Entry* near) const;
+  void prune(const int64_t* rows, int64_t count, WalkArgs walk, int32_t* staged) const;
+  void prune_found(const int64_t* rows, int64_t count, const Entry* near, int32_t* staged) const;
 
   const BuildGraphArgs& args_;
   RowQueries queries_;

@@ -48,6 +48,7 @@ class Walk : protected WaitingWalk<Rows> {
     bool through = false;       // failing rows are looked through
     bool filtered = false;      // in this list
     bool first = true;          // the list is that of the row that is expanded
+    bool last = false;          // nothing is expanded
     int next = 0, failing = 0;  // failing rows looked through, and seen
     int found = 0;
   };
@@ -136,21 +137,20 @@ class Walk : protected WaitingWalk<Rows> {
 
   // The smallest that was not expanded; false for none.
   __device__ __forceinline__ bool expand(Hop& hop) const {
-    const bool ends = kNotes ? a_.candidates.listed : a_.stage == WalkStage::start;
+    const bool ends = kNotes ? hop.last : a_.stage == WalkStage::start;
     const int place = ends ? -1 : pool_.smallest_open();
     if (place < 0) return false;
     const int32_t row = row_of(pool_.slots[place]);
     if (kNotes) note(pool_.slots[place]);
     pool_.mark_expanded(place);
-    hop = {{a_.graph.row(row), this->degree(), 0}, hop.through, hop.through, true, 0, 0, 0};
+    hop = {{a_.graph.row(row), this->degree(), 0}, hop.through, hop.through, true, false, 0, 0, 0};
     return true;
   }
 
-  // The last `most`.
+  // The last `s_.most_noted`, without the row that the walk is to.
   __device__ __forceinline__ void note(Entry entry) const {
-    if (lane_id() != 0) return;
-    const int most = static_cast<int>(a_.candidates.most);
-    a_.candidates.near[query_ * most + s_.found++ % most] = entry;
+    const Candidates& c = a_.candidates;
+    if (lane_id() == 0 && row_of(entry) != c.rows[query_]) c.near[query_ * c.most + s_.found++ % s_.most_noted] = entry;
   }
 
   // Rows that pass are found, those that fail are kept for their neighbours: in the order of the list, since it decides how
@@ -221,19 +221,23 @@ class CandidateWalk : Walk<Rows, true> {
     const int most = static_cast<int>(c.most);
     Entry* const near = c.near + query * most;
     const int64_t row = c.rows[query];
-    const int own = row < 0 || !c.listed ? 0 : c.lists.states[row].length;
+    const int own = row < 0 ? 0 : c.lists.states[row].length, room = most - own;
     this->open(query);
-    this->begin(row < 0 ? 0 : c.listed ? most - own : a_.window, Met::table);
-    if (threadIdx.x == 0) s_.found = 0;
+    this->begin(row < 0 ? 0 : c.listed ? room : a_.window, Met::table);
+    if (threadIdx.x == 0) {
+      s_.found = 0;
+      s_.most_noted = room;
+    }
     // What is met first, and behind it the row's own list, for which there is room.
-    for (bool last = !c.listed || c.edges.counts == nullptr || own == most; row >= 0; last = true) {
+    for (bool last = room == 0 || (c.listed && c.edges.counts == nullptr); row >= 0; last = true) {
       Hop hop;
       hop.list = list_of(row, last);
+      hop.last = c.listed || last;
       if (c.listed && last) pool_.capacity = static_cast<int>(most < a_.graph.rows ? most : a_.graph.rows);
+      if (!c.listed && last) sort(near, room);
       this->search(false, hop);
       if (last) break;
     }
-    if (row >= 0 && !c.listed) sort(near, most);
     for (int i = static_cast<int>(threadIdx.x); i < most; i += kThreads) near[i] = i < s_.size ? pool_.slots[i] : kNoEntry;
     __syncthreads();
   }
@@ -241,16 +245,16 @@ class CandidateWalk : Walk<Rows, true> {
  private:
   __device__ __forceinline__ List list_of(int64_t row, bool own) const {
     const Candidates& c = a_.candidates;
-    if (!c.listed) return {a_.graph.entries, static_cast<int>(a_.graph.entry_count), 0};
     if (own) return {c.lists.of(row), c.lists.states[row].length, 0};
+    if (!c.listed) return {a_.graph.entries, static_cast<int>(a_.graph.entry_count), 0};
     const int64_t count = c.edges.counts[row];
     return {c.edges.sources + (c.edges.ends[row] - count), static_cast<int>(count), 0};
   }
 
-  // What was noted, through a pool.
-  __device__ __forceinline__ void sort(const Entry* near, int most) {
-    const int noted = s_.found < most ? s_.found : most;
-    pool_.begin(most < a_.graph.rows ? most : a_.graph.rows);
+  // What was noted, through a pool that the list fits, too. Of the list nothing counts as met: the pool takes no row twice.
+  __device__ __forceinline__ void sort(const Entry* near, int room) {
+    const int noted = s_.found < room ? s_.found : room;
+    this->begin(a_.candidates.most, Met::table);
     for (int first = 0; first < noted; first += Room::kBatch) {
       const int here = noted - first < Room::kBatch ? noted - first : Room::kBatch;
       for (int i = static_cast<int>(threadIdx.x); i < here; i += kThreads) s_.batch[i] = near[first + i];

@@ -7,13 +7,15 @@ namespace annk {
 // Computes  a Vamana graph (Subramanya et al., NeurIPS 2019), built by batches that each search the graph as it was before
 //           them (Manohar et al., PPoPP 2024), so that the result does not depend on who comes first. The rows come in the
 //           order of `order`; the caller cuts it into batches, and of each calls first one, then the other, with the same
-//           arguments:
-//             build_graph  Each row p of order[first, first + count) searches the graph with a pool of `window`, from those
-//                          of the first `entry_count` rows of the order that are in it (from all rows of the batch that
-//                          come before p, where none is), and prunes what the search expanded, the last `most` rows of it,
-//                          to `degree` neighbours.
-//             link_graph   p becomes a neighbour of its neighbours. A list that outgrows `room` is pruned to `degree`: what
-//                          it held, and of the new ones the nearest by (key, id), `most` together at most.
+//           arguments; once it has come through the order it can do so again, over the graph that is there:
+//             build_graph  Each row p of order[first, first + count) searches the graph with a pool of `window`, from the
+//                          first `entry_count` rows of the order, which are in it. What the search expanded, but for p,
+//                          and what p's list holds is pruned to `degree` neighbours; of what was expanded the last, so
+//                          that these are `most` at most. All rows search before a list is written. No entries: no
+//                          neighbours.
+//             link_graph   p becomes a neighbour of its neighbours, where it is not one. A list that outgrows `room` is
+//                          pruned to `degree`: what it held, and of the new ones the nearest by (key, id), `most` together
+//                          at most.
 //           finish_graph prunes the lists that are longer than `degree`, and gives every row that no walk from the entries
 //           reaches an edge from a near row that is reached.
 // Pruning   Candidates of p by ascending (key, id). A candidate c is kept unless a kept s is so near to it that
@@ -22,11 +24,11 @@ namespace annk {
 //           those of sqeuclidean. reference/build_graph.py defines it.
 // Shapes    base (n, d); order (n,) int32, a permutation; neighbors (n, room) int32, -1 behind each list; state (n, 2) int32
 //           zeroed before the first batch: the length of each list, and how many of its first entries the last pruning
-//           left. n < 2^31, degree <= room <= most.
+//           left. n < 2^31, degree <= room <= most. alpha may change only so that less is occluded.
 // Numerics  Keys between rows take one of them, decoded, as a query: as ops/distances.h.
 // Order     The lists depend on the inputs and the instruction set: not on threads.
 // Cost      O(window degree) keys a row; on devices O(most^2) for each pruning. Memory beyond the arrays: O(n) bits a thread
-//           and 8 bytes for each edge of a batch; on devices 20 n at most, 4 for each edge of a batch, 8 for each row of
+//           and 8 bytes for each edge of a batch; on devices 20 n at most, 8 for each edge of a batch, 8 for each row of
 //           one, and up to `batch_bytes` for what is compared and as much for what walks hold.
 // Devices   Nothing waits, so link_graph is to be told how many lists it will prune: build_graph writes that to `outgrown`,
 //           and the caller hands it back as `pruned`. The CPU reads and writes neither.

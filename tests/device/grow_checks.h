@@ -22,21 +22,34 @@ class PlainGrowth {
   std::vector<std::vector<int32_t>> lists;
   std::vector<size_t> kept;  // of each list, since its last pruning
 
-  void build(int64_t first, int64_t count) {
+  void build(int64_t first, int64_t count, int64_t entries, float alpha) {
+    alpha_ = alpha;
     const auto own = packed(c_.room);
-    const GraphView graph{own.data(), order_, c_.s.n, c_.room, c_.room, std::min(c_.entries, first)};
-    for (int64_t i = first; i < first + count && first > 0; ++i) {
-      PlainWalk walk(graph, {}, 0, keys_.data() + order_[i] * c_.s.n);
+    const GraphView graph{own.data(), order_, c_.s.n, c_.room, c_.room, entries};
+    for (int64_t i = first; i < first + count && entries > 0; ++i) {
+      const int32_t row = order_[i];
+      PlainWalk walk(graph, {}, 0, keys_of(row));
       walk.search(c_.window, c_.window, c_.window);
-      const int64_t all = static_cast<int64_t>(walk.expanded.size());
-      prune(order_[i], {walk.expanded.end() - std::min(all, c_.most), walk.expanded.end()});
+      std::vector<Keyed> near = walk.expanded;
+      near.erase(std::remove_if(near.begin(), near.end(), [&](const Keyed& one) { return one.second == row; }), near.end());
+      const std::vector<int32_t> listed = lists[static_cast<size_t>(row)];
+      const int64_t all = static_cast<int64_t>(near.size()), most = c_.most - static_cast<int64_t>(listed.size());
+      near.erase(near.begin(), near.end() - std::min(all, most));
+      for (const int32_t id : listed) near.emplace_back(keys_of(row)[id], id);
+      std::sort(near.begin(), near.end());
+      near.erase(std::unique(near.begin(), near.end()), near.end());
+      prune(row, near);
     }
   }
   // How many lists are pruned.
   uint64_t link(int64_t first, int64_t count) {
     std::vector<std::vector<int32_t>> sources(lists.size());
     for (int64_t i = first; i < first + count; ++i)
-      for (const int32_t to : lists[static_cast<size_t>(order_[i])]) sources[static_cast<size_t>(to)].push_back(order_[i]);
+      for (const int32_t to : lists[static_cast<size_t>(order_[i])]) {
+        const auto& there = lists[static_cast<size_t>(to)];
+        if (std::find(there.begin(), there.end(), order_[i]) == there.end())
+          sources[static_cast<size_t>(to)].push_back(order_[i]);
+      }
     uint64_t pruned = 0;
     for (size_t row = 0; row < lists.size(); ++row) {
       auto& list = lists[row];
@@ -81,7 +94,7 @@ class PlainGrowth {
       const int64_t room = one.first == near[0].first ? (c_.degree + 1) / 2 : c_.degree;
       const float own = static_cast<float>(one.first);
       const bool occluded = std::any_of(list.begin(), list.end(), [&](int32_t s) {
-        const float between = c_.alpha * static_cast<float>(keys_of(s)[one.second]);
+        const float between = alpha_ * static_cast<float>(keys_of(s)[one.second]);
         return between < own;
       });
       if (static_cast<int64_t>(list.size()) < room && !occluded) list.push_back(static_cast<int32_t>(one.second));
@@ -92,6 +105,7 @@ class PlainGrowth {
   const GrowCase& c_;
   const int32_t* order_;
   const std::vector<double> keys_;
+  float alpha_ = 1.0f;
 };
 
 inline void check_grow(const GrowCase& c) {
@@ -108,12 +122,10 @@ inline void check_grow(const GrowCase& c) {
   args.base = in.searched;
   args.metric = s.metric;
   args.order = order.data<int32_t>();
-  args.entry_count = c.entries;
   args.degree = c.degree;
   args.room = c.room;
   args.window = c.window;
   args.most = c.most;
-  args.alpha = c.alpha;
   args.neighbors = neighbors.data<int32_t>();
   args.state = state.data<int32_t>();
   args.outgrown = outgrown.data<int64_t>();
@@ -128,16 +140,23 @@ inline void check_grow(const GrowCase& c) {
       compare("kept", i, 0, static_cast<uint64_t>(args.state[2 * i + 1]), plain.kept[static_cast<size_t>(i)]);
     }
   };
-  for (; args.first < s.n; args.first += args.count) {
-    args.count = std::min(std::max<int64_t>(args.first * c.batch, 1), s.n - args.first);
-    run(args, build_graph, build_graph_workspace);
-    plain.build(args.first, args.count);
-    look("build");
-    args.pruned = *args.outgrown;
-    run(args, link_graph, link_graph_workspace);
-    compare("outgrown", args.first, 0, static_cast<uint64_t>(args.pruned), plain.link(args.first, args.count));
-    look("link");
+  // Once a graph that grows, once a graph that is there, a third of it at a time.
+  for (const bool grows : {true, false}) {
+    args.alpha = grows ? 1.0f : c.alpha;
+    for (args.first = 0; args.first < s.n; args.first += args.count) {
+      args.count = grows ? std::max<int64_t>(args.first * c.batch, 1) : s.n / 3 + 1;
+      args.count = std::min(args.count, s.n - args.first);
+      args.entry_count = grows ? std::min(c.entries, args.first) : c.entries;
+      run(args, build_graph, build_graph_workspace);
+      plain.build(args.first, args.count, args.entry_count, args.alpha);
+      look("build");
+      args.pruned = *args.outgrown;
+      run(args, link_graph, link_graph_workspace);
+      compare("outgrown", args.first, 0, static_cast<uint64_t>(args.pruned), plain.link(args.first, args.count));
+      look("link");
+    }
   }
+  args.entry_count = c.entries;
   args.first = 0;
   args.count = s.n;
   args.window = 8;  // of wider ones check_finish knows

@@ -33,16 +33,16 @@ def build_graph(
     base: NDArray[Any],
     order: NDArray[np.int32],
     entry_count: int,
-    batches: Iterable[tuple[int, int]],
+    passes: Iterable[tuple[float, Iterable[tuple[int, int]]]],
     degree: int,
     room: int,
     window: int,
     most: int,
-    alpha: float,
     metric: str = "sqeuclidean",
 ) -> NDArray[np.int32]:
-    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. A pruning looks at `most` rows:
-    the last of those that a walk expanded; what a list held, and the nearest of the new ones."""
+    """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. Each pass has its alpha and its
+    batches, (first, count). A pruning looks at `most` rows: what a list held, and the last of those that a walk expanded, or
+    the nearest of the new ones."""
     keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
     lists: list[list[int]] = [[] for _ in base]
 
@@ -52,23 +52,28 @@ def build_graph(
             out[row, : len(own)] = own
         return out
 
-    for first, count in batches:
-        if first == 0:
-            continue
+    def add(first: int, count: int, entries: NDArray[np.int32]) -> None:
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
-            _, expanded = walk(snapshot, order[: min(entry_count, first)], keys[row], window)
-            lists[row] = prune(row, [id for _, id in expanded[-most:]], keys, degree, alpha)
+            _, expanded = walk(snapshot, entries, keys[row], window)
+            met = [id for _, id in expanded][-(most - len(lists[row])) :]
+            lists[row] = prune(row, list({*met, *lists[row]} - {row}), keys, degree, alpha)
         sources: dict[int, list[int]] = {}
         for row in arrivals:
             for target in lists[row]:
-                sources.setdefault(target, []).append(row)
+                if row not in lists[target]:
+                    sources.setdefault(target, []).append(row)
         for target, new in sources.items():
             own = lists[target]
             lists[target] = own + new
             if len(own) + len(new) > room:
                 near = sorted(new, key=lambda c: (keys[target, c], c))[: most - len(own)]
                 lists[target] = prune(target, own + near, keys, degree, alpha)
+
+    for turn, (alpha, batches) in enumerate(passes):
+        for first, count in batches:
+            if turn > 0 or first > 0:
+                add(first, count, order[:entry_count] if turn > 0 else order[: min(entry_count, first)])
     for row, own in enumerate(lists):
         if len(own) > degree:
             lists[row] = prune(row, own, keys, degree, alpha)
