@@ -97,7 +97,7 @@ class Builder {
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
     if (count < all) std::nth_element(near + own, near + count, near + all);
     std::sort(near, near + count);
-    growth_.write(row, pruner_.prune(near, count, growth_.list(row)));
+    growth_.write(row, pruner_.prune(row, near, count, growth_.list(row)));
   }
 
   const Growth growth_;
