@@ -16,9 +16,7 @@ from .search_graph import walk
 Keys = NDArray[Any]
 
 
-def prune(
-    row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float, similarity: bool = False
-) -> list[int]:
+def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float, similarity: bool = False) -> list[int]:
     """The candidates kept as neighbours of `row`: by ascending (key, id), each unless a kept one is so near to it that
     alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the nearest, half of
     that: they may be the row's equals, which occlude nothing. Under a similarity, a kept one longer than the row counts as
