@@ -26,7 +26,7 @@ def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: f
 
     def scale(s: int) -> np.float32:
         longer = similarity and keys[s, s] < keys[row, row]
-        return np.float32(alpha) * (np.sqrt(np.float32(keys[row, row] / keys[s, s])) if longer else np.float32(1))
+        return np.float32(np.float32(alpha) * np.sqrt(np.float32(keys[row, row] / keys[s, s])) if longer else alpha)
 
     for c in sorted(candidates, key=lambda c: (keys[row, c], c)):
         most = (degree + 1) // 2 if keys[row, c] == nearest else degree
