@@ -65,6 +65,15 @@ def test_arrays(device, dtype, metric, method):
     build_both(device, method, (whole_numbers(150, 21) + 9).astype(dtype), metric)
 
 
+@pytest.mark.parametrize("spec", ["f32", "f16", "lvq8", "lvq4x8", "pq12x8", "rabitq4"])
+def test_rows_of_unequal_length(device, spec):
+    """Inner product, where lengths tell what is left out; zeros have none."""
+    n = 40 if spec == "rabitq4" else 150
+    x = gaussian(n, 24) * np.random.default_rng(1).lognormal(0, 1, (n, 1))
+    x[3:6] = 0
+    build_both(device, "vamana", ak.compress(x.astype(np.float32), spec, "inner_product"), "inner_product")
+
+
 @BUILDERS
 @pytest.mark.parametrize("metric", ["hamming", "jaccard"])
 def test_bits(device, metric, method):

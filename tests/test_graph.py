@@ -89,6 +89,16 @@ def test_prunings_look_at_a_few_candidates(monkeypatch, metric):
     check_invariants(graph, 250, 4)
 
 
+def test_long_rows_do_not_empty_the_lists_of_others():
+    """Inner product: where a few rows are far longer than others, all of these are nearer to them than to one another."""
+    x, q = gaussian(3000, 25), gaussian(200, 25, 1)
+    x *= np.random.default_rng(2).lognormal(0, 1, (3000, 1)).astype(np.float32)
+    graph = ak.build_graph(x, "inner_product", 24, 64)
+    assert (graph.neighbors >= 0).sum(axis=1).mean() > 12
+    found = ak.search_graph(graph, x, q, 10, window=40)[1]
+    assert recall(found, ak.knn(x, q, 10, "inner_product")[1]) > 0.95
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("k, window", [(1, 1), (5, 3), (10, 17), (40, 64)])
 def test_search_is_the_definition(metric, k, window):

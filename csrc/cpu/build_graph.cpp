@@ -59,11 +59,13 @@ class Builder {
   int64_t insert(int64_t row, int32_t* out) {
     search(row);
     const ListState state = growth_.state(row);
-    const size_t all = expanded_.size(), most = static_cast<size_t>(growth_.args.most - state.length);
+    int64_t others = 0;
+    for (size_t i = 0; i < expanded_.size(); ++i) others += expanded_[i].id() != row;
+    int64_t passed_over = others + state.length - growth_.args.most;
     near_.clear();
     ids32_.clear();
-    for (size_t i = all > most ? all - most : 0; i < all; ++i) {
-      if (expanded_[i].id() == row) continue;
+    for (size_t i = 0; i < expanded_.size(); ++i) {
+      if (expanded_[i].id() == row || passed_over-- > 0) continue;
       near_.push({expanded_[i], false});
       ids32_.push(static_cast<int32_t>(expanded_[i].id()));
     }
@@ -130,7 +132,7 @@ class Builder {
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
     if (count < all) std::nth_element(near + own, near + count, near + all);
     std::sort(near, near + count);
-    return pruner_.prune(near, count, out);
+    return pruner_.prune(row, near, count, out);
   }
 
   const Growth growth_;

@@ -48,12 +48,16 @@ struct Near {
 class Pruner {
  public:
   Pruner(const BuildGraphArgs& args, RowQueries& rows)
-      : rows_(rows), degree_(args.degree), alpha_(args.alpha), query_(rows.tiles().few_bytes * kFewStep) {}
+      : rows_(rows),
+        degree_(args.degree),
+        alpha_(args.alpha),
+        by_length_(is_similarity(args.metric)),
+        query_(rows.tiles().few_bytes * kFewStep) {}
 
   bool finite() const { return finite_; }
 
-  // Candidates, sorted and without equals or the row itself -> at most `degree` ids. Returns how many.
-  int64_t prune(const Near* near, int64_t count, int32_t* out) {
+  // Candidates of `row`, sorted and without equals or the row itself -> at most `degree` ids. Returns how many.
+  int64_t prune(int64_t row, const Near* near, int64_t count, int32_t* out) {
     if (left_.size() < static_cast<size_t>(count)) {
       left_.reset(static_cast<size_t>(count));
       ids_.reset(static_cast<size_t>(count));
@@ -61,6 +65,11 @@ class Pruner {
       keys_.reset(static_cast<size_t>(count + kLanes));
     }
     for (int64_t i = 0; i < count; ++i) left_[i] = static_cast<int32_t>(i);
+    if (by_length_ && count > 1) {
+      ids_[0] = row;
+      ask(row, 1);
+      own_ = keys_[0];
+    }
     // Equal rows do not occlude each other, and would take every place.
     int64_t kept = 0, tied = 0;
     while (tied < count && near[tied].at.key() == near[0].at.key()) ++tied;
@@ -74,6 +83,12 @@ class Pruner {
   }
 
  private:
+  // keys_[0, count) = those that `row` has with ids_[0, count).
+  void ask(int64_t row, int count) {
+    rows_.pack(row, query_.get());
+    finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, count}, keys_.get(), count) && finite_;
+  }
+
   // left_ without what comes before `first`.
   int64_t from(int64_t first, int64_t left) {
     int64_t to = 0;
@@ -93,9 +108,11 @@ class Pruner {
       asked_[asked] = static_cast<int32_t>(i);
       asked += !(nearest.kept_before && other.kept_before);
     }
+    float scale = alpha_;
     if (asked > 0) {
-      rows_.pack(nearest.at.id(), query_.get());
-      finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, asked}, keys_.get(), asked) && finite_;
+      ids_[asked] = nearest.at.id();
+      ask(nearest.at.id(), asked + by_length_);
+      if (by_length_) scale = occluding_scale(alpha_, own_, keys_[asked]);
     }
     int64_t to = 0;
     int next = 0;
@@ -103,7 +120,7 @@ class Pruner {
       const Near& other = near[left_[i]];
       bool occluded = false;
       if (next < asked && asked_[next] == i) {
-        const float between = alpha_ * keys_[next++], own = other.at.key();
+        const float between = scale * keys_[next++], own = other.at.key();
         occluded = between < own;
       }
       left_[to] = left_[i];
@@ -115,6 +132,8 @@ class Pruner {
   RowQueries& rows_;
   const int64_t degree_;
   const float alpha_;
+  const bool by_length_;  // similarities: the lengths of rows matter
+  float own_ = 0.0f;      // the key of the pruned row with itself
   Buffer<char> query_;
   Buffer<int32_t> left_, asked_;
   Buffer<int64_t> ids_;

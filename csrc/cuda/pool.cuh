@@ -19,8 +19,8 @@ struct WalkRoom {
   int fill;        // rows found
   int size, next;  // of the pool; all in front of `next` were expanded
   int entering, repeated;
-  int row, slot;  // to be expanded: which, and where its keys lie; -1 for none
-  int at, more;   // how far a list was read
+  int row, slot;   // to be expanded: which, and where its keys lie; -1 for none
+  int at, more;    // how far a list was read
   int found;       // results written, or rows noted
   int most_noted;  // of the last rows
 };

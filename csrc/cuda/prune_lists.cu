@@ -17,22 +17,38 @@ struct Pruning {
   const Entry* near;  // (count, most)
   int64_t count, most, width, degree;
   float alpha;
+  bool by_length;  // similarities: the lengths of rows matter
   GraphLists lists;
   int32_t* staged;  // (count, degree), or null: lists are written at once
   int64_t* ids;
   Meeting* meetings;
   uint32_t* orders;
+
+  // Behind the candidates stand, by length, the rows themselves.
+  ANNK_HD int64_t positions() const { return count * (most + by_length); }
+  __device__ float key(int64_t at, int64_t query) const { return key_of_ordered(orders[at * width + query]); }
+  // What keys with candidate c of row i are multiplied by where it is kept.
+  __device__ float scale(int64_t i, int c) const {
+    return by_length ? occluding_scale(alpha, key(count * most + i, 0), key(i * most + c, c)) : alpha;
+  }
 };
 
-// Each candidate meets those in front of it, which are the queries.
+// Each candidate meets those in front of it, which are the queries; by length, also itself.
 __global__ void __launch_bounds__(kThreads) name_candidates(const Pruning p) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (at >= p.count * p.most) return;
+  if (at >= p.positions()) return;
+  if (at >= p.count * p.most) {
+    const int64_t row = p.rows[at - p.count * p.most];
+    const int32_t own = static_cast<int32_t>(at);
+    p.ids[at] = row;
+    p.meetings[at] = {own, own + 1, own, row >= 0 ? 1 : 0};
+    return;
+  }
   const int32_t place = static_cast<int32_t>(at % p.most), first = static_cast<int32_t>(at - place);
   const Entry entry = p.near[at];
   const bool there = entry != kNoEntry;
   p.ids[at] = there ? row_of(entry) : -1;
-  p.meetings[at] = {first, first + static_cast<int32_t>(p.most), first, there ? place : 0};
+  p.meetings[at] = {first, first + static_cast<int32_t>(p.most), first, there ? place + p.by_length : 0};
 }
 
 // A warp a row: candidates one after the other, each against all that are kept.
@@ -43,19 +59,20 @@ __global__ void __launch_bounds__(kThreads, 8) prune_rows(const Pruning p) {
   const int64_t row = p.rows[i];
   const int lane = lane_id(), degree = static_cast<int>(p.degree), most = static_cast<int>(p.most);
   const Entry* const near = p.near + i * most;
-  int32_t* const places = shared + warp_id() * degree;  // of the kept ones, among the candidates
+  int32_t* const places = shared + warp_id() * 2 * degree;  // of the kept ones, among the candidates
+  float* const scales = reinterpret_cast<float*>(places + degree);
   int32_t* const list = p.staged == nullptr ? p.lists.of(row) : p.staged + i * degree;
   const float nearest = key_of_ordered(order_of(near[0]));
   int kept = 0;
   for (int c = 0; c < most && kept < degree && near[c] != kNoEntry; ++c) {
     const float own = key_of_ordered(order_of(near[c]));
     if (own == nearest && kept >= (degree + 1) / 2) continue;
-    const uint32_t* const orders = p.orders + (i * most + c) * p.width;
     bool occluded = false;
-    for (int k = lane; k < kept; k += kWarp) occluded = occluded || p.alpha * key_of_ordered(orders[places[k]]) < own;
+    for (int k = lane; k < kept; k += kWarp) occluded = occluded || scales[k] * p.key(i * most + c, places[k]) < own;
     if (__any_sync(kAllLanes, occluded)) continue;
     if (lane == 0) {
       places[kept] = c;
+      scales[kept] = p.scale(i, c);
       list[kept] = row_of(near[c]);
     }
     ++kept;
@@ -87,11 +104,12 @@ __global__ void __launch_bounds__(kThreads)
 ListPruner::ListPruner(const BuildGraphArgs& args, Workspace& workspace, int64_t rows)
     : args_(args), queries_(args.base, args.metric) {
   const int64_t n = args.base.rows, most = args.most, query = std::max<int64_t>(1, queries_.query_bytes());
+  const int64_t together = most + is_similarity(args.metric);
   width_ = ceil_div<int64_t>(most, kMeetQueries) * kMeetQueries;
   walked_ = std::clamp<int64_t>(kPreparedBytes / query, 1, std::min(kQueriesPerLaunch, std::max<int64_t>(rows, 1)));
   const int64_t each =
       queries_.query_bytes() + queries_.position_bytes() + 8 + static_cast<int64_t>(sizeof(Meeting)) + 4 * width_;
-  pruned_ = std::clamp<int64_t>(args.batch_bytes / (most * each), 1, walked_);
+  pruned_ = std::clamp<int64_t>(args.batch_bytes / (together * each), 1, walked_);
 
   walk_.graph = {args.neighbors, args.order, n, args.room, args.room, 0};
   walk_.window = args.window;
@@ -105,11 +123,11 @@ ListPruner::ListPruner(const BuildGraphArgs& args, Workspace& workspace, int64_t
   walk_.candidates.near = workspace.take<Entry>(walked_ * most);
   walk_.candidates.most = most;
   walk_.candidates.lists = lists_of(args);
-  ids_ = workspace.take<int64_t>(pruned_ * most);
-  meetings_ = workspace.take<Meeting>(pruned_ * most);
-  orders_ = workspace.take<uint32_t>(pruned_ * most * width_);
-  queries_.take(workspace, std::max(walked_, pruned_ * most),
-                std::max<int64_t>(walk_.blocks * kDecodedAtOnce, pruned_ * most));
+  ids_ = workspace.take<int64_t>(pruned_ * together);
+  meetings_ = workspace.take<Meeting>(pruned_ * together);
+  orders_ = workspace.take<uint32_t>(pruned_ * together * width_);
+  queries_.take(workspace, std::max(walked_, pruned_ * together),
+                std::max<int64_t>(walk_.blocks * kDecodedAtOnce, pruned_ * together));
 }
 
 void ListPruner::prune_walks(const int64_t* rows, int64_t count, int32_t* staged) const {
@@ -143,13 +161,14 @@ void ListPruner::prune(const int64_t* rows, int64_t count, WalkArgs walk, int32_
 
 void ListPruner::prune_found(const int64_t* rows, int64_t count, const Entry* near, int32_t* staged) const {
   void* stream = args_.exec.stream;
-  const int64_t positions = count * args_.most;
-  const Pruning pruning{rows,   near, count,     args_.most, width_, args_.degree, args_.alpha, lists_of(args_),
-                        staged, ids_, meetings_, orders_};
+  const Pruning pruning{
+      rows,   near, count,     args_.most, width_, args_.degree, args_.alpha, is_similarity(args_.metric), lists_of(args_),
+      staged, ids_, meetings_, orders_};
+  const int64_t positions = pruning.positions();
   ANNK_LAUNCH(name_candidates, ceil_div<int64_t>(positions, kThreads), kThreads, 0, stream, pruning);
   queries_.prepare(ids_, positions, stream);
   queries_.meet({{}, ids_, meetings_, positions, width_, orders_}, stream);
-  const size_t shared = static_cast<size_t>(kWarps * args_.degree) * sizeof(int32_t);
+  const size_t shared = static_cast<size_t>(kWarps * args_.degree) * (sizeof(int32_t) + sizeof(float));
   ANNK_LAUNCH(prune_rows, ceil_div<int64_t>(count, kWarps), kThreads, shared, stream, pruning);
 }
 

@@ -27,7 +27,7 @@ class ListPruner {
   RowQueries queries_;
   WalkArgs walk_;
   int64_t walked_, pruned_;  // rows at a time
-  int64_t* ids_;             // (pruned_, most), and so are these
+  int64_t* ids_;             // (pruned_, most) and, for similarities, (pruned_,) behind them; so are these
   Meeting* meetings_;
   uint32_t* orders_;  // (pruned_, most, width_)
   int64_t width_;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cmath>
+
 #include "core/view.h"
 
 namespace annk {
@@ -19,9 +21,10 @@ namespace annk {
 //           finish_graph prunes the lists that are longer than `degree`, and gives every row that no walk from the entries
 //           reaches an edge from a near row that is reached.
 // Pruning   Candidates of p by ascending (key, id). A candidate c is kept unless a kept s is so near to it that
-//             alpha key(s, c) < key(p, c);      for similarities   alpha <s, c> > <p, c>
+//             alpha key(s, c) < key(p, c);      for similarities   alpha min(1, |p| / |s|) <s, c> > <p, c>
 //           until `degree` are kept; of those as near as the nearest, half of `degree` at most. Keys under euclidean are
-//           those of sqeuclidean. reference/build_graph.py defines it.
+//           those of sqeuclidean. A longer s counts as if it were as long as p: else a few long rows would be nearer to
+//           everything than p is, and lists would end after two. reference/build_graph.py defines it.
 // Shapes    base (n, d); order (n,) int32, a permutation; neighbors (n, room) int32, -1 behind each list; state (n, 2) int32
 //           zeroed before the first batch: the length of each list, and how many of its first entries the last pruning
 //           left. n < 2^31, degree <= room <= most. alpha may change only so that less is occluded.
@@ -48,6 +51,10 @@ struct BuildGraphArgs {
   Exec exec;
   int64_t batch_bytes = int64_t{256} << 20;  // devices: of what is compared at a time, if that is enough for one row
 };
+
+// What keys with a kept row are multiplied by; for similarities `own` and `kept` are the keys that the pruned row and the
+// kept one have with themselves: -|p|^2 and -|s|^2.
+ANNK_HD float occluding_scale(float alpha, float own, float kept) { return kept < own ? alpha * sqrtf(own / kept) : alpha; }
 
 void build_graph(const BuildGraphArgs&);
 void link_graph(const BuildGraphArgs&);

@@ -61,8 +61,9 @@ def build_graph(
         degree is enough; more costs time in proportion, and gains little. At most 4096 on a device.
     alpha : float, optional
         How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances: 1.15,
-        or 0.95 for "inner_product", by default. Larger keeps longer edges. (Where all rows have the same length, inner
-        product ranks as "sqeuclidean" does, and the edges are chosen by that.) Of "vamana" alone.
+        or 0.95 for "inner_product", by default. Larger keeps longer edges. (Under "inner_product" a neighbour longer
+        than the row counts as if it were as long. Where all rows have the same length, inner product ranks as "sqeuclidean"
+        does, and the edges are chosen by that.) Of "vamana" alone.
     seed : int
         Of the order in which rows are added, or of what they first meet.
     threads : int, optional

@@ -94,12 +94,18 @@ class PlainGrowth {
       const int64_t room = one.first == near[0].first ? (c_.degree + 1) / 2 : c_.degree;
       const float own = static_cast<float>(one.first);
       const bool occluded = std::any_of(list.begin(), list.end(), [&](int32_t s) {
-        const float between = alpha_ * static_cast<float>(keys_of(s)[one.second]);
+        const float between = scale(row, s) * static_cast<float>(keys_of(s)[one.second]);
         return between < own;
       });
       if (static_cast<int64_t>(list.size()) < room && !occluded) list.push_back(static_cast<int32_t>(one.second));
     }
     kept[static_cast<size_t>(row)] = list.size();
+  }
+
+  // For similarities, a kept row that is longer counts as if it were as long.
+  float scale(int64_t row, int32_t kept) const {
+    const float p = static_cast<float>(keys_of(row)[row]), s = static_cast<float>(keys_of(kept)[kept]);
+    return is_similarity(c_.s.metric) && s < p ? alpha_ * std::sqrt(p / s) : alpha_;
   }
 
   const GrowCase& c_;

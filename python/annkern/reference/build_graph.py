@@ -16,15 +16,21 @@ from .search_graph import walk
 Keys = NDArray[Any]
 
 
-def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float) -> list[int]:
+def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: float, similarity: bool = False) -> list[int]:
     """The candidates kept as neighbours of `row`: by ascending (key, id), each unless a kept one is so near to it that
     alpha key(kept, candidate) < key(row, candidate), until there are `degree`. Of those as near as the nearest, half of
-    that: they may be the row's equals, which occlude nothing. keys (n, n): of all pairs."""
+    that: they may be the row's equals, which occlude nothing. Under a similarity, a kept one longer than the row counts as
+    if it were as long. keys (n, n): of all pairs."""
     kept: list[int] = []
-    scale, nearest = np.float32(alpha), min((keys[row, c] for c in candidates), default=0)
+    nearest = min((keys[row, c] for c in candidates), default=0)
+
+    def scale(s: int) -> np.float32:
+        longer = similarity and keys[s, s] < keys[row, row]
+        return np.float32(np.float32(alpha) * np.sqrt(np.float32(keys[row, row] / keys[s, s])) if longer else alpha)
+
     for c in sorted(candidates, key=lambda c: (keys[row, c], c)):
         most = (degree + 1) // 2 if keys[row, c] == nearest else degree
-        if len(kept) < most and not any(scale * keys[s, c] < keys[row, c] for s in kept):
+        if len(kept) < most and not any(scale(s) * keys[s, c] < keys[row, c] for s in kept):
             kept.append(c)
     return kept
 
@@ -43,6 +49,7 @@ def build_graph(
     """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. Each pass has its alpha and its
     batches, (first, count). A pruning looks at `most` rows: what a list held, and the last of those that a walk expanded, or
     the nearest of the new ones."""
+    similarity = find(metric).similarity
     keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
     lists: list[list[int]] = [[] for _ in base]
 
@@ -56,8 +63,9 @@ def build_graph(
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
             _, expanded = walk(snapshot, entries, keys[row], window)
-            met = [id for _, id in expanded][-(most - len(lists[row])) :]
-            lists[row] = prune(row, list({*met, *lists[row]} - {row}), keys, degree, alpha)
+            met = [id for _, id in expanded if id != row]
+            met = met[max(0, len(met) + len(lists[row]) - most) :]
+            lists[row] = prune(row, list({*met, *lists[row]}), keys, degree, alpha, similarity)
         sources: dict[int, list[int]] = {}
         for row in arrivals:
             for target in lists[row]:
@@ -68,7 +76,7 @@ def build_graph(
             lists[target] = own + new
             if len(own) + len(new) > room:
                 near = sorted(new, key=lambda c: (keys[target, c], c))[: most - len(own)]
-                lists[target] = prune(target, own + near, keys, degree, alpha)
+                lists[target] = prune(target, own + near, keys, degree, alpha, similarity)
 
     for turn, (alpha, batches) in enumerate(passes):
         for first, count in batches:
@@ -76,5 +84,5 @@ def build_graph(
                 add(first, count, order[:entry_count] if turn > 0 else order[: min(entry_count, first)])
     for row, own in enumerate(lists):
         if len(own) > degree:
-            lists[row] = prune(row, own, keys, degree, alpha)
+            lists[row] = prune(row, own, keys, degree, alpha, similarity)
     return padded(degree)
