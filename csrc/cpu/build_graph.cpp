@@ -49,7 +49,7 @@ class Builder {
     expanded_.clear();
     rows_.pack(row, walk_.query());
     walk_.begin(growth_.args.window, nullptr, 0, &expanded_);
-    while (walk_.half_hop()) {
+    while (walk_.half_hop(true)) {
     }
     finite_ = finite_ && walk_.finite();
     return walk_.pool();
@@ -70,7 +70,7 @@ class Builder {
       ids32_.push(static_cast<int32_t>(expanded_[i].id()));
     }
     push_listed(row, state);
-    return prune_near(0, out);
+    return prune_near(row, 0, out);
   }
 
   void add(int64_t row, const int32_t* sources, int64_t count) {
@@ -95,7 +95,7 @@ class Builder {
     finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
     near_.clear();
     for (int64_t i = 0; i < all; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < state.kept});
-    growth_.write(row, prune_near(state.length, list));
+    growth_.write(row, prune_near(row, state.length, list));
   }
 
  private:
@@ -127,7 +127,7 @@ class Builder {
   }
 
   // Of what is in near_, `own` rows of the list in front, `most` are looked at. Returns how many are kept.
-  int64_t prune_near(int64_t own, int32_t* out) {
+  int64_t prune_near(int64_t row, int64_t own, int32_t* out) {
     Near* const near = near_.get();
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
     if (count < all) std::nth_element(near + own, near + count, near + all);

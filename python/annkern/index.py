@@ -66,7 +66,7 @@ class Index:
         *,
         learn_queries: Any = None,
         seed: int = 0,
-        window: int = 128,
+        window: int = 100,
         method: str = "vamana",
         reorder: bool = False,
     ) -> Index:
@@ -84,7 +84,7 @@ class Index:
         learn_queries, seed
             As in `compress`.
         window, method
-            Of `build_graph`.
+            Of `build_graph`. For queries of another kind than the rows a window of 200 is worth its time.
         reorder : bool
             Keep the rows in an order in which those that a walk meets together lie together. Results and filters are in the
             caller's ids all the same; of rows that are equally near, others may be the last of a result. `x` is copied once.
