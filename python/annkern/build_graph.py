@@ -60,8 +60,8 @@ def build_graph(
         Rows kept in view while the neighbours of a row are looked for; "nn_descent" raises it to the degree. Twice the
         degree is enough; more costs time in proportion, and gains little. At most 4096 on a device.
     alpha : float, optional
-        How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances: 1.15,
-        or 0.95 for "inner_product", by default. Larger keeps longer edges. (Under "inner_product" a neighbour longer
+        How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances; by
+        default 1.15, or 0.95 for "inner_product". Larger keeps longer edges. (Under "inner_product" a neighbour longer
         than the row counts as if it were as long. Where all rows have the same length, inner product ranks as "sqeuclidean"
         does, and the edges are chosen by that.) Of "vamana" alone.
     seed : int
@@ -72,8 +72,9 @@ def build_graph(
         Show a bar on the terminal.
     method : str
         "vamana" adds rows one after the other, and leaves out what a nearer neighbour leads to by distance, once with an
-        alpha of 1, and over that graph once more with `alpha` (Subramanya et al., NeurIPS 2019). "nn_descent" looks for the `window` nearest rows of all at once, among the neighbours of
-        neighbours (Dong et al., WWW 2011), and leaves out what others lead to by rank (CAGRA: Ootomo et al., ICDE 2024).
+        alpha of 1, and over that graph once more with `alpha` (Subramanya et al., NeurIPS 2019). "nn_descent" looks for the
+        `window` nearest rows of all at once, among the neighbours of neighbours (Dong et al., WWW 2011), and leaves out what
+        others lead to by rank (CAGRA: Ootomo et al., ICDE 2024).
     check_finite : bool
         Refuse NaN and infinity in the rows.
 

@@ -26,7 +26,9 @@ def prune(row: int, candidates: Sequence[int], keys: Keys, degree: int, alpha: f
 
     def scale(s: int) -> np.float32:
         longer = similarity and keys[s, s] < keys[row, row]
-        return np.float32(np.float32(alpha) * np.sqrt(np.float32(keys[row, row] / keys[s, s])) if longer else alpha)
+        shorter = np.sqrt(np.float32(keys[row, row] / keys[s, s])) if longer else np.float32(1)
+        scaled: np.float32 = np.float32(alpha) * shorter
+        return scaled
 
     for c in sorted(candidates, key=lambda c: (keys[row, c], c)):
         most = (degree + 1) // 2 if keys[row, c] == nearest else degree
@@ -59,7 +61,7 @@ def build_graph(
             out[row, : len(own)] = own
         return out
 
-    def add(first: int, count: int, entries: NDArray[np.int32]) -> None:
+    def add(first: int, count: int, entries: NDArray[np.int32], alpha: float) -> None:
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
             _, expanded = walk(snapshot, entries, keys[row], window)
@@ -81,7 +83,7 @@ def build_graph(
     for turn, (alpha, batches) in enumerate(passes):
         for first, count in batches:
             if turn > 0 or first > 0:
-                add(first, count, order[:entry_count] if turn > 0 else order[: min(entry_count, first)])
+                add(first, count, order[:entry_count] if turn > 0 else order[: min(entry_count, first)], alpha)
     for row, own in enumerate(lists):
         if len(own) > degree:
             lists[row] = prune(row, own, keys, degree, alpha, similarity)
