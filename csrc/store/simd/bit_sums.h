@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of a query's numbers over the set bits of rows, for a few queries: nibbles of kBitSumRows rows are looked up in
 // tables of what each adds. Zen 5, 384 bits in L3: by AVX-512 about 1.7 ns a row, where products of bits and numbers take
-// 3.2; by AVX2 about 1.7, too, of 2.7 for a whole key, which by products takes 5.4.
+// 3.2; by AVX2 about 1.7, too, of 2.8 for a whole key, which by products takes 5.5.
 #pragma once
 #include "store/simd/nibble_sums.h"
 #include "store/simd/pack.h"
