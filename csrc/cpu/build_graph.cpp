@@ -63,11 +63,11 @@ class Builder {
     for (size_t i = 0; i < expanded_.size(); ++i) others += expanded_[i].id() != row;
     int64_t passed_over = others + state.length - growth_.args.most;
     near_.clear();
-    ids32_.clear();
+    fresh_.clear();
     for (size_t i = 0; i < expanded_.size(); ++i) {
       if (expanded_[i].id() == row || passed_over-- > 0) continue;
       near_.push({expanded_[i], false});
-      ids32_.push(static_cast<int32_t>(expanded_[i].id()));
+      fresh_.push(static_cast<int32_t>(expanded_[i].id()));
     }
     push_listed(row, state);
     return prune_near(row, 0, out);
@@ -76,12 +76,12 @@ class Builder {
   void add(int64_t row, const int32_t* sources, int64_t count) {
     ListState& state = growth_.state(row);
     int32_t* const list = growth_.list(row);
-    ids32_.clear();
+    fresh_.clear();
     for (int64_t i = 0; i < count; ++i)
-      if (!holds(list, state.length, sources[i])) ids32_.push(sources[i]);
-    const int64_t fresh = static_cast<int64_t>(ids32_.size());
-    if (state.length + fresh > growth_.args.room) return prune(row, ids32_.get(), fresh);
-    for (int64_t i = 0; i < fresh; ++i) list[state.length++] = ids32_[i];
+      if (!holds(list, state.length, sources[i])) fresh_.push(sources[i]);
+    const int64_t fresh = static_cast<int64_t>(fresh_.size());
+    if (state.length + fresh > growth_.args.room) return prune(row, fresh_.get(), fresh);
+    for (int64_t i = 0; i < fresh; ++i) list[state.length++] = fresh_[i];
   }
 
   // Of the list and of `count` rows that it does not hold.
@@ -110,13 +110,13 @@ class Builder {
     keys_.reset(static_cast<size_t>(count * 2 + kLanes));
   }
 
-  // What the list holds, and ids32_ does not, to near_. The query of the walk is the row.
+  // What the list holds and fresh_ does not, to near_. The query of the walk is the row.
   void push_listed(int64_t row, ListState state) {
     const int32_t* const list = growth_.list(row);
     make_room(state.length);
     int64_t count = 0, kept = 0;
     for (int64_t e = 0; e < state.length; ++e) {
-      if (holds(ids32_.get(), static_cast<int64_t>(ids32_.size()), list[e])) continue;
+      if (holds(fresh_.get(), static_cast<int64_t>(fresh_.size()), list[e])) continue;
       ids_[count++] = list[e];
       kept += e < state.kept;
     }
@@ -142,7 +142,7 @@ class Builder {
   Buffer<char> query_;
   Growing<Candidate> expanded_;
   Growing<Near> near_;
-  Growing<int32_t> ids32_;
+  Growing<int32_t> fresh_;  // rows that were expanded, or that lead to a list and are not in it
   Buffer<int64_t> ids_;
   Buffer<float> keys_;
   bool finite_ = true;
