@@ -22,7 +22,7 @@ struct WalkRoom {
   int row, slot;   // to be expanded: which, and where its keys lie; -1 for none
   int at, more;    // how far a list was read
   int found;       // results written, or rows noted
-  int most_noted;  // of the last rows
+  int most_noted;  // so many of the rows noted last are kept
 };
 
 // How many of sorted[0, count) are below `entry`.

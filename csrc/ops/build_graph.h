@@ -31,7 +31,7 @@ namespace annk {
 // Numerics  Keys between rows take one of them, decoded, as a query: as ops/distances.h.
 // Order     The lists depend on the inputs and the instruction set: not on threads.
 // Cost      O(window degree) keys a row; on devices O(most^2) for each pruning. Memory beyond the arrays: O(n) bits a thread
-//           and 8 bytes for each edge of a batch; on devices 20 n at most, 8 for each edge of a batch, 8 for each row of
+//           and 8 bytes for each edge of a batch; on devices 20 n at most, 4 for each edge of a batch, 8 for each row of
 //           one, and up to `batch_bytes` for what is compared and as much for what walks hold.
 // Devices   Nothing waits, so link_graph is to be told how many lists it will prune: build_graph writes that to `outgrown`,
 //           and the caller hands it back as `pruned`. The CPU reads and writes neither.

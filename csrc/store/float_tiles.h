@@ -93,6 +93,8 @@ void float_tile(const float* tile, const float* panel, int64_t dims, float* out)
   }
 }
 
+inline constexpr int64_t kAheadBytes = 384;
+
 // Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries. The kLanes rows
 // at `next` are fetched in the order of their addresses: hardware does not follow kLanes streams at once, and fetching
 // along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without). They
@@ -101,7 +103,6 @@ void float_tile(const float* tile, const float* panel, int64_t dims, float* out)
 // named by `ahead`, if any are to come (Zen 5, 384 float32 dimensions, walks of a graph: 205 us a query with whole rows
 // asked for a group ahead, 198, 164 and 175 with 256, 384 and 512 bytes). A choice of the two within the loop costs a
 // quarter of the speed. look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
-inline constexpr int64_t kAheadBytes = 384;
 template <class Step, bool kNorms, int Q, bool kAdjacent, class T>
 void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
               float* acc_out, float* norms, F32& look) {
