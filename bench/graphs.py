@@ -31,6 +31,7 @@ PEER_WIDTHS = (10, 20, 40, 80, 160, 320, 640)
 BARS = {0.95: (2.7, 4.5), 0.99: (2.7, 4.5)}
 BARS_AVX2 = {0.95: (2.7, 3.8), 0.99: (2.2, 3.5)}
 WORD_BARS = {0.95: (2.7, 4.0), 0.98: (2.7, 4.0)}
+BUILD_WINDOWS = (100, 200, 300)
 PASS_RATES = (0.01, 0.1, 0.5, 0.9)
 SINGLES = 1000
 
@@ -118,15 +119,18 @@ class Graphs(Contest):
 
         return Contender(name, seconds, size, search, tuple(method.settings), False)
 
-    def sweep(self, queries: Any, exact: Any) -> None:
-        """Round by round, so that a slow minute of the machine is shared. Windows that are out of reach are passed over."""
-        for contender in self.contenders():
+    def sweep(self, queries: Any, contenders: list[Contender] | None = None) -> Any:
+        """Round by round, so that a slow minute of the machine is shared. Windows that are out of reach are passed over.
+        Returns the exact neighbours."""
+        contenders = self.contenders() if contenders is None else contenders
+        exact = self.knn(self.base, queries)[1]
+        for contender in contenders:
             contender.points = {}
         for threads in sorted({1, self.threads}):
             best: dict[tuple[str, Any], float] = {}
             found: dict[tuple[str, Any], float] = {}
             for _ in range(self.options.repeat):
-                for contender in self.contenders():
+                for contender in contenders:
                     for setting in contender.settings:
                         key = (contender.name, str(setting))
                         if found.get(key, 1.0) < 0.90:
@@ -138,9 +142,10 @@ class Graphs(Contest):
                         if key not in found:
                             found[key] = float((ids[:, :, None] == exact[:, None, :]).any(axis=2).mean())
                     time.sleep(0.05)  # OpenMP threads spin for a while after a call
-            for contender in self.contenders():
+            for contender in contenders:
                 keyed = [((contender.name, str(setting)), setting) for setting in contender.settings]
                 contender.points[threads] = [(found[key], len(queries) / best[key], setting) for key, setting in keyed]
+        return exact
 
     def compare(self, row: str, bars: dict[float, tuple[float, float]], against: tuple[str, ...] = ()) -> None:
         for recall, (bar, hope) in bars.items():
@@ -159,8 +164,7 @@ class Graphs(Contest):
 
     def row_batch(self) -> None:
         """Queries like the rows."""
-        exact = self.knn(self.base, self.queries)[1]
-        self.sweep(self.queries, exact)
+        exact = self.sweep(self.queries)
         self.compare("batch", BARS if self.isa.startswith("avx512") else BARS_AVX2)
         by_name = {c.name: c for c in self.contenders()}
         if "graph64,f32" in by_name and "svs f32" in by_name:
@@ -210,15 +214,51 @@ class Graphs(Contest):
                 what = f"{ours}, percentile {share} at {recall}, against {peer}"
                 self.report("latency", what, at[peer] / at[ours], "x", 2.5, 4, ours_us=at[ours], peer_us=at[peer])
 
+    def words(self) -> Any:
+        """Queries that are not like the rows, or None."""
+        path = Path(self.options.data) / "q_word.f16.npy"
+        if path.exists():
+            return self.unit(path)
+        print("words: no q_word.f16.npy in the data")
+        return None
+
     def row_words(self) -> None:
         """Queries that are not like the rows."""
-        path = Path(self.options.data) / "q_word.f16.npy"
-        if not path.exists():
-            return print("words: no q_word.f16.npy in the data")
-        words = self.unit(path)
-        self.sweep(words, self.knn(self.base, words)[1])
-        self.compare("words", WORD_BARS)
-        return None
+        words = self.words()
+        if words is not None:
+            self.sweep(words)
+            self.compare("words", WORD_BARS)
+
+    def row_windows(self) -> None:
+        """What a wider build gives: degree 64 over lvq8, searched over the rows."""
+        store = self.ak.compress(self.base, "lvq8", metric=METRIC, threads=self.threads)
+        made = []
+        for window in BUILD_WINDOWS:
+            start = time.perf_counter()
+            graph = self.ak.build_graph(store, METRIC, 64, window, threads=self.threads)
+            seconds = time.perf_counter() - start
+
+            def search(queries: Any, window: int, threads: int, graph: Any = graph) -> Any:
+                return self.ak.search_graph(graph, self.base, queries, K, window=window, threads=threads)[1]
+
+            made.append(Contender(f"build_window_{window}", seconds, graph.nbytes, search, WINDOWS, True))
+        times = {c.name: c.build_seconds for c in made}
+        self.report(
+            "windows",
+            "seconds to build, widest over narrowest",
+            made[-1].build_seconds / made[0].build_seconds,
+            "x",
+            0,
+            **times,
+        )
+        for kind, queries in (("queries", self.queries), ("words", self.words())):
+            if queries is None:
+                continue
+            self.sweep(queries, made)
+            for recall in (0.95, 0.98, 0.99):
+                qps = {c.name: c.qps_at(recall, self.threads) for c in made}
+                ratio = qps[made[-1].name] / max(qps[made[0].name], 1e-9)
+                self.report("windows", f"QPS of {kind} at {recall}, widest over narrowest", ratio, "x", 0, **qps)
 
     def row_filtered(self) -> None:
         """A shared filter by chance, against faiss and hnswlib that take the same (usearch's Python takes none)."""

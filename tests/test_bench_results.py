@@ -79,6 +79,16 @@ def test_foreign_files_are_refused_and_left_alone(text, tmp_path):
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("field", ["method", "setting", "recall"])
+def test_a_line_that_lacks_a_field_is_named(field, tmp_path):
+    path = tmp_path / "r.jsonl"
+    line = point("a", 0.5, 100.0)
+    del line[field]
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(journal.JournalError, match=rf"r\.jsonl:1: expected {field} in a line of kind point"):
+        journal.read(path)
+
+
 def point(method, recall, qps, repeat=0, threads=2, **more):
     fixed = {"kind": "point", "machine": "m", "dataset": "set", "n": 100, "d": 4, "k": 10, "version": "1"}
     fields = {"peer": method.split()[0], "method": method, "setting": {"w": recall}, "threads": threads, "repeat": repeat}

@@ -167,6 +167,8 @@ def test_bad_input(rng):
         ak.KMeans(2).fit(x[0])
     with pytest.raises(TypeError, match="float64"):
         ak.KMeans(2).fit(x.astype(np.float64))
+    with pytest.raises(ValueError, match="squared lengths float32 can hold"):
+        ak.KMeans(2).fit(x * np.float32(1e30))
     x[4, 1] = np.inf
     with pytest.raises(ValueError, match="row 4"):
         ak.KMeans(2).fit(x)

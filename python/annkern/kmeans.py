@@ -105,6 +105,8 @@ class KMeans:
             raise ValueError(f"n_clusters: expected at most the {seen.shape[0]} rows of x, got {k}")
         most = seen.shape[0] if self.sample is None else whole_number("sample", self.sample, 1) * k
         rows = training_sample(x, most, whole_number("seed", self.seed, 0))
+        if not np.isfinite(np.einsum("ij,ij->i", rows, rows)).all():
+            raise ValueError("x: expected rows whose squared lengths float32 can hold, got larger numbers; scale them down")
         beside = None if seen.device.on_host else seen
         self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, beside)
         self.labels_, self.inertia_ = self._label(x, seen, metric)

@@ -72,7 +72,7 @@ def run(
     peers: Annotated[str, typer.Option(help=f"all, none, or some of {', '.join(PEERS)}.")] = "all",
     k: Annotated[list[int] | None, typer.Option("-k", help="Neighbours of each query, 10; repeatable.", min=1)] = None,
     quick: Annotated[bool, typer.Option(help="Fewer methods, settings and repeats.")] = False,
-    only: Annotated[str, typer.Option(help="Methods whose names match this pattern.")] = "*",
+    only: Annotated[str, typer.Option(help="Methods whose names match a pattern; several between semicolons.")] = "*",
     data: Annotated[Path | None, typer.Option(help="Folder of wordnet's base.f16.npy and q_id.f16.npy.")] = None,
     base: Annotated[Path | None, typer.Option(help="With --dataset files: base vectors.")] = None,
     queries: Annotated[Path | None, typer.Option(help="With --dataset files: queries.")] = None,

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 Line = dict[str, Any]
-KINDS = ("run", "skip", "build", "point", "failure")
+# What a line of each kind is read for.
+METHOD = ("machine", "dataset", "n", "method", "version")
+FIELDS = {
+    "run": ("run", "machine", "dataset", "options"),
+    "skip": ("peer", "reason"),
+    "build": (*METHOD, "seconds", "peak", "bytes"),
+    "point": (*METHOD, "k", "peer", "setting", "threads", "seconds", "queries", "recall"),
+    "failure": (*METHOD, "stage", "reason"),
+}
 
 
 class JournalError(ValueError):
@@ -38,8 +46,11 @@ def read(path: Path, say: Callable[[str], None] = print) -> list[Line]:
                 say(f"{path}:{number}: half a line, left by a run that was stopped; it is left out")
                 continue
             raise JournalError(f"{path}:{number}: expected a line of JSON, got {text[:60]!r}") from None
-        if not isinstance(line, dict) or line.get("kind") not in KINDS:
-            raise JournalError(f"{path}:{number}: expected a line of kind {', '.join(KINDS)}, got {text[:60]!r}")
+        if not isinstance(line, dict) or line.get("kind") not in FIELDS:
+            raise JournalError(f"{path}:{number}: expected a line of kind {', '.join(FIELDS)}, got {text[:60]!r}")
+        lacking = [field for field in FIELDS[line["kind"]] if field not in line]
+        if lacking:
+            raise JournalError(f"{path}:{number}: expected {', '.join(lacking)} in a line of kind {line['kind']}")
         lines.append(line)
     return lines
 

@@ -137,7 +137,8 @@ class Run:
                     job = named.setdefault(method.name, Job(method, version, {}))
                     job.sweeps[shape.k] = method.swept(self.options.quick)
             wanted = [job for job in named.values() if job.method.quick or not self.options.quick]
-            jobs += [job for job in wanted if fnmatch.fnmatchcase(job.method.name, self.options.only)]
+            only = [pattern.strip() for pattern in self.options.only.split(";")]
+            jobs += [job for job in wanted if any(fnmatch.fnmatchcase(job.method.name, pattern) for pattern in only)]
         for job in jobs:
             failed = self.failed.get((job.method.name, job.version, self.dataset.name, self.dataset.n))
             if failed and not self.options.retry_failed:
