@@ -248,32 +248,51 @@ class PqBlockTiles final : public PqTables<M> {
   }
 
  private:
+  // The table is overwritten, and what lies behind it: the query, and room for kLanes.
   Scale round_table(float* table, uint8_t* bytes) const {
     constexpr float kMost = 0x1p126f;
     const int64_t parts = view_.parts.parts;
-    float span = 0.0f;
-    for (int64_t s = 0; s < parts; ++s) {
-      float* const own = table + s * 16;
-      float low = kMost, high = -kMost;
-      for (int c = 0; c < 16; ++c) {
-        own[c] = !(own[c] < kMost) ? kMost : own[c] < -kMost ? -kMost : own[c];
-        low = own[c] < low ? own[c] : low;
-        high = own[c] > high ? own[c] : high;
-      }
-      span = high - low > span ? high - low : span;
+    const F32 high = F32::broadcast(kMost), low = F32::broadcast(-kMost);
+    for (int64_t i = 0; i < parts * 16; i += kLanes) larger(smaller(F32::load(table + i), high), low).store(table + i);
+
+    float *const lows = table + parts * 16, spans[kLanes];
+    F32 spread = F32::zero();
+    for (int64_t s = 0; s < parts; s += kLanes) {
+      const F32 least = over_entries(table, s, [](F32 a, F32 b) __attribute__((always_inline)) { return smaller(a, b); });
+      const F32 most = over_entries(table, s, [](F32 a, F32 b) __attribute__((always_inline)) { return larger(a, b); });
+      spread = larger(most - least, spread);
+      least.store(lows + s);
     }
-    const float steps = span > 0.0f ? kMostNibble / span : 0.0f;
-    const double bias = sum16(parts, [&](int64_t s) {
-      float* const own = table + s * 16;
-      float low = own[0];
-      for (int c = 1; c < 16; ++c) low = own[c] < low ? own[c] : low;
-      for (int c = 0; c < 16; ++c) {
-        const float rounded = __builtin_rintf((own[c] - low) * steps);
-        bytes[s * 16 + c] = static_cast<uint8_t>(rounded < kMostNibble ? rounded : kMostNibble);
+    spread.store(spans);
+    float span = 0.0f;
+    for (const float own : spans) span = larger(own, span);
+
+    // Next to 1.5 * 2^23 float32 holds whole numbers alone, to which additions round; their last bytes are the entries.
+    const F32 steps = F32::broadcast(span > 0.0f ? kMostNibble / span : 0.0f), whole = F32::broadcast(12582912.0f);
+    for (int64_t s = 0; s < parts; ++s)
+      for (int64_t i = s * 16; i < s * 16 + 16; i += kLanes) {
+        const F32 entry = (F32::load(table + i) - F32::broadcast(lows[s])) * steps;
+        (smaller(entry, F32::broadcast(kMostNibble)) + whole).store(table + i);
       }
-      return static_cast<double>(low);
-    });
-    return {span / kMostNibble, static_cast<float>(bias)};
+    for (int64_t i = 0; i < parts * 16; ++i) bytes[i] = static_cast<uint8_t>(bits_of_float(table[i]));
+    return {span / kMostNibble, static_cast<float>(sum16(parts, [&](int64_t s) { return static_cast<double>(lows[s]); }))};
+  }
+
+  // `fold` of the 16 entries of parts s .. s + kLanes - 1, each in its lane; beyond the end, of the last part.
+  template <class Fold>
+  F32 over_entries(const float* table, int64_t s, Fold&& fold) const {
+    const int64_t last = view_.parts.parts - 1;
+    F32 block[kLanes];
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes; ++r) {
+      const float* const own = table + (s + r < last ? s + r : last) * 16;
+      block[r] = F32::load(own);
+      for (int c = kLanes; c < 16; c += kLanes) block[r] = fold(block[r], F32::load(own + c));
+    }
+    transpose(block);
+#pragma GCC unroll 16
+    for (int i = 1; i < kLanes; ++i) block[0] = fold(block[0], block[i]);
+    return block[0];
   }
 
   // Keys of rows [first, end), first's at out[0].

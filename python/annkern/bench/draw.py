@@ -8,6 +8,7 @@ import io
 from typing import Any
 
 from .curves import Comparison, Curve
+from .peers import PEERS
 
 MARKERS = "os^Dv<>pP*XhH"
 LEAST_RECALL = 0.7  # what lies below is of no use to anyone who compares
@@ -16,16 +17,16 @@ TICKS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 
 def figure(comparison: Comparison, threads: int) -> Any:
-    """One panel; annkern in reds and bold, peers each in a colour of their own. Where another method of the same library has
+    """One panel; annkern in reds and bold, each peer in a colour that is its own in every panel. Where another method of the same library has
     more of both everywhere, a method is left to the table."""
     matplotlib = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     pyplot = importlib.import_module("matplotlib.pyplot")
     matplotlib.rcParams["svg.hashsalt"] = "annkern"  # the same bytes for the same numbers
     drawn, axes = pyplot.subplots(figsize=(9, 7), layout="constrained")
-    palette = [colour for colour in pyplot.get_cmap("tab10").colors if colour != pyplot.get_cmap("tab10").colors[3]]
     reds = pyplot.get_cmap("Reds")
-    colours: dict[str, Any] = {}
+    palette = [colour for i, colour in enumerate(pyplot.get_cmap("tab10").colors) if i != 3] + ["black"]  # 3 is red
+    colours = dict(zip((name for name in PEERS if name != "annkern"), palette, strict=False))
     counts: dict[str, int] = {}
     for curve in comparison.curves:
         front = [point for point in curve.front(threads) if point.recall >= LEAST_RECALL]
@@ -35,7 +36,7 @@ def figure(comparison: Comparison, threads: int) -> Any:
         if curve.ours:
             colour = reds(0.95 - 0.15 * (number % 5))
         else:
-            colour = colours.setdefault(curve.peer, palette[len(colours) % len(palette)])
+            colour = colours.get(curve.peer, "silver")
         axes.plot(
             [min(point.recall, LARGEST_RECALL) for point in front],
             [point.qps for point in front],
