@@ -17,8 +17,8 @@ TICKS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 
 def figure(comparison: Comparison, threads: int) -> Any:
-    """One panel; annkern in reds and bold, each peer in a colour that is its own in every panel. Where another method of the same library has
-    more of both everywhere, a method is left to the table."""
+    """One panel; annkern in reds and bold, each peer in a colour that is its own in every panel. Where another method of the
+    same library has more of both everywhere, a method is left to the table."""
     matplotlib = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     pyplot = importlib.import_module("matplotlib.pyplot")
@@ -33,10 +33,7 @@ def figure(comparison: Comparison, threads: int) -> Any:
         if not front or not _leads_somewhere(curve, comparison, threads):
             continue
         number = counts[curve.peer] = counts.get(curve.peer, -1) + 1
-        if curve.ours:
-            colour = reds(0.95 - 0.15 * (number % 5))
-        else:
-            colour = colours.get(curve.peer, "silver")
+        colour = reds(0.95 - 0.15 * (number % 5)) if curve.ours else colours.get(curve.peer, "silver")
         axes.plot(
             [min(point.recall, LARGEST_RECALL) for point in front],
             [point.qps for point in front],
