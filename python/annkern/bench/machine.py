@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def about(threads: int) -> dict[str, Any]:
     facts["id"] = hashlib.sha256(json.dumps([facts[key] for key in ("cpu", "isa", "threads")]).encode()).hexdigest()[:8]
     # Of folders and files, only what they are called: the rest is of no use elsewhere.
     words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
-    facts["command"] = " ".join(["annkern-bench", *words])
+    facts["command"] = shlex.join(["annkern-bench", *words])
     return facts
 
 
