@@ -94,7 +94,11 @@ class KMeans:
         self.threads = threads
 
     def fit(self, x: Any) -> KMeans:
-        """Find the centroids. x: array (n, d) of floats or 8-bit integers."""
+        """Find the centroids.
+
+        x: array (n, d) of floats or 8-bit integers, n no less than n_clusters. Raises ValueError for fewer rows, for NaN and
+        infinity, and for rows whose squared lengths float32 cannot hold.
+        """
         k = whole_number("n_clusters", self.n_clusters, 1)
         metric = metric_known(self.metric)
         if metric not in METRICS:
