@@ -17,7 +17,7 @@ from hypothesis import settings
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from annkern import _backend
+from annkern.runtime.backend import backends
 
 # A shell's background jobs begin with Ctrl-C ignored, and Python then leaves it so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -67,7 +67,7 @@ def found() -> dict[str, Callable[[], Backend]]:
     here: dict[str, Callable[[], Backend]] = {"cpu": lambda: Backend("cpu", _host, _host)}
     if importlib.util.find_spec("annkern._emu"):
         here["emu"] = _emu_backend
-    if "cuda" in _backend.backends() and importlib.util.find_spec("torch"):
+    if "cuda" in backends() and importlib.util.find_spec("torch"):
         import torch
 
         if torch.cuda.is_available():

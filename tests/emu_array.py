@@ -14,7 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from annkern._dlpack import CUDA, Tensor
+from annkern.arrays.dlpack import CUDA, Tensor
 
 ALIGNMENT = 256
 CODES = {"i": 0, "u": 1, "f": 2, "b": 6}

@@ -5,6 +5,7 @@ a file may be, and what a wheel may contain."""
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import re
 import shutil
@@ -29,6 +30,26 @@ ARROWS = {
     "cuda": {"ops", "store", "metric", "core"},
     "bind": {"ops", "core"},
     "emu": set(),
+}
+# The same for the rooms of the Python package; files at its root and `reference` stand outside.
+BELOW_OPS = {"runtime", "files", "arrays"}
+ROOMS = {
+    "arrays": set(),
+    "files": {"arrays"},
+    "runtime": {"arrays"},
+    "ops": BELOW_OPS,
+    "stores": {"ops", *BELOW_OPS},
+    "graphs": {"stores", "ops", *BELOW_OPS},
+    "index": {"graphs", "stores", "ops", *BELOW_OPS},
+    "reference": set(),
+}
+# Imports against the arrows, or in a circle: (importer, imported).
+EXCEPTIONS = {
+    ("stores.store", "stores.rabitq"),
+    ("stores.leanvec", "stores.compress"),
+    ("stores.store_file", "stores"),
+    ("graphs.exporters", "graphs.graph"),
+    ("graphs.graph", "graphs.search_plan"),
 }
 CODE = {".h", ".cpp", ".cu", ".cuh", ".py", ".pyi", ".cmake", ".sh"}
 
@@ -81,6 +102,67 @@ def imports(path: Path) -> set[str]:
             module = [*origin, *(node.module or "").split(".")]
             found |= {".".join(filter(None, [*module, alias.name])) for alias in node.names}
     return found
+
+
+def module_name(path: Path) -> str:
+    """ "ops.knn" of ops/knn.py; a package is named by its folder."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def import_graph() -> dict[str, set[str]]:
+    """Which files of the package import which, inside functions and under TYPE_CHECKING too."""
+    modules = {module_name(path): path for path in sources(PACKAGE, suffixes={".py"})}
+    graph = {}
+    for name, path in modules.items():
+        found = set()
+        for full in imports(path):
+            parts = full.split(".")[1:]
+            if full.split(".")[0] == "annkern":
+                longest = [".".join(parts[:count]) for count in range(len(parts), -1, -1)]
+                found.add(next(module for module in longest if module in modules))
+        graph[name] = found - {name}
+    return graph
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_follow_the_arrows(room):
+    wrong = []
+    for name, imported in import_graph().items():
+        for other in imported:
+            roots = name.split(".")[0], other.split(".")[0]
+            outside = other in ("", "_version") and room != "reference"
+            if roots[0] == room and roots[1] not in {room, *ROOMS[room]} and not outside:
+                wrong.append((name, other))
+    assert not set(wrong) - EXCEPTIONS, f"{room} may import from {sorted(ROOMS[room]) or 'itself'} only"
+
+
+def test_every_room_has_its_arrows():
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert folders == {*ROOMS, "bench"}
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """What is left once every file that imports nothing of the rest has been taken away."""
+    left = dict(graph)
+    while free := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in free:
+            del left[name]
+    return set(left)
+
+
+def test_no_circle_of_imports():
+    graph = {name: {x for x in found if (name, x) not in EXCEPTIONS} for name, found in import_graph().items()}
+    assert not circles(graph)
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+
+
+def test_bench_sees_the_public_names_alone():
+    public = {"", "io", "_cpu"}
+    for name, imported in import_graph().items():
+        if name.split(".")[0] == "bench":
+            assert all(other.split(".")[0] == "bench" or other in public for other in imported), name
 
 
 def test_reference_imports_numpy_alone():

@@ -15,7 +15,8 @@ import pytest
 from emu_array import EmuArray, to_device
 
 import annkern as ak
-from annkern import _arrays, _call, _dlpack, _spaces
+from annkern.arrays import dlpack, libraries, views
+from annkern.runtime import call
 
 X = np.random.default_rng(5).standard_normal((30, 8)).astype(np.float32)
 WANT, WANT_IDS = ak.knn(X, X[:3], 4)
@@ -154,18 +155,18 @@ def test_dlpack_alone():
 @pytest.mark.parametrize("form", [np.s_[:], np.s_[::2], np.s_[::-1], np.s_[:, :5], np.s_[3:4, 2:]])
 def test_rows_with_adjacent_elements_are_not_copied(form):
     part = X[form]
-    seen = _arrays.view("x", part)
-    assert _arrays.with_adjacent_rows(seen).address == part.ctypes.data
+    seen = views.view("x", part)
+    assert views.with_adjacent_rows(seen).address == part.ctypes.data
     torch = pytest.importorskip("torch")
     if part.strides[0] > 0:
         tensor = torch.from_numpy(part)
-        assert _arrays.with_adjacent_rows(_arrays.view("x", tensor)).address == tensor.data_ptr()
+        assert views.with_adjacent_rows(views.view("x", tensor)).address == tensor.data_ptr()
 
 
 def test_other_rows_are_copied_once_and_the_source_left_alone():
     before = X.copy()
     for part in (X[:, ::2], X.T, X[::-1, ::-1]):
-        seen = _arrays.with_adjacent_rows(_arrays.view("x", part))
+        seen = views.with_adjacent_rows(views.view("x", part))
         assert seen.row_major and not np.shares_memory(seen.owner, X)
         np.testing.assert_array_equal(seen.owner, part)
     np.testing.assert_array_equal(X, before)
@@ -176,7 +177,7 @@ def test_misaligned_rows_are_copied():
     raw[1:] = np.frombuffer(X.tobytes(), np.uint8)
     shifted = raw[1:].view(np.float32).reshape(X.shape)
     assert not shifted.flags.aligned
-    assert _arrays.with_adjacent_rows(_arrays.view("x", shifted)).address % 4 == 0
+    assert views.with_adjacent_rows(views.view("x", shifted)).address % 4 == 0
     assert_right(*ak.knn(shifted, shifted[:3], 4))
 
 
@@ -194,8 +195,8 @@ def test_a_shared_filter_by_broadcasting():
 
 
 def test_extent():
-    assert _arrays.view("x", X[::-1]).extent == _arrays.view("x", X).extent
-    first, end = _arrays.view("x", X[2:5, 1:3]).extent
+    assert views.view("x", X[::-1]).extent == views.view("x", X).extent
+    first, end = views.view("x", X[2:5, 1:3]).extent
     assert (first, end) == (X[2:, 1:].ctypes.data, X[4:, 3:].ctypes.data)
 
 
@@ -261,10 +262,10 @@ class Recorder:
 
 @pytest.fixture
 def recorder(emu, monkeypatch):
-    from annkern import _backend
+    from annkern.runtime import backend
 
-    recorder = Recorder(_backend.load("emu"))
-    monkeypatch.setattr(_call, "backend_of", lambda device: recorder)
+    recorder = Recorder(backend.load("emu"))
+    monkeypatch.setattr(call, "backend_of", lambda device: recorder)
     return recorder
 
 
@@ -313,9 +314,9 @@ class FakeTorch:
     [(5, 5, []), (5, 0, ["default of 3"]), (5, 1, ["default of 3"]), (0, 7, ["7 of 3"]), (0, 0, [])],
 )
 def test_torch_works_on_the_stream_asked_for(current, asked, made):
-    space = _spaces.TorchSpace.__new__(_spaces.TorchSpace)
+    space = libraries.TorchSpace.__new__(libraries.TorchSpace)
     space.torch = FakeTorch(current)
-    device = _spaces.Device("cuda", 3)
+    device = libraries.Device("cuda", 3)
     assert space.current_stream(device) == current
     with space.scope(device, asked):
         assert space.torch.log == ["device 3", *made]
@@ -323,13 +324,13 @@ def test_torch_works_on_the_stream_asked_for(current, asked, made):
 
 def test_dlpack_reads_what_numpy_writes():
     for x in (X, X[::2, 1:3], X[:0], np.zeros(()), X.astype(np.int64), X > 0):
-        seen = _dlpack.export(x)
-        assert (seen.shape, seen.dtype, seen.device_type) == (x.shape, x.dtype.name, _dlpack.CPU)
+        seen = dlpack.export(x)
+        assert (seen.shape, seen.dtype, seen.device_type) == (x.shape, x.dtype.name, dlpack.CPU)
         assert x.size == 0 or seen.address == x.ctypes.data
         assert x.ndim == 0 or x.size == 0 or seen.strides == x.strides
 
 
 def test_spaces_are_told_by_type():
-    assert _spaces.space_of(X) is _spaces.NUMPY
-    assert isinstance(_spaces.space_of(to_device(X)), _spaces.StandardSpace)
-    assert isinstance(_spaces.space_of(object()), _spaces.ForeignSpace)
+    assert libraries.space_of(X) is libraries.NUMPY
+    assert isinstance(libraries.space_of(to_device(X)), libraries.StandardSpace)
+    assert isinstance(libraries.space_of(object()), libraries.ForeignSpace)

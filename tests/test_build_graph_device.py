@@ -11,7 +11,7 @@ from test_graph import BUILDERS, check_invariants, gaussian, growth, whole_numbe
 from test_graph_device import DEVICES, FUSED, SPECS
 
 import annkern as ak
-from annkern import nn_descent as descent
+from annkern.graphs import nn_descent as descent
 
 pytestmark = [
     pytest.mark.skipif(not DEVICES, reason="no device backend here"),

@@ -18,8 +18,8 @@ import pytest
 import safetensors.numpy
 
 import annkern as ak
-from annkern import files
-from annkern.compress import RULES, codec
+from annkern.files import container as files
+from annkern.stores.compress import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2]]
 
@@ -274,9 +274,9 @@ def test_a_killed_process_leaves_the_old_file_alone(saved):
     whole = path.read_bytes()
     program = f"""
 import os, signal, numpy as np, annkern as ak
-from annkern import files
+from annkern.files import container as files
 store = ak.compress(np.ones((1000, 24), np.float32), "f32")
-files.os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
 store.save({str(path)!r})
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL

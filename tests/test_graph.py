@@ -10,10 +10,10 @@ import pytest
 
 import annkern as ak
 from annkern import reference
-from annkern.build_graph import SLACK, Sample, batches, insertion_order, most_candidates, strict
-from annkern.build_graph import _scan as scan_of
+from annkern.graphs.build_graph import SLACK, Sample, batches, insertion_order, most_candidates, strict
+from annkern.graphs.build_graph import _scan as scan_of
 
-growth = importlib.import_module("annkern.build_graph")  # the package has a function of that name
+growth = importlib.import_module("annkern.graphs.build_graph")  # the package has a function of that name
 BUILDERS = pytest.mark.parametrize("method", ["vamana", "nn_descent"])
 METRICS = ("sqeuclidean", "euclidean", "inner_product", "cityblock", "chebyshev")
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_bad_arguments(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x.npy"
     io.write_vectors(path, np.ones((2, 2), np.float32))
-    monkeypatch.setattr(io.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr("annkern.files.vectors.os.fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         io.write_vectors(path, np.zeros((9, 9), np.float32))
     assert io.read_vectors(path).tolist() == [[1, 1], [1, 1]] and len(list(tmp_path.iterdir())) == 1
@@ -144,5 +145,5 @@ def test_hdf5(tmp_path, rng):
 
 
 def test_examples():
-    result = doctest.testmod(io)
+    result = doctest.testmod(importlib.import_module(io.read_vectors.__module__))
     assert result.attempted and not result.failed

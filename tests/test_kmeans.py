@@ -10,8 +10,8 @@ from cases import CONTENTS, numbers
 
 import annkern as ak
 from annkern import reference
-from annkern._backend import load
-from annkern.kmeans import sums_by_label
+from annkern.ops.kmeans import sums_by_label
+from annkern.runtime.backend import load
 
 
 def blobs(rng, n, d, k, spread=0.05):

@@ -13,7 +13,7 @@ import pytest
 
 import annkern as ak
 from annkern.reference import leanvec as reference
-from annkern.stores import _projections as find
+from annkern.stores import projections as find
 
 DATA = Path(__file__).resolve().parent.parent / "bench" / "data"
 FOUND = ["eigenvectors", "frank_wolfe", "closed_form"]

@@ -8,10 +8,10 @@ import pytest
 from test_graph import METRICS, check_invariants, gaussian, reached, recall, whole_numbers
 
 import annkern as ak
-from annkern import nn_descent as descent
 from annkern import reference
-from annkern._arrays import host_copy
-from annkern.build_graph import _scan as scan_of
+from annkern.arrays.views import host_copy
+from annkern.graphs import nn_descent as descent
+from annkern.graphs.build_graph import _scan as scan_of
 from annkern.reference import nn_descent as defined
 
 

@@ -11,12 +11,14 @@ import pytest
 from conftest import BACKENDS
 
 import annkern as ak
-from annkern import _backend, _call, _store, reference
+from annkern import reference
+from annkern.runtime import backend, call
+from annkern.stores import store
 
 
-@pytest.mark.parametrize("name", [name for name in _backend.NAMES if name in ak.backends()])
+@pytest.mark.parametrize("name", [name for name in backend.NAMES if name in ak.backends()])
 def test_metrics(name):
-    module = _backend.load(name)
+    module = backend.load(name)
     want = {
         metric.name: {"bits": metric.bits, "integer": metric.integer, "similarity": metric.similarity}
         for metric in reference.METRICS.values()
@@ -26,26 +28,26 @@ def test_metrics(name):
 
 
 def test_aliases():
-    assert reference.ALIASES == _call.ALIASES
+    assert reference.ALIASES == call.ALIASES
 
 
 def test_dtypes():
-    assert _backend.load("cpu").dtypes == [*_call.KERNEL_DTYPES.values(), "bits"]
+    assert backend.load("cpu").dtypes == [*call.KERNEL_DTYPES.values(), "bits"]
 
 
 def test_stores():
-    assert _backend.load("cpu").stores == [kind for kind in _store.ARRAYS if kind != "array"]
-    assert _store.ROWWISE.keys() == _store.ARRAYS.keys()
-    for kind, names in _store.ROWWISE.items():
-        assert set(names) <= set(_store.ARRAYS[kind])
+    assert backend.load("cpu").stores == [kind for kind in store.ARRAYS if kind != "array"]
+    assert store.ROWWISE.keys() == store.ARRAYS.keys()
+    for kind, names in store.ROWWISE.items():
+        assert set(names) <= set(store.ARRAYS[kind])
 
 
-@pytest.mark.parametrize("name", [name for name in _backend.NAMES if name in ak.backends()])
+@pytest.mark.parametrize("name", [name for name in backend.NAMES if name in ak.backends()])
 def test_stubs_name_what_the_extension_has(name):
-    stub = ast.parse(Path(_backend.__file__).with_name("_cpu.pyi").read_text())
+    stub = ast.parse(Path(ak.__file__).with_name("_cpu.pyi").read_text())
     told = {node.name: node for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     variables = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
-    module = _backend.load(name)
+    module = backend.load(name)
     public = {name for name in vars(module) if not name.startswith("_")}
     assert public == variables | {name for name in told if not name.startswith("_")}
     for function, node in told.items():
@@ -73,4 +75,4 @@ def test_config_is_printed(capsys):
     ak.show_config()
     text = capsys.readouterr().out
     assert ak.__version__ in text
-    assert all(name in text for name in _backend.NAMES)
+    assert all(name in text for name in backend.NAMES)

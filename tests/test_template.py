@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import annkern as ak
-from annkern import _backend
+from annkern.runtime import backend
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
@@ -65,13 +65,13 @@ STORE_LINES = [
         r"(    case StoreKind::lvq:\n)",
         r"    case StoreKind::absmax:\n      return body(AbsmaxCodec(store));\n\1",
     ),
-    ("python/annkern/_store.py", r"(ARRAYS = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
-    ("python/annkern/_store.py", r"(ROWWISE = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
+    ("python/annkern/stores/store.py", r"(ARRAYS = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
+    ("python/annkern/stores/store.py", r"(ROWWISE = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
     ("python/annkern/stores/__init__.py", r"(from \.array import Cast\n)", r"from .absmax import Absmax\n\1"),
     ("python/annkern/stores/__init__.py", r"(__all__ = \[)", r'\1"Absmax", '),
-    ("python/annkern/compress.py", r"(from \.stores import )", r"\1Absmax, "),
+    ("python/annkern/stores/compress.py", r"(from \. import )", r"\1Absmax, "),
     (
-        "python/annkern/compress.py",
+        "python/annkern/stores/compress.py",
         r"(\nRULES: .* = \[\n)",
         r'\1    (r"absmax8", "absmax8", ("absmax8",), lambda m: Absmax()),\n',
     ),
@@ -155,7 +155,7 @@ def built_with(tree: Path, module: str, level: str, objects: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         fresh = list(pool.map(compiled, again))
     rest = [str(build / out) for out in own if out not in again]
-    suffix = Path(_backend.load("cpu").__file__).name.split(".", 1)[1]
+    suffix = Path(backend.load("cpu").__file__).name.split(".", 1)[1]
     target = tree / "python" / "annkern" / f"{module}.{suffix}"
     script = f"-Wl,--version-script={ROOT / 'cmake' / 'exports.map'}"
     subprocess.run(["c++", "-shared", "-o", target, *fresh, *rest, "-pthread", "-ldl", script], check=True)

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 import annkern as ak
-from annkern import nn_descent as descent
-from annkern._backend import load
-from annkern.compress import RULES
+from annkern.graphs import nn_descent as descent
+from annkern.runtime.backend import load
+from annkern.stores.compress import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._codec import Codec
-from .._store import Store
-from .._training import training_sample
+from ..ops.sampling import training_sample
+from .codec import Codec
+from .store import Store
 
 SAMPLE_ROWS = 1 << 20
 

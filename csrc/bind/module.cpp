@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one binding source: compiled three times, against the implementations in cpu/, cuda/ and (the same, emulated) emu.
-// Arrays arrive as addresses that annkern/_arrays.py has checked; nothing is decided here.
+// Arrays arrive as addresses that annkern/arrays/views.py has checked; nothing is decided here.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

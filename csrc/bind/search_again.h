@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A search of the same graph over the same stores, asked again (annkern/_again.py): a function of plain CPython, for
-// pybind11's way of calling one, with 14 arguments, costs as much as half of a query's walk.
+// A search of the same graph over the same stores, asked again (annkern/graphs/search_plan.py): a function of plain CPython,
+// for pybind11's way of calling one, with 14 arguments, costs as much as half of a query's walk.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

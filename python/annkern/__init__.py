@@ -1,42 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """annkern: the kernels under every vector search. Arrays in, arrays out, of the caller's own library.
 
-    knn  pairwise  radius  select_k  merge_topk      one file each: arguments, documentation
-                  |
-          _scan.py   _rerank.py                      base, queries, metric, filter, NaN; the second stage of knn
-                  |
-              _call.py                               results, workspace, stream, the call itself
-             /        \\
-      _arrays.py    _backend.py                      any array -> address, shape, strides | which extension serves it
-      _spaces.py        |
-      _dlpack.py   _cpu  _cuda  _emu                 the extension modules, from csrc/bind/module.cpp
-      _driver.py
+    index      class Index, tune                           what a caller keeps
+    graphs     build_graph, search_graph, class Graph
+    stores     compress, the estimators, class Store       vectors in fewer bytes
+    ops        knn pairwise radius distances select_k merge_topk assign KMeans
+    runtime    backend, stream, workspace, results   |  files   save and load; vector files
+    arrays     any array -> address, shape, strides
 
-    reference/                                       NumPy definitions of every operation; imports nothing from here
-    io.py                                            vector files; imported on its own
-    bench/                                           annkern-bench: beside the peers; imported on its own
+    _cpu _cuda _emu    the extension modules, from csrc/bind/module.cpp
+    reference          NumPy definitions of every operation; imports nothing from here
+    io                 vector files; imported on its own
+    bench              annkern-bench: beside the peers; sees the public names alone
+
+A room imports from those below it alone (tests/test_architecture.py): calls go down.
 """
 
-from ._backend import backends, show_config
-from ._store import Store
-from .assign import assign
-from .build_graph import build_graph
-from .compress import compress
-from .distances import distances
-from .files import load
-from .graph import Graph
-from .index import Index
-from .kmeans import KMeans
-from .knn import knn
-from .merge_topk import merge_topk
-from .pairwise import pairwise
-from .radius import radius
-from .search_graph import search_graph
-from .select_k import select_k
+from ._version import __version__ as __version__
+from .files.container import load
+from .graphs.build_graph import build_graph
+from .graphs.graph import Graph
+from .graphs.search_graph import search_graph
+from .index.index import Index
+from .index.tune import Tuned, tune
+from .ops.assign import assign
+from .ops.distances import distances
+from .ops.kmeans import KMeans
+from .ops.knn import knn
+from .ops.merge_topk import merge_topk
+from .ops.pairwise import pairwise
+from .ops.radius import radius
+from .ops.select_k import select_k
+from .runtime.backend import backends, show_config
 from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
-from .tune import Tuned, tune
+from .stores.compress import compress
+from .stores.store import Store
 
-__version__ = "0.1.0"
 __all__ = [
     "LVQ",
     "OPQ",

@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The estimators: one file a store, parameters in __init__, `fit(x)`, `encode(x)`."""
+"""Compressed vectors. One file for each kind of store holds its estimators: parameters in __init__, `fit(x)`, `encode(x)`.
 
+array lvq rabitq pq leanvec   the kinds
+store                         class Store, what they all make
+codec                         what estimators share
+compress                      an estimator by its spec: "lvq4x8"
+store_file                    a store as parts of a file
+projections                   how LeanVec finds its projections
+"""
+
+from . import store_file
 from .array import Cast
 from .leanvec import LeanVec
 from .lvq import LVQ, ScalarQuantizer

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import View, view
-from .._call import KERNEL_DTYPES, Call, shaped
-from .._codec import Codec
-from .._spaces import NUMPY
-from .._store import Store
+from ..arrays.libraries import NUMPY
+from ..arrays.views import View, view
+from ..runtime.call import KERNEL_DTYPES, Call, shaped
+from .codec import Codec
+from .store import Store
 
 DTYPES = {short: name for name, short in KERNEL_DTYPES.items()}
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import View, view
-from .._call import ALIASES, Call, real_number, whole_number
-from .._codec import Codec
-from .._scan import projected
-from .._store import Store
-from .._training import host_rows, training_sample
-from . import _projections as find
+from ..arrays.host import host_rows
+from ..arrays.views import View, view
+from ..ops.operands import projected
+from ..ops.sampling import training_sample
+from ..runtime.call import ALIASES, Call, real_number, whole_number
+from . import projections as find
+from .codec import Codec
+from .store import Store
 
 SAMPLE_ROWS = 1 << 17
 BLOCK_BYTES = 8 << 20  # of float32 rows, projected at once
@@ -203,7 +204,7 @@ class LeanVec(Codec):
 
 
 def _level(name: str, spec: Any, metric: str) -> Codec:
-    from ..compress import codec
+    from .compress import codec
 
     try:
         level = codec(spec, metric)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .._call import whole_number
-from .._codec import Codec
-from .._store import Store
-from .._training import mean_of, training_sample
-from ..kmeans import KMeans
+from ..ops.kmeans import KMeans
+from ..ops.sampling import mean_of, training_sample
+from ..runtime.call import whole_number
+from .codec import Codec
+from .store import Store
 
 MOST_CENTROIDS = 256
 SAMPLE_ROWS = 1 << 20

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import load
-from .._call import whole_number
-from .._codec import Codec
-from .._store import Store
-from .._training import training_sample
-from ..kmeans import THIN, split_largest, sums_by_label, thin_iterations
+from ..ops.kmeans import THIN, split_largest, sums_by_label, thin_iterations
+from ..ops.sampling import training_sample
+from ..runtime.backend import load
+from ..runtime.call import whole_number
+from .codec import Codec
+from .store import Store
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 LARGEST_PLAIN, SMALLEST_PLAIN = 2.0**50, 2.0**-40  # between them squares of differences are well inside float32

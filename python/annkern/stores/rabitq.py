@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import as_numpy, view
-from .._call import ALIASES, real_number, whole_number
-from .._codec import Codec
-from .._store import Store
-from .._training import host_rows, mean_of, training_sample
+from ..arrays.host import host_rows
+from ..arrays.views import as_numpy, view
+from ..ops.sampling import mean_of, training_sample
+from ..runtime.call import ALIASES, real_number, whole_number
+from .codec import Codec
+from .store import Store
 
 SAMPLE_ROWS = 1 << 20
 SIGN_ROWS = 1 << 16  # enough for the mean magnitude of all their dimensions

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of any array in host memory, and the pages of mapped files that have been read."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+from .views import View, as_numpy, host_copy, view
+
+
+def let_go(x: View, first: int, count: int) -> None:
+    """Rows that were read and will not be again: where they are mapped from a file to read alone, their pages leave this
+    process. They would do so when memory runs short, but count as its own until then."""
+    owner = x.owner
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    memory = getattr(owner, "_mmap", None)
+    if memory is None or getattr(owner, "mode", "") != "r" or x.strides[0] <= 0 or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    start = x.address + first * x.strides[0] - np.frombuffer(memory, np.uint8).ctypes.data
+    end = start + count * x.strides[0]
+    start, end = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
+    if start < end:
+        memory.madvise(mmap.MADV_DONTNEED, start, min(end, len(memory)) - start)
+
+
+def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Rows of an array of any library as float32 in host memory."""
+    if seen.device.on_host:
+        rows = as_numpy(seen)
+        rows = rows if chosen is None else rows[chosen]
+    else:
+        part = x if chosen is None else seen.space.take(x, seen.space.from_numpy(chosen, seen.device))
+        rows = host_copy(view("x", part))
+    if seen.dtype == "bfloat16":
+        return (rows.astype(np.uint32) << 16).view(np.float32)
+    return np.ascontiguousarray(rows, np.float32)

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes on disk. Nothing here knows a store.
+
+container  safetensors files of registered types: save, load, register
+vectors    .npy .fbin .fvecs .hdf5 and others; public as annkern.io
+atomic     a file that replaces another once it is complete
+"""

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graphs as other libraries hold them: the way back of importers.py."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays.host import host_rows
+from ..arrays.views import host_copy, view
+from ..runtime.call import KERNEL_DTYPES, described, refuse_dtype
+from ..stores.store import Store
+from .reachability import Reach
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+Array = np.ndarray[Any, np.dtype[Any]]
+FAISS_METRICS = {
+    "sqeuclidean": "METRIC_L2",
+    "euclidean": "METRIC_L2",
+    "inner_product": "METRIC_INNER_PRODUCT",
+    "cosine": "METRIC_INNER_PRODUCT",
+    "cityblock": "METRIC_L1",
+    "chebyshev": "METRIC_Linf",
+}
+HNSWLIB_SPACES = {"sqeuclidean": "l2", "euclidean": "l2", "inner_product": "ip", "cosine": "cosine"}
+BLOCK_ROWS = 4096
+
+
+def on_host(graph: Graph) -> tuple[Array, Array]:
+    """Neighbours and entries in host memory: those of a graph that is there, copies of one that is on a device."""
+    neighbors, entries = (host_copy(x) for _, x in graph.views())
+    return neighbors, entries
+
+
+def from_one_entry(graph: Graph) -> tuple[Array, int]:
+    """A copy of the neighbours, all of which one row leads to, and that row: the first entry."""
+    own, entries = on_host(graph)
+    neighbors = own.copy()
+    if len(graph) == 0:
+        return neighbors, -1
+    Reach(neighbors, entries[:1]).connect()
+    return neighbors, int(entries[0])
+
+
+def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str) -> Array:
+    """The vectors as float32 in host memory; of length 1 where the metric is "cosine"."""
+    if graph.metric not in known:
+        raise ValueError(f"metric: expected {described(list(known))}, which {library} has, got {graph.metric!r}")
+    if isinstance(vectors, Store):
+        rows = np.asarray(host_copy(view("vectors", vectors.decode())), np.float32)
+    else:
+        seen = view("vectors", vectors)
+        if len(seen.shape) != 2:
+            raise ValueError(f"vectors: expected 2 dimensions (n, d), got shape {seen.shape}")
+        refuse_dtype("vectors", seen, tuple(KERNEL_DTYPES))
+        rows = host_rows(vectors, seen, None)
+    if len(rows) != len(graph):
+        raise ValueError(f"vectors: expected {len(graph)} rows, as the graph has, got {len(rows)}")
+    if graph.metric != "cosine":
+        return rows
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1), np.float32)
+
+
+def faiss_hnsw(graph: Graph, vectors: Any) -> Any:
+    faiss: Any = importlib.import_module("faiss")
+
+    rows = rows_of(graph, vectors, FAISS_METRICS, "faiss")
+    neighbors, entry = from_one_entry(graph)
+    n, degree = neighbors.shape
+    # As many of a layer above as faiss would give half the degree, though no row stands there.
+    index = faiss.IndexHNSWFlat(rows.shape[1], max(2, degree // 2), getattr(faiss, FAISS_METRICS[graph.metric]))
+    index.hnsw.set_nb_neighbors(0, degree)
+    index.storage.add(rows)
+    index.ntotal = n
+    faiss.copy_array_to_vector(np.ones(n, np.int32), index.hnsw.levels)
+    faiss.copy_array_to_vector(np.arange(n + 1, dtype=np.uint64) * np.uint64(degree), index.hnsw.offsets)
+    faiss.copy_array_to_vector(neighbors.ravel(), index.hnsw.neighbors)
+    index.hnsw.max_level = 0 if n else -1
+    index.hnsw.entry_point = entry
+    return index
+
+
+def faiss_nsg(graph: Graph, vectors: Any) -> Any:
+    """By way of a file of faiss in memory: it has no other door to the graph of an IndexNSG."""
+    faiss: Any = importlib.import_module("faiss")
+
+    rows = rows_of(graph, vectors, FAISS_METRICS, "faiss")
+    neighbors, entry = from_one_entry(graph)
+    n, degree = neighbors.shape
+    if n == 0:
+        raise ValueError("graph: expected at least 1 row, which a faiss IndexNSG begins at, got 0")
+    unbuilt = faiss.IndexNSGFlat(rows.shape[1], degree, getattr(faiss, FAISS_METRICS[graph.metric]))
+    unbuilt.storage.add(rows)
+    unbuilt.ntotal = n
+    whole = faiss.serialize_index(unbuilt).tobytes()
+    storage = faiss.serialize_index(unbuilt.storage).tobytes()
+    head = struct.Struct("<6i?")  # n, degree, L, C, search_L, entry, whether it is built; then the lists, each ended by -1
+    before = whole[: -len(storage) - head.size]
+    _, width, *widths = head.unpack(whole[len(before) : len(before) + head.size])
+    if not whole.endswith(storage) or width != degree:
+        raise RuntimeError(f"faiss {faiss.__version__}: expected the file layout of an IndexNSG as of 1.7 to 1.15")
+    ended = np.concatenate([neighbors, np.full((n, 1), -1, np.int32)], axis=1)
+    there = ended >= 0
+    there[:, -1] = True
+    lists = ended[there].astype("<i4").tobytes()
+    filled = before + head.pack(n, degree, *widths[:3], entry, True) + lists + storage
+    index = faiss.deserialize_index(np.frombuffer(filled, np.uint8))
+    index.nsg.search_L = min(index.nsg.search_L, n)  # faiss draws rows until it has so many, and never ends with fewer
+    return index
+
+
+def hnswlib_records(graph: Graph, vectors: Any) -> tuple[bytes, Array]:
+    """What `hnswlib.Index.save_index` writes: the head, and a record for each row: its list, vector and label."""
+    rows = rows_of(graph, vectors, HNSWLIB_SPACES, "hnswlib")
+    neighbors, entry = from_one_entry(graph)
+    (n, degree), d = neighbors.shape, rows.shape[1]
+    record = np.dtype([("count", "<u4"), ("links", "<u4", (degree,)), ("vector", "<f4", (d,)), ("label", "<u8")])
+    records = np.zeros(n, record)
+    records["count"] = (neighbors >= 0).sum(axis=1)
+    records["links"] = np.maximum(neighbors, 0)
+    records["vector"] = rows
+    records["label"] = np.arange(n)
+    m = max(2, degree // 2)
+    size, of = record.itemsize, record.fields
+    assert of is not None
+    # Offset of the lists, room, rows, bytes of a record, where its label is, and its vector; the highest layer and where to
+    # begin; links in layers above, in layer 0, and as asked for; 1 / ln M; ef of construction.
+    head = struct.pack("<6QiI3QdQ", 0, n, n, size, of["label"][1], of["vector"][1], 0 if n else -1, max(entry, 0), m, degree,
+                       m, 1 / np.log(m), 200)  # fmt: skip
+    return head, records
+
+
+def full_lists(graph: Graph) -> Array:
+    n, degree = graph.shape
+    neighbors, _ = on_host(graph)
+    full = np.empty((n, degree), np.uint32)
+    for first in range(0, n, BLOCK_ROWS):
+        own = neighbors[first : first + BLOCK_ROWS]
+        rows = np.arange(first, first + len(own), dtype=np.int32)[:, None]
+        beyond = neighbors[np.maximum(own[:, :4], 0)]
+        beyond[own[:, :4] < 0] = -1
+        found = np.concatenate([own, beyond.reshape(len(own), -1)], axis=1)
+        found[found == rows] = -1
+        by_id = np.argsort(found, axis=1, kind="stable")
+        sorted_ids = np.take_along_axis(found, by_id, axis=1)
+        again = np.zeros(found.shape, bool)
+        np.put_along_axis(again, by_id[:, 1:], sorted_ids[:, 1:] == sorted_ids[:, :-1], axis=1)
+        found[again] = -1
+        first_ones = np.argsort(found < 0, axis=1, kind="stable")[:, :degree]
+        best = np.take_along_axis(found, first_ones, axis=1)
+        count = (best >= 0).sum(axis=1, keepdims=True)
+        turn = np.take_along_axis(best, np.arange(degree)[None] % np.maximum(count, 1), axis=1)
+        full[first : first + len(own)] = np.where(count > 0, turn, rows)
+    return full

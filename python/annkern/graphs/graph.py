@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graphs: what `build_graph` makes and `search_graph` walks, and how those of other libraries come in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays.libraries import aligned
+from ..arrays.views import View, as_numpy, view
+from ..files.atomic import replacing
+from ..files.container import Form, Parts, register
+from ..ops.operands import metric_known
+from . import exporters, importers
+from .reachability import Reach, reached
+
+if TYPE_CHECKING:
+    from .search_plan import Again
+
+Array = np.ndarray[Any, np.dtype[np.int32]]
+MOST_ENTRIES = 1024
+
+
+class Graph:
+    """A directed graph over n rows.
+
+    Attributes
+    ----------
+    neighbors : array (n, degree) int32
+        The rows that row i leads to; -1 behind a list that is shorter. NumPy's, until `convert` moves it.
+    entries : array (e,) int32
+        Where searches begin.
+    metric : str
+        Under which it was built.
+
+    Notes
+    -----
+    `build_graph` makes one, and `Graph.of` takes what others made and sees to it that all rows are reached. Where the arrays
+    are given as they are, those in host memory are looked at, since kernels trust them: ValueError for rows out of [0, n).
+    """
+
+    def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean") -> None:
+        self.neighbors: Any = neighbors
+        self.entries: Any = entries
+        self.metric = metric_known(metric)
+        self.again: Again | None = None  # what the last search found of its stores
+        _refuse_unfit(self.views())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"again": None}  # holds addresses
+
+    @classmethod
+    def of(cls, neighbors: Any, entries: Any = None, metric: str = "sqeuclidean") -> Graph:
+        """A graph that another library built, or that an array holds.
+
+        Parameters
+        ----------
+        neighbors : array (n, degree) of integers, hnswlib.Index, or faiss IndexHNSW or IndexNSG
+            Rows; -1 (of an unsigned type: its largest number) stands for none. Of hnswlib and faiss, layer 0 is taken;
+            labels of hnswlib must be the rows of the vectors.
+        entries : array (e,) of integers, optional
+            Where searches begin: by default where the library's do, and else the row that most lead to. What cannot be
+            reached from there gives more of them; what 1024 do not reach is given an edge from a neighbour of its own
+            that is reached, with a warning.
+        metric : str
+            What `search_graph` takes by default.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> ak.Graph.of(np.array([[1, 2], [0, -1], [0, 1]]), [0])
+        Graph(n=3, degree=2, metric='sqeuclidean', 9 bytes a row)
+        """
+        ids, known = importers.read(neighbors)
+        n, degree = ids.shape
+        if n >= 2**31:
+            raise ValueError(f"neighbors: expected fewer than 2^31 rows, got {n}")
+        none = np.iinfo(ids.dtype).max if ids.dtype.kind == "u" else -1
+        wrong = ((ids < 0) | (ids >= n)) & (ids != none)
+        if wrong.any():
+            row, place = (int(at[0]) for at in np.nonzero(wrong))
+            raise ValueError(f"neighbors: expected rows in [0, {n}) or {none} for none, got {ids[row, place]} in row {row}")
+        own = aligned((n, degree), "int32")
+        own[:] = ids
+        own[ids == none] = -1  # of unsigned types that are narrower than int32, too
+        own[:] = np.take_along_axis(own, np.argsort(own < 0, axis=1, kind="stable"), axis=1)
+        begin = known if entries is None else np.asarray(entries)
+        if begin is not None and (begin.ndim != 1 or begin.dtype.kind not in "iu" or ((begin < 0) | (begin >= n)).any()):
+            raise ValueError(f"entries: expected rows in [0, {n}), got {begin!r}")
+        if begin is None or len(begin) == 0:
+            popular = np.bincount(own[own >= 0], minlength=n)
+            begin = np.array([int(popular.argmax())] if n else [], np.int32)
+        return cls(own, _entries_that_reach(own, begin.astype(np.int32)), metric)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        n, degree = self.shape
+        return f"Graph(n={n}, degree={degree}, metric={self.metric!r}, {self.nbytes / max(n, 1):.0f} bytes a row)"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n, degree = self.neighbors.shape
+        return n, degree
+
+    @property
+    def nbytes(self) -> int:
+        n, degree = self.shape
+        return int(n * degree + self.entries.shape[0]) * np.dtype(np.int32).itemsize
+
+    def convert(self, to: Callable[[Any], Any]) -> Graph:
+        """The same graph with both arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU."""
+        return Graph(to(self.neighbors), to(self.entries), self.metric)
+
+    def save(self, path: Any) -> None:
+        """Write the graph as a safetensors file at `path`; see `annkern.load`."""
+        from ..files.container import save
+
+        save(self, path)
+
+    def to_faiss(self, vectors: Any, kind: str = "hnsw") -> Any:
+        """An index of faiss over the same vectors, that searches this graph.
+
+        Parameters
+        ----------
+        vectors : array (n, d) or Store
+            The rows. A store is decoded. faiss keeps a copy as float32.
+        kind : str
+            "hnsw": an IndexHNSWFlat, all rows in layer 0. "nsg": an IndexNSGFlat.
+
+        Returns
+        -------
+        faiss.IndexHNSWFlat or faiss.IndexNSGFlat
+            Ready to search, by `index.hnsw.efSearch` or `index.nsg.search_L`. It begins at the first entry alone: rows that
+            only others lead to are given an edge. "cosine" becomes an inner product of vectors of length 1, and queries must
+            be given so; "euclidean" comes back squared.
+        """
+        if kind not in ("hnsw", "nsg"):
+            raise ValueError(f"kind: expected hnsw or nsg, got {kind!r}")
+        return exporters.faiss_hnsw(self, vectors) if kind == "hnsw" else exporters.faiss_nsg(self, vectors)
+
+    def save_hnswlib(self, path: Any, vectors: Any) -> None:
+        """Write a file that `hnswlib.Index(space, d).load_index(path)` reads and searches.
+
+        `space` is "l2", "ip" or "cosine", as the graph's metric. All rows stand in layer 0, under labels 0 to n - 1. The
+        search begins at the first entry alone: rows that only others lead to are given an edge. vectors: as in `to_faiss`.
+        """
+        head, records = exporters.hnswlib_records(self, vectors)
+        with replacing(path) as out:
+            out.write(head)
+            out.write(records.view(np.uint8).data)
+            out.write(bytes(4 * len(records)))  # no links above layer 0
+
+    def to_cagra(self) -> Any:
+        """(n, degree) uint32, as CAGRA holds its graphs: every list full.
+
+        A shorter list is filled with the neighbours of its first four neighbours, in their order, and where these are too
+        few it is repeated; a row that leads nowhere leads to itself. CAGRA begins at rows by chance, not at the entries.
+        """
+        return exporters.full_lists(self)
+
+    def backend_graph(self, backend: ModuleType) -> Any:
+        """The graph as the kernels see it."""
+        (n, degree), (own, entries) = self.shape, (x for _, x in self.views())
+        return backend.Graph(own.address, n, degree, degree, entries.address, entries.shape[0])
+
+    def views(self) -> list[tuple[str, View]]:
+        """Its arrays by name, contiguous."""
+        named = [(f"graph.{name}", view(f"graph.{name}", getattr(self, name))) for name in ("neighbors", "entries")]
+        for name, x in named:
+            if x.dtype != "int32" or not x.row_major:
+                raise ValueError(f"{name}: expected a row-major array of int32, got strides {x.strides} of {x.dtype}")
+        return named
+
+
+def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
+    """More entries for what is out of reach; beyond MOST_ENTRIES, edges are written into `neighbors` instead."""
+    seen = reached(neighbors, entries)
+    more = list(entries)
+    while not seen.all() and len(more) < MOST_ENTRIES:
+        more.append(np.int32(np.argmin(seen)))
+        reached(neighbors, np.array(more[-1:], np.int32), seen)
+    begin = np.array(list(dict.fromkeys(more)), np.int32)
+    if not seen.all():
+        if neighbors.shape[1] == 0:
+            raise ValueError(f"neighbors: expected lists of 1 or more, got none, of {len(neighbors)} rows")
+        given = Reach(neighbors, begin).connect()
+        warnings.warn(
+            f"neighbors: {MOST_ENTRIES} entries reach {int(seen.sum())} of {len(seen)} rows; {given} edges were added, or "
+            "put in the place of others, to reach all",
+            stacklevel=3,
+        )
+    return begin
+
+
+def _refuse_unfit(named: list[tuple[str, View]]) -> None:
+    """Kernels trust what a graph holds: in host memory it is looked at."""
+    neighbors, entries = (x for _, x in named)
+    if len(neighbors.shape) != 2 or len(entries.shape) != 1:
+        raise ValueError(f"neighbors, entries: expected (n, degree) and (e,), got {neighbors.shape} and {entries.shape}")
+    n = neighbors.shape[0]
+    if (n > 0) != (entries.shape[0] > 0):
+        raise ValueError(f"entries: expected {'one or more' if n else 'none'} for {n} rows, got {entries.shape[0]}")
+    for (name, x), least in zip(named, (-1, 0), strict=True):
+        if x.device.on_host and not x.empty:
+            ids = as_numpy(x)
+            low, high = int(ids.min()), int(ids.max())
+            if low < least or high >= n:
+                raise ValueError(f"{name}: expected rows in [{least}, {n}), got {low} to {high}")
+
+
+def _of_parts(parts: Parts) -> Graph:
+    return Graph(parts.arrays["neighbors"], parts.arrays["entries"], **parts.parameters)
+
+
+register(
+    "graph",
+    Form(Graph, lambda g: Parts({"metric": g.metric}, {"neighbors": g.neighbors, "entries": g.entries}, {}), _of_parts),
+)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A search of the same graph over the same stores, asked again: nothing but the queries is checked anew.
+
+A query on its own takes the kernels 10 to 20 us, and the checks of everything else as long again. So a graph keeps what the
+last call found of its stores, which are immutable and which it does not keep alive, where all is host memory and the queries
+are plain NumPy arrays. What is kept is a function of csrc/bind/search_again.h.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from ..ops.operands import Scan
+from ..stores.store import Store
+
+# (graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite) -> (distances, indices), or None where
+# something is not as it was, or not as it should be: then the call is looked at anew.
+Again = Callable[[Any, Any, Any, Any, Any, Any, Any, Any, Any, Any], "tuple[Any, Any] | None"]
+
+
+def again(graph: Any, store: Any, rerank: Any, metric: str | None, scan: Scan, fine: Scan | None) -> Again | None:
+    """None where a call must be looked at anew: arrays can be written to, and projections are a step of their own."""
+    stores = [x for x in (store, rerank) if x is not None]
+    if not scan.call.device.on_host or not all(isinstance(x, Store) for x in stores) or scan.metric.integer:
+        return None
+    if any(level.projection is not None for x in stores for level in (x, x.primary, x.secondary) if level is not None):
+        return None
+    backend = scan.call.backend
+    finer = None if fine is None else fine.base_matrix
+    known = graph.backend_graph(backend), scan.base_matrix, finer, scan.metric.name, scan.queries.shape[1]
+    own, other = weakref.ref(store), None if rerank is None else weakref.ref(rerank)
+    kept: Again = backend.search_again(graph.neighbors, graph.entries, own, other, metric, known)
+    return kept

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person keeps: vectors in a store, a graph over them where wanted, and how they are searched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..arrays.views import host_copy, view
+from ..files.container import Form, Parts, register
+from ..graphs import reordering
+from ..graphs.build_graph import build_graph
+from ..graphs.graph import Graph
+from ..graphs.search_graph import search_graph
+from ..ops.knn import knn
+from ..ops.operands import metric_known
+from ..runtime.call import whole_number
+from ..stores.compress import compress
+from ..stores.store import Store
+
+FROM_DOT = ("sqeuclidean", "euclidean", "inner_product", "cosine")  # what LVQ has kernels for
+
+
+class Index:
+    """Vectors to search: made by `Index.build`, kept by `save` and `annkern.load`.
+
+    Attributes
+    ----------
+    spec, metric : str
+    store : Store
+    graph : Graph or None
+    rerank : Store or None
+        A finer form of the vectors beside a store of one level.
+    window, rerank_k : int, int or None
+        What `search` takes where it is not told: 64 and None, unless set (by what `tune` found, say). They are saved.
+    order : ndarray (n,) int64 or None
+        Of an index that was built with `reorder`: which of the caller's rows stands at each place of the store and graph.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        metric: str,
+        store: Store,
+        graph: Graph | None = None,
+        rerank: Store | None = None,
+        window: int = 64,
+        rerank_k: int | None = None,
+        order: Any = None,
+    ) -> None:
+        self.spec, self.metric, self.order = spec, metric, order
+        self.store, self.graph, self.rerank = store, graph, rerank
+        self.window, self.rerank_k = window, rerank_k
+
+    @classmethod
+    def build(
+        cls,
+        x: Any,
+        spec: str,
+        metric: str = "sqeuclidean",
+        threads: int | None = None,
+        progress: bool = False,
+        *,
+        learn_queries: Any = None,
+        seed: int = 0,
+        window: int = 100,
+        method: str = "vamana",
+        reorder: bool = False,
+    ) -> Index:
+        """Compress `x`, and build a graph over it.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            As in `compress`.
+        spec : str
+            "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph. <store> is what `compress` takes,
+            or two of them, "lvq4+f32": the first is searched and the second reranks.
+        metric, threads, progress
+            As in `compress`.
+        learn_queries, seed
+            As in `compress`.
+        window, method
+            Of `build_graph`. For queries of another kind than the rows a window of 200 is worth its time.
+        reorder : bool
+            Keep the rows in an order in which those that a walk meets together lie together. Results and filters are in the
+            caller's ids all the same; of rows that are equally near, others may be the last of a result. `x` is copied once.
+
+        Notes
+        -----
+        The graph is built over "lvq8", whatever the store is: a quarter of the bytes of float32, and finer than the
+        4-bit codes that may be searched. Metrics that "lvq8" has no kernels for take `x` itself.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((2000, 32), dtype=np.float32)
+        >>> index = ak.Index.build(x, "graph32,lvq4x8")
+        >>> dist, idx = index.search(x[:3], 5)
+        >>> idx[:, 0]
+        array([0, 1, 2])
+        """
+        degree, first, second = _parsed(spec)
+        if reorder and degree is None:
+            raise ValueError(f"reorder: expected False without a graph to walk, got True for {spec!r}")
+        metric = metric_known(metric)
+        given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
+        store = None if reorder else compress(x, first, **given, progress=progress)
+        graph, order = None, None
+        if degree is not None:
+            over = x
+            if metric in FROM_DOT:
+                coded: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
+                over = store if store is not None and first == "lvq8" else compress(x, "lvq8", metric, **coded)
+            graph = build_graph(over, metric, degree, window, None, seed, threads, progress, method=method)
+            if reorder:
+                order = reordering.order_of_walks(graph)
+                graph, x = reordering.in_order(graph, order), reordering.rows_in_order(x, order)
+        if store is None:
+            store = compress(x, first, **given, progress=progress)
+        rerank = compress(x, second, **given, progress=progress) if second else None
+        return cls(spec, metric, store, graph, rerank, order=order)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __repr__(self) -> str:
+        n, d = len(self), self.store.query_dims
+        return f"Index({self.spec!r}, n={n}, d={d}, metric={self.metric!r}, {self.nbytes / max(n, 1):.0f} bytes a vector)"
+
+    @property
+    def nbytes(self) -> int:
+        parts = (self.store, self.graph, self.rerank, self.order)
+        return sum(part.nbytes for part in parts if part is not None)
+
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        window: int | None = None,
+        filter: Any = None,
+        threads: int | None = None,
+        *,
+        rerank_k: int | None = None,
+        stream: Any = None,
+        out: Any = None,
+        check_finite: bool = True,
+    ) -> tuple[Any, Any]:
+        """The k vectors nearest to each query, as `search_graph` (or, without a graph, `knn`) gives them.
+
+        Parameters
+        ----------
+        queries, k, filter, threads, stream, out, check_finite
+            As in `knn`.
+        window : int, optional
+            Larger finds more of the true neighbours, and takes time in proportion. Not looked at without a graph.
+        rerank_k : int, optional
+            Candidates whose order is made by the finer form of the vectors, where there is one.
+        """
+        depth = self.rerank_k if rerank_k is None else rerank_k
+        if depth is not None:
+            depth = max(whole_number("rerank_k", depth, 1), whole_number("k", k, 0)) if self.reranks else None
+        if self.order is not None and filter is not None:
+            filter = reordering.filter_in_order(filter, self.order)
+        # All is named, and no dictionary made: a query on its own takes 10 to 20 us.
+        if self.graph is None:
+            return knn(
+                *(self.store, queries, k, self.metric),
+                filter=filter,
+                rerank=self.rerank,
+                rerank_k=depth,
+                threads=threads,
+                stream=stream,
+                out=out,
+                check_finite=check_finite,
+            )
+        found = search_graph(
+            *(self.graph, self.store, queries, k),
+            window=self.window if window is None else window,
+            metric=self.metric,
+            rerank=self.rerank,
+            rerank_k=depth,
+            filter=filter,
+            threads=threads,
+            stream=stream,
+            out=out,
+            check_finite=check_finite,
+        )
+        if self.order is None:
+            return found
+        return found[0], reordering.in_ids(*found, self.order, self.metric == "inner_product")
+
+    @property
+    def reranks(self) -> bool:
+        """Whether a finer form of the vectors orders the candidates."""
+        return self.rerank is not None or self.store.primary is not None
+
+    def info(self) -> dict[str, Any]:
+        """What the index is made of, and how large each part is in bytes."""
+        n = len(self)
+        told: dict[str, Any] = {"spec": self.spec, "metric": self.metric, "n": n, "d": self.store.query_dims}
+        told |= {"store_bytes": self.store.nbytes, "nbytes": self.nbytes, "bytes_a_vector": self.nbytes / max(n, 1)}
+        if self.rerank is not None:
+            told["rerank_bytes"] = self.rerank.nbytes
+        if self.graph is not None:
+            edges = int((host_copy(view("graph", self.graph.neighbors)) >= 0).sum())
+            told |= {"graph_bytes": self.graph.nbytes, "degree": self.graph.shape[1], "mean_degree": edges / max(n, 1)}
+            told |= {"entries": self.graph.entries.shape[0], "window": self.window}
+        if self.reranks:
+            told["rerank_k"] = self.rerank_k
+        return told
+
+    def convert(self, to: Callable[[Any], Any]) -> Index:
+        """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU, where
+        `search` then takes queries. ValueError for one that was built with `reorder`, whose ids are put back on the host."""
+        graph = None if self.graph is None else self.graph.convert(to)
+        if graph is not None and self.order is not None and not all(x.device.on_host for _, x in graph.views()):
+            raise ValueError("reorder: expected False for an index that moves to a device, got True; build it without")
+        rerank = None if self.rerank is None else self.rerank.convert(to)
+        store = self.store.convert(to)
+        return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order)
+
+    def save(self, path: Any) -> None:
+        """Write the index as one safetensors file at `path`; see `annkern.load`."""
+        from ..files.container import save
+
+        save(self, path)
+
+
+def _parsed(spec: Any) -> tuple[int | None, str, str | None]:
+    """(degree or None, store, store to rerank by)"""
+    if not isinstance(spec, str):
+        raise TypeError(f"spec: expected a string such as 'graph64,lvq4x8', got {type(spec).__name__}")
+    match = re.fullmatch(r"(?:flat|graph(\d+)),([^+]+)(?:\+([^+]+))?", spec)
+    if match is None:
+        raise ValueError(
+            f"spec: expected 'flat,<store>' or 'graph<degree>,<store>', <store> being what compress takes, got {spec!r}"
+        )
+    return int(match[1]) if match[1] else None, match[2], match[3]
+
+
+def _parts(index: Index) -> Parts:
+    parameters = {name: getattr(index, name) for name in ("spec", "metric", "window", "rerank_k")}
+    objects = {"store": index.store, "graph": index.graph, "rerank": index.rerank}
+    arrays = {} if index.order is None else {"order": index.order}
+    return Parts(parameters, arrays, {name: part for name, part in objects.items() if part is not None})
+
+
+def _whole(parts: Parts) -> Index:
+    index = Index(**parts.parameters, **parts.objects, **parts.arrays)
+    metric_known(index.metric)
+    whole_number("window", index.window, 1)
+    if index.rerank_k is not None:
+        whole_number("rerank_k", index.rerank_k, 1)
+    n = len(index.store)
+    if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(n)):
+        raise ValueError(f"expected order to hold each of {n} rows once")
+    if (index.graph is not None and len(index.graph) != n) or (index.rerank is not None and len(index.rerank) != n):
+        raise ValueError(f"expected a graph and vectors of {n} rows, as its store has")
+    return index
+
+
+register("index", Form(Index, _parts, _whole))

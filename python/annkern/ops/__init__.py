@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations: one file each, with arguments and documentation.
+
+knn pairwise radius distances select_k merge_topk assign kmeans
+
+operands   base, queries, metric, filter and the check for NaN, which most of them share
+rerank     the second stage of knn
+sampling   rows to learn from
+"""

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operations read, besides arrays: vectors in some form that the kernels know, of one level or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..arrays.views import View, as_numpy, view
+from ..runtime.call import KERNEL_DTYPES, Call, shaped
+
+D = TypeVar("D", bound="Dataset")
+
+
+class Dataset:
+    """The base of every store: its arrays, levels and projection, and its form for a backend."""
+
+    def __init__(
+        self,
+        kind: str,
+        spec: str,
+        shape: tuple[int, int],
+        arrays: Mapping[str, Any],
+        numbers: Mapping[str, int] | None = None,
+        metric: str = "sqeuclidean",
+        levels: tuple[Any, Any] | None = None,
+        projection: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.spec = spec
+        self.shape = shape
+        self.arrays = dict(arrays)
+        self.numbers = dict(numbers or {})
+        self.metric = metric
+        self._levels = levels
+        self.projection = projection
+        self._seen: _Seen | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_seen": None}  # holds addresses
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def query_dims(self) -> int:
+        return int(self.shape[1] if self.projection is None else self.projection.shape[1])
+
+    @property
+    def primary(self: D) -> D | None:
+        return self._levels[0] if self._levels else None
+
+    @property
+    def secondary(self: D) -> D | None:
+        return self._levels[1] if self._levels else None
+
+    @property
+    def fine(self: D) -> D:
+        """The level that decode, distances, pairwise and radius read: the secondary, where there are two."""
+        return self._levels[1] if self._levels else self
+
+    def array_names(self) -> Sequence[str]:
+        """Its arrays in the order of csrc/store/<kind>.h."""
+        return tuple(self.arrays)
+
+    def decode(self, ids: Any = None, *, threads: int | None = None, stream: Any = None) -> Any:
+        """The vectors that the codes stand for.
+
+        Parameters
+        ----------
+        ids : array (c,) of int64, optional
+            Which rows, each in [0, n); all by default.
+        threads, stream
+            As in `knn`.
+
+        Returns
+        -------
+        array (c, d) of float32
+            In the library and on the device of the store's arrays.
+        """
+        level = self.fine
+        lead = view("store", next(iter(level.arrays.values())))
+        call = Call.at(lead, threads, stream)
+        with call.scope():
+            chosen = None if ids is None else _checked_ids(call, ids, len(self))
+            if level.kind == "array":
+                rows = lead.owner if chosen is None else lead.space.take(lead.owner, chosen.owner)
+                return lead.space.astype(rows, "float32")
+            count = len(self) if chosen is None else chosen.shape[0]
+            out = call.result("decoded", None, (count, level.shape[1]), "float32")
+            if not out.empty:
+                address = 0 if chosen is None else chosen.address
+                call.backend.decode(level.backend_base(call.backend), address, count, out.address, call.executor())
+            return call.hand_over(out, None)
+
+    def array_views(self) -> list[View]:
+        return self._look().views
+
+    def backend_base(self, backend: ModuleType) -> Any:
+        """The store as the kernels see it."""
+        bases = self._look().bases
+        if backend.__name__ not in bases:
+            bases[backend.__name__] = self._base(backend)
+        return bases[backend.__name__]
+
+    def _look(self) -> _Seen:
+        """The arrays' views, kept for the next call where they are host memory: a query on its own takes 20 us, and so
+        would they."""
+        key = tuple(map(id, self.arrays.values()))
+        if self._seen is None or self._seen.key != key:
+            seen = _Seen(key, [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()], {})
+            if not all(x.device.on_host for x in seen.views):
+                return seen
+            self._seen = seen
+        return self._seen
+
+    def _base(self, backend: ModuleType) -> Any:
+        if self.kind == "array":
+            x = view("store", self.arrays["data"])
+            (n, d), stride = x.shape, x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
+            return backend.Matrix(x.address, n, d, stride, KERNEL_DTYPES[x.dtype])
+        names = self.array_names()
+        addresses = [view("store", self.arrays[name]).address if name in self.arrays else 0 for name in names]
+        return backend.Base(self.kind, *self.shape, addresses, list(self.numbers.values()))
+
+
+class _Seen(NamedTuple):
+    """What a store's arrays are, for as long as it holds the same ones."""
+
+    key: tuple[int, ...]
+    views: list[View]
+    bases: dict[str, Any]  # by backend
+
+
+def _checked_ids(call: Call, ids: Any, n: int) -> View:
+    seen = shaped("ids", view("ids", ids, call.stream), "count", ("int64",))
+    call.beside("ids", seen, "the store")
+    if call.device.on_host and not seen.empty:
+        values = as_numpy(seen)
+        wrong = (values < 0) | (values >= n)
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise ValueError(f"ids: expected rows in [0, {n}), got {values[place]} at {place}")
+    return seen

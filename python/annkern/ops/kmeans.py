@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""k-means: Lloyd's iterations over `assign` and the cluster_sums kernel. The definition is reference/kmeans.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays.host import host_rows
+from ..arrays.views import View, host_copy, view
+from ..runtime.call import ALIASES, KERNEL_DTYPES, Call, shaped, whole_number
+from .assign import assign
+from .operands import metric_known
+from .sampling import BLOCK_BYTES, training_sample
+
+METRICS = ("sqeuclidean", "inner_product")
+THIN, EARLY, LEAST_ROWS = 4, 0.4, 16  # the first 40% of the iterations see every fourth row, if 16 for each cluster remain
+SPLIT = 1.0 / 1024  # how far the halves of a split cluster are moved apart, relative to each coordinate
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class KMeans:
+    """k-means clustering by Lloyd's iterations.
+
+    Parameters
+    ----------
+    n_clusters : int
+        At most the number of rows.
+    metric : {"sqeuclidean", "inner_product"}
+        With "inner_product" centroids have unit length (spherical k-means), and each row goes to the one of largest product.
+    iterations : int
+        Fewer are done where the clusters stop changing.
+    sample : int or None
+        Train on at most so many rows for each cluster, chosen by `seed`; None takes all.
+    init : array (n_clusters, d), optional
+        Where to start from; by default distinct rows, chosen by `seed`.
+    seed : int
+        The same seed gives the same bytes, for any number of threads.
+    threads : int, optional
+        CPU threads.
+
+    Attributes
+    ----------
+    centroids_ : ndarray (n_clusters, d) float32
+    labels_ : array (n,) of int64
+        Of all rows given to `fit`, sampled or not; in the library and on the device of `x`, if that is float32.
+    inertia_ : float
+        The sum over all rows of the distance to their centroid (of the product with it, under "inner_product").
+    n_iter_ : int
+        Iterations done.
+
+    Notes
+    -----
+    An iteration is `assign` (2 n k d flops at the speed of `knn`) and one pass over the rows that sums clusters in float64,
+    each sum a chain in the order of rows. A cluster that lost all its rows takes half of the largest one (ties: the smallest
+    number): the same centroid, the coordinates of the two (under "sqeuclidean", relative to the mean of all rows) moved
+    apart by 1/1024, alternately up and down. The first 40% of the iterations see every fourth row only, where these are 16
+    for each cluster or more. Iterations run where `x` lies; on a device they take a copy of the rows that are trained on,
+    and give the centroids that the CPU gives at levels with fused multiply-add, bit for bit.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.repeat(np.array([[0, 0], [9, 9]], np.float32), 50, axis=0)
+    >>> km = ak.KMeans(2).fit(x)
+    >>> np.bincount(km.labels_).tolist(), km.inertia_
+    ([50, 50], 0.0)
+    """
+
+    centroids_: Floats
+    labels_: Any
+    inertia_: float
+    n_iter_: int
+
+    def __init__(
+        self,
+        n_clusters: int,
+        *,
+        metric: str = "sqeuclidean",
+        iterations: int = 25,
+        sample: int | None = 256,
+        init: Any = None,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.metric = metric
+        self.iterations = iterations
+        self.sample = sample
+        self.init = init
+        self.seed = seed
+        self.threads = threads
+
+    def fit(self, x: Any) -> KMeans:
+        """Find the centroids.
+
+        x: array (n, d) of floats or 8-bit integers, n no less than n_clusters. Raises ValueError for fewer rows, for NaN and
+        infinity, and for rows whose squared lengths float32 cannot hold.
+        """
+        k = whole_number("n_clusters", self.n_clusters, 1)
+        metric = metric_known(self.metric)
+        if metric not in METRICS:
+            raise ValueError(f"metric: expected {' or '.join(METRICS)}, got {self.metric!r}")
+        iterations = whole_number("iterations", self.iterations, 0)
+        seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
+        if seen.shape[0] < k:
+            raise ValueError(f"n_clusters: expected at most the {seen.shape[0]} rows of x, got {k}")
+        most = seen.shape[0] if self.sample is None else whole_number("sample", self.sample, 1) * k
+        rows = training_sample(x, most, whole_number("seed", self.seed, 0))
+        if not np.isfinite(np.einsum("ij,ij->i", rows, rows)).all():
+            raise ValueError("x: expected rows whose squared lengths float32 can hold, got larger numbers; scale them down")
+        beside = None if seen.device.on_host else seen
+        self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, beside)
+        self.labels_, self.inertia_ = self._label(x, seen, metric)
+        return self
+
+    def predict(self, x: Any) -> Any:
+        """The cluster of each row: the labels of `assign`. x: array (n, d)."""
+        if not hasattr(self, "centroids_"):
+            raise ValueError("KMeans: expected fit(x) before predict(x)")
+        seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
+        return self._label(x, seen, ALIASES.get(self.metric, self.metric))[0]
+
+    def _start(self, rows: Floats, k: int, metric: str) -> Floats:
+        if self.init is None:
+            chosen = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1)).permutation(len(rows))[:k]
+            start = rows[np.sort(chosen)]
+        else:
+            start = host_rows(self.init, view("init", self.init), None)
+            if start.shape != (k, rows.shape[1]):
+                raise ValueError(f"init: expected shape {(k, rows.shape[1])}, got {start.shape}")
+            if not np.isfinite(start).all():
+                raise ValueError("init: expected finite numbers, got NaN or infinity")
+        return unit(start) if metric == "inner_product" else start
+
+    def _label(self, x: Any, seen: View, metric: str) -> tuple[Any, float]:
+        """Labels of all rows, and the sum of their distances."""
+        if seen.dtype == "float32":
+            place = self.centroids_ if seen.device.on_host else seen.space.from_numpy(self.centroids_, seen.device)
+            labels, distances = assign(x, place, metric, threads=self.threads)
+            return labels, float(np.asarray(host_rows(distances, view("distances", distances), None), np.float64).sum())
+        labels = np.empty(seen.shape[0], np.int64)
+        inertia = 0.0
+        step = max(1, BLOCK_BYTES // max(1, 4 * seen.shape[1]))
+        for first in range(0, seen.shape[0], step):
+            block = np.arange(first, min(first + step, seen.shape[0]))
+            part = assign(host_rows(x, seen, block), self.centroids_, metric, threads=self.threads)
+            labels[first : first + step] = part[0]
+            inertia += float(part[1].astype(np.float64).sum())
+        return labels, inertia
+
+
+def lloyd(
+    rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, beside: View | None = None
+) -> tuple[Floats, int]:
+    """Centroids after at most so many iterations, and how many were done; on the device of the array `beside`.
+
+    Squared distances are compared as products with one more dimension, x.c - |c|^2 / 2 with the mean of the rows taken off:
+    a multiply-add for each dimension, where a sum of squared differences takes a subtraction too.
+    """
+    k, d = centroids.shape
+    augmented, shift = rows, np.zeros(d, np.float32)
+    if metric == "sqeuclidean":
+        shift = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        augmented = np.empty((len(rows), d + 1), np.float32)
+        np.subtract(rows, shift, out=augmented[:, :d])
+        augmented[:, d] = 1
+        centroids = centroids - shift
+    previous = None
+    early = thin_iterations(len(rows), k, iterations)
+
+    def placed(array: Floats) -> Any:
+        return array if beside is None else beside.space.from_numpy(np.ascontiguousarray(array), beside.device)
+
+    everything = placed(augmented)
+    thinned = placed(augmented[::THIN]) if early else everything
+    for done in range(1, iterations + 1):
+        thin = THIN if done <= early else 1
+        part, products = everything if thin == 1 else thinned, centroids
+        if metric == "sqeuclidean":
+            halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+            products = np.concatenate([centroids, halves.astype(np.float32)], axis=1)
+        labels, _ = assign(part, placed(products), "inner_product", threads=threads, check_finite=False)
+        known = host_copy(view("labels", labels))
+        if previous is not None and np.array_equal(known, previous):
+            if thin == 1:
+                return centroids + shift, done
+            early = 0
+        previous = known
+        centroids = updated(*sums_by_label(part, labels, k, threads, d), centroids, metric)
+    return centroids + shift, iterations
+
+
+def thin_iterations(rows: int, clusters: int, iterations: int) -> int:
+    """How many of the first iterations see every fourth row only."""
+    return int(iterations * EARLY) if rows >= THIN * LEAST_ROWS * clusters else 0
+
+
+def sums_by_label(
+    rows: Any, labels: Any, k: int, threads: int | None = None, dims: int | None = None
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], Counts]:
+    """sums (k, d) of the rows of each label, counts (parts, k), in host memory. rows: float32, on the host or on a device;
+    d is the number of their columns, or the first `dims`. labels: beside them, int64 (n,), or uint8 (n, parts)."""
+    seen, marks = view("rows", rows), view("labels", labels)
+    if not marks.row_major:
+        marks = view("labels", np.ascontiguousarray(labels))
+    n, d = seen.shape[0], seen.shape[1] if dims is None else dims
+    parts = 1 if len(marks.shape) == 1 else marks.shape[1]
+    call = Call.at(seen, threads, None)
+    with call.scope():
+        # Bytes, since not every library has both types.
+        sums, counts = (view("sums", call.space.empty((8 * size,), "uint8", call.device)) for size in (k * d, parts * k))
+        matrix = call.backend.Matrix(seen.address, n, d, seen.strides[0] if n > 1 else 4 * d, "f32")
+        call.backend.cluster_sums(
+            matrix, marks.address, parts, marks.dtype == "uint8", k, sums.address, counts.address, call.executor()
+        )
+        call.space.settle()
+        here = host_copy(sums), host_copy(counts)
+    return here[0].view(np.float64).reshape(k, d), here[1].view(np.int64).reshape(parts, k)
+
+
+def updated(sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: str) -> Floats:
+    """The means (of unit length under inner_product), empty clusters repaired."""
+    new = (sums / np.maximum(counts[0], 1)[:, None]).astype(np.float32)
+    split_largest(new, counts[0], centroids)
+    return unit(new) if metric == "inner_product" else new
+
+
+def split_largest(new: Floats, counts: Counts, old: Floats) -> None:
+    """Gives each empty cluster half of the one that is then largest. In place."""
+    counts = counts.copy()
+    away = np.where(np.arange(new.shape[1]) % 2 == 0, np.float32(1 + SPLIT), np.float32(1 - SPLIT))
+    for empty in np.flatnonzero(counts == 0):
+        donor = int(np.argmax(counts))
+        if counts[donor] < 2:
+            new[empty] = old[empty]
+            continue
+        new[empty] = new[donor] * away
+        new[donor] *= np.float32(2) - away
+        counts[empty] = counts[donor] // 2
+        counts[donor] -= counts[empty]
+
+
+def unit(x: Floats) -> Floats:
+    """Rows divided by their norms; zero rows stay."""
+    norms = np.sqrt((x.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+    return (x / np.where(norms > 0, norms, 1.0)).astype(np.float32)

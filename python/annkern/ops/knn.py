@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact k nearest neighbours. The contract is csrc/ops/knn.h, the definition reference/knn.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays.views import View
+from ..runtime.call import pair, refuse_overlap, whole_number
+from .dataset import Dataset
+from .operands import Scan, address_of, refuse_bad_row
+from .rerank import candidates_wanted, finer_scan, rerank_candidates
+
+
+def knn(
+    base: Any,
+    queries: Any,
+    k: int,
+    metric: str = "sqeuclidean",
+    *,
+    filter: Any = None,
+    rerank: Any = None,
+    rerank_k: int | None = None,
+    threads: int | None = None,
+    stream: Any = None,
+    out: Any = None,
+    check_finite: bool = True,
+) -> tuple[Any, Any]:
+    """The k base rows nearest to each query, nearest first.
+
+    Parameters
+    ----------
+    base : array (n, d) of float32, float16, bfloat16, int8 or uint8, or a Store
+        A store of two levels is searched by its primary and reranked by its secondary.
+        For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
+        Rows may lie any number of bytes apart; where the elements of a row are not adjacent, the array is copied once.
+    queries : array (m, d)
+        Of the dtype of `base`, or float32; any of these for a store. The results come back in its library, on its device.
+    k : int
+        Neighbours for each query. There is no upper limit: beyond the rows that pass, results are padded.
+    metric : str
+        "sqeuclidean" ("l2"), "euclidean", "inner_product" ("ip", "dot"), "cosine", "cityblock", "chebyshev", "hamming",
+        "jaccard". Inner product is a similarity, larger first; all others are distances, smaller first. A zero vector
+        has cosine distance 1 to everything.
+    filter : array, optional
+        Which rows may be returned: booleans (n,), or (m, n) for one filter a query; or the same packed into uint32, row i
+        in bit i % 32 of word i // 32, ((n + 31) // 32,) or (m, (n + 31) // 32).
+    rerank : array (n, d) or Store, optional
+        The same rows in a finer form (float32 beside a float16 `base`, say). `base` then only proposes `rerank_k`
+        candidates, and the distances returned are those to the rows of `rerank`. Not for packed bits.
+    rerank_k : int, optional
+        Candidates for each query, at least `k`; by default max(4 k, k + 32).
+    threads : int, optional
+        CPU threads; by default ANNKERN_NUM_THREADS, else the processors that this process may use.
+    stream : int or stream object, optional
+        Where device work is enqueued; by default the current stream of the library of `queries`.
+    out : (array (m, k), array (m, k)), optional
+        Distances and indices to write instead of new arrays: of the results' dtypes, contiguous, sharing no memory with
+        the inputs or each other. Nothing is written where an error is raised.
+    check_finite : bool
+        Refuse NaN and infinity in the queries and in the base: on the host in the rows that are read, on a device in all
+        of them, which waits for the stream once (without it nothing waits). Where it is off, NaN distances rank last.
+
+    Returns
+    -------
+    distances : array (m, k)
+        float32, or int32 for "hamming"; bit for bit what `pairwise` gives. Missing neighbours: +inf (-inf for inner
+        product, 2^31 - 1 for "hamming").
+    indices : array (m, k) of int64
+        Ties go to the smaller index; missing neighbours are -1. (int32 in JAX, unless jax_enable_x64 is set.)
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came. float64 is refused: cast it.
+
+    Notes
+    -----
+    Costs 2 m n d flops; the (m, n) distances never exist. The result is the same for any number of threads and any way of
+    cutting the queries into batches.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> base = np.array([[0, 0], [3, 4], [1, 0]], np.float32)
+    >>> dist, idx = ak.knn(base, base[:1], 2)
+    >>> dist, idx
+    (array([[0., 1.]], dtype=float32), array([[0, 2]]))
+    """
+    if isinstance(base, Dataset) and base.primary is not None:
+        rerank = base.secondary if rerank is None else rerank
+        base = base.primary
+    scan = Scan.of(base, queries, metric, threads, stream)
+    return nearest(scan, queries, k, threads, stream, filter, rerank, rerank_k, out, check_finite)
+
+
+def nearest(
+    scan: Scan,
+    queries: Any,
+    k: int,
+    threads: Any,
+    stream: Any,
+    filter: Any = None,
+    rerank: Any = None,
+    rerank_k: int | None = None,
+    out: Any = None,
+    check_finite: bool = True,
+) -> tuple[Any, Any]:
+    """`knn` of checked arrays."""
+    count = whole_number("k", k, 0)
+    passing = scan.filter(filter)
+    given = pair(out)
+    with scan.call.scope():
+        distances = scan.call.result("out[0]", given[0], (scan.m, count), scan.metric.dtype)
+        indices = scan.call.result("out[1]", given[1], (scan.m, count), "int64")
+        if out is not None:
+            refuse_overlap([("out[0]", distances), ("out[1]", indices)], scan.inputs())
+        if rerank is None and rerank_k is None:
+            search(scan, passing, distances, indices, check_finite)
+        else:
+            fine = finer_scan(scan, rerank, queries, threads, stream)
+            if out is not None:
+                refuse_overlap([("out[0]", distances), ("out[1]", indices)], fine.inputs())
+            width = candidates_wanted(rerank_k, count, scan.n)
+            candidates = scan.call.result("candidates", None, (scan.m, width), "int64")
+            ignored = scan.call.result("candidate distances", None, (scan.m, width), scan.metric.dtype)
+            search(scan, passing, ignored, candidates, check_finite)
+            rerank_candidates(fine, candidates, distances, indices, check_finite)
+        return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
+
+
+def search(scan: Scan, passing: Any, distances: View, indices: View, check_finite: bool) -> None:
+    """One exact scan into (m, k) results."""
+    bad_row = scan.look(check_finite)
+    if distances.empty:
+        return
+    k = distances.shape[1]
+    name = scan.metric.name
+    results = distances.address, indices.address, address_of(bad_row)
+    scan.call.run("knn", scan.base_matrix, scan.query_matrix, name, k, passing, *results)
+    refuse_bad_row(scan.base_name, bad_row)

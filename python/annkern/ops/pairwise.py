@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every distance between two sets of vectors. The contract is csrc/ops/pairwise.h, the definition reference/pairwise.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..runtime.call import refuse_overlap
+from .operands import Scan, address_of, refuse_bad_row
+
+
+def pairwise(
+    queries: Any,
+    base: Any,
+    metric: str = "sqeuclidean",
+    *,
+    threads: int | None = None,
+    stream: Any = None,
+    out: Any = None,
+    check_finite: bool = True,
+) -> Any:
+    """Distances between each query and each base row.
+
+    Parameters
+    ----------
+    queries : array (m, d)
+        Of the dtype of `base`, or float32.
+    base : array (n, d) of float32, float16, bfloat16, int8 or uint8
+        For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
+        Rows may lie any number of bytes apart; where the elements of a row are not adjacent, the array is copied once.
+    metric : str
+        "sqeuclidean" ("l2"), "euclidean", "inner_product" ("ip", "dot"), "cosine", "cityblock", "chebyshev", "hamming",
+        "jaccard". Inner product is a similarity, all others are distances. A zero vector has cosine distance 1 to all.
+    threads : int, optional
+        CPU threads; by default ANNKERN_NUM_THREADS, else the processors that this process may use.
+    stream : int or stream object, optional
+        Where device work is enqueued; by default the current stream of the library of `queries`.
+    out : array (m, n), optional
+        Written instead of a new array: of the result's dtype, contiguous, sharing no memory with the inputs.
+    check_finite : bool
+        Refuse NaN and infinity. On a device this waits for the stream once; without it nothing waits.
+
+    Returns
+    -------
+    array (m, n)
+        float32, or int32 for "hamming", in the library and on the device of `queries`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came. float64 is refused: cast it.
+
+    Notes
+    -----
+    Costs 2 m n d flops. A pair's bits do not depend on the other rows, on threads or on batching.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.array([[0, 0], [3, 4]], np.float32)
+    >>> ak.pairwise(x[:1], x, metric="euclidean")
+    array([[0., 5.]], dtype=float32)
+    """
+    scan = Scan.of(base, queries, metric, threads, stream)
+    with scan.call.scope():
+        result = scan.call.result("out", out, (scan.m, scan.n), scan.metric.dtype)
+        if out is not None:
+            refuse_overlap([("out", result)], scan.inputs())
+        # Distances are written while the base is read: where the memory is the caller's, the base is looked at before.
+        bad_row = scan.look(check_finite, base_too=out is not None)
+        if not result.empty:
+            scan.call.run(
+                "pairwise", scan.query_matrix, scan.base_matrix, scan.metric.name, result.address, address_of(bad_row)
+            )
+            refuse_bad_row("base", bad_row)
+        return scan.call.hand_over(result, out)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows to learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays.host import host_rows
+from ..arrays.views import view
+from ..runtime.call import KERNEL_DTYPES, refuse_dtype
+
+BLOCK_BYTES = 32 << 20  # of float32, read at once
+
+
+def training_sample(x: Any, most: int, seed: int = 0, name: str = "x") -> np.ndarray[Any, np.dtype[np.float32]]:
+    """At most `most` rows of `x` as float32 on the host, chosen by `seed`, in ascending order; all where they are few."""
+    seen = view(name, x)
+    if len(seen.shape) != 2:
+        raise ValueError(f"{name}: expected 2 dimensions (rows, columns), got shape {seen.shape}")
+    refuse_dtype(name, seen, tuple(KERNEL_DTYPES))
+    n = seen.shape[0]
+    chosen = None
+    if n > most:
+        chosen = np.sort(np.random.Generator(np.random.Philox(seed)).permutation(n)[:most])
+    rows = host_rows(x, seen, chosen)
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"{name}: expected finite numbers, got NaN or infinity in row {at if chosen is None else int(chosen[at])}"
+        )
+    return rows
+
+
+def mean_of(rows: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(d,) of rows (n, d); zeros of none."""
+    return rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(rows.shape[1], np.float32)

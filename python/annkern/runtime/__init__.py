@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operation does around its kernel.
+
+backend   which extension module serves which array
+call      stream, workspace, results, and checks of arguments
+progress  a bar on the terminal
+"""

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operation does around its kernel: find the backend and the stream, allocate results and workspace, run."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ..arrays.libraries import Device, Scope, Space
+from ..arrays.views import View, order_after, view, with_adjacent_rows
+from .backend import backend_of
+
+ALIASES = {"l2": "sqeuclidean", "ip": "inner_product", "dot": "inner_product"}
+KERNEL_DTYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8", "uint8": "u8"}
+WORKSPACE_ALIGNMENT = 256
+_nowhere = contextlib.nullcontext()
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """`value` as an integer of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    if number < least:
+        raise ValueError(f"{name}: expected {least} or more, got {number}")
+    return number
+
+
+def real_number(name: str, value: Any) -> float:
+    """`value` as a float that is not NaN."""
+    try:
+        number = float(value) if not isinstance(value, (str, bytes)) else None
+    except (TypeError, ValueError):
+        number = None
+    if number is None:
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if number != number:
+        raise ValueError(f"{name}: expected a number, got NaN")
+    return number
+
+
+def stream_handle(stream: Any) -> int:
+    """A cudaStream_t out of an integer, a PyTorch or CuPy stream, or an object of the __cuda_stream__ protocol."""
+    for attribute in ("cuda_stream", "ptr"):
+        if hasattr(stream, attribute):
+            return int(getattr(stream, attribute))
+    protocol = getattr(stream, "__cuda_stream__", None)
+    if protocol is not None:
+        return int((protocol() if callable(protocol) else protocol)[1])
+    if isinstance(stream, bool) or not hasattr(stream, "__index__"):
+        raise TypeError(
+            "stream: expected an integer (a cudaStream_t) or an object with .cuda_stream, .ptr or __cuda_stream__, "
+            f"got {type(stream).__name__}"
+        )
+    return whole_number("stream", stream, 0)
+
+
+@dataclass(slots=True)
+class Call:
+    """Where one call of an operation runs: the backend, device and stream of its leading array."""
+
+    backend: ModuleType
+    space: Space
+    device: Device
+    threads: int
+    stream: int
+
+    @classmethod
+    def at(cls, lead: View, threads: Any, stream: Any) -> Call:
+        count = 0 if threads is None else whole_number("threads", threads, 1)
+        device = lead.device
+        if not device.on_host:
+            own = lead.space.current_stream(device) if lead.stream is None else lead.stream
+            return cls(backend_of(device), lead.space, device, count, own if stream is None else stream_handle(stream))
+        if stream is not None:
+            raise ValueError("stream: expected None for arrays in host memory, where nothing runs on a stream")
+        return cls(backend_of(device), lead.space, device, count, 0)
+
+    def scope(self) -> Scope:
+        """Allocate and run in here."""
+        return _nowhere if self.device.on_host else self.space.scope(self.device, self.stream)
+
+    def beside(self, name: str, x: View, lead: str) -> View:
+        """Checks that `x` is on the call's device, and orders the call behind what its library has pending on it."""
+        if x.device != self.device:
+            raise ValueError(
+                f"{name}: expected an array in {self.device}, where {lead} is, got one in {x.device}; copy it there first"
+            )
+        if not self.device.on_host and x.space is not self.space:
+            order_after(x, self.stream)
+        return x
+
+    def executor(self) -> Any:
+        """The backend's Exec, without a workspace."""
+        return self.backend.Exec(self.threads, self.stream)
+
+    def run(self, op: str, *args: Any, workspace: str = "") -> None:
+        """backend.op(*args, exec), with the workspace that it asks for out of the caller's own allocator."""
+        backend = self.backend
+        if self.device.on_host:
+            getattr(backend, op)(*args, self.executor())
+            return
+        size = getattr(backend, f"{workspace or op}_workspace")(*args, self.executor())
+        room = self.space.empty((size + WORKSPACE_ALIGNMENT,), "uint8", self.device)
+        start = -(-view("workspace", room).address // WORKSPACE_ALIGNMENT) * WORKSPACE_ALIGNMENT
+        getattr(backend, op)(*args, backend.Exec(self.threads, self.stream, start, size))
+        self.space.settle()
+
+    def result(self, name: str, given: Any, shape: tuple[int, ...], dtype: str) -> View:
+        """Memory for a result: a new array of the caller's library, or the one given as `name`."""
+        if given is None:
+            return view(name, self.space.empty(shape, dtype, self.device))
+        x = view(name, given)
+        if x.dtype != dtype:
+            raise TypeError(f"{name}: expected dtype {dtype}, got {x.dtype}")
+        if x.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {x.shape}")
+        if not x.space.writable:
+            raise ValueError(f"{name}: arrays of {x.space.name} cannot be written; leave it out")
+        if x.readonly:
+            raise ValueError(f"{name}: expected a writable array, got a read-only one")
+        if not x.row_major or x.address % x.itemsize:
+            raise ValueError(f"{name}: expected a contiguous row-major array, got strides {x.strides}")
+        return self.beside(name, x, "queries")
+
+    def hand_over(self, result: View, given: Any) -> Any:
+        return self.space.finish(result.owner) if given is None else given
+
+
+def pair(out: Any) -> tuple[Any, Any]:
+    """out= of the operations that return (distances, indices)."""
+    if out is None:
+        return None, None
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"out: expected a pair (distances, indices), got {type(out).__name__}")
+    return out[0], out[1]
+
+
+def refuse_overlap(results: Sequence[tuple[str, View]], inputs: Sequence[tuple[str, View]]) -> None:
+    """No result may share memory with an input or with another result."""
+    for position, (name, result) in enumerate(results):
+        low, high = result.extent
+        for other_name, other in [*results[position + 1 :], *inputs]:
+            other_low, other_high = other.extent
+            if low < other_high and other_low < high:
+                raise ValueError(f"{name}: expected memory of its own, but it overlaps {other_name}")
+
+
+def described(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def refuse_dtype(name: str, x: View, allowed: Sequence[str]) -> None:
+    if x.dtype not in allowed:
+        raise TypeError(f"{name}: expected {described(allowed)}, got {x.dtype}; cast it: {x.space.cast(name, allowed[0])}")
+
+
+def shaped(name: str, seen: View, dimensions: str, allowed: Sequence[str]) -> View:
+    """The array, of such dtypes and of dimensions named like "m, n", its rows readable by the kernels."""
+    count = dimensions.count(",") + 1
+    if len(seen.shape) != count:
+        hint = f"; for a single one write {name}[None]" if len(seen.shape) == count - 1 else ""
+        raise ValueError(f"{name}: expected {count} dimensions ({dimensions}), got shape {seen.shape}{hint}")
+    refuse_dtype(name, seen, allowed)
+    return with_adjacent_rows(seen)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every estimator that makes a store does: encode arrays, maps and iterators, block by block."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..arrays.host import let_go
+from ..arrays.libraries import NUMPY, numpy_dtype
+from ..arrays.views import View, view
+from ..ops.sampling import BLOCK_BYTES
+from ..runtime.call import KERNEL_DTYPES, Call, shaped
+from ..runtime.progress import Bar
+from .store import ROWWISE, Store
+
+
+class Codec:
+    """What the estimators share. A subclass stores its parameters in __init__ and gives
+
+    kind, spec
+    fit(x)                      sets attributes that end in _, dims_ among them; returns self
+    _allocate(n, empty)         the arrays of n rows, by name; empty(shape, dtype) makes one
+    layout(store)               shape and dtype of all its arrays, which a file is checked against
+    _numbers()                  as csrc/store/<kind>.h orders them
+    _store(n, arrays)           the finished store, where it is more than one level
+    """
+
+    kind = ""
+    spec = ""
+    metric = "sqeuclidean"
+    dims_: int
+
+    def fit(self, x: Any) -> Codec:
+        raise NotImplementedError
+
+    def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _numbers(self) -> dict[str, int]:
+        return {}
+
+    @staticmethod
+    def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and dtype of each array that a store of this kind, shape and numbers has: what kernels rely on. ValueError
+        where the numbers are not such as this kind has."""
+        raise NotImplementedError
+
+    def _store(self, n: int, arrays: dict[str, Any]) -> Store:
+        return Store(self.kind, self.spec, (n, self.dims_), arrays, self._numbers(), self.metric)
+
+    def encode(self, x: Any, *, threads: int | None = None, stream: Any = None, progress: bool = False) -> Store:
+        """Compress `x` by what `fit` has learnt.
+
+        Parameters
+        ----------
+        x : array (n, d), or an iterator of arrays (rows, d)
+            Floats or 8-bit integers. A memory-mapped array is read block by block, and of an iterator one block is held
+            at a time, so that the floats never are in memory as a whole.
+        threads : int, optional
+            CPU threads.
+        stream : int or stream object, optional
+            Where device work is enqueued; by default the current stream of the library of `x`.
+        progress : bool
+            Show a bar on the terminal.
+
+        Returns
+        -------
+        Store
+            In the library and on the device of `x`; NumPy where `x` is an iterator. A row's code depends on the row and
+            on `fit` alone: never on threads or blocks.
+        """
+        self._require_fit()
+        if isinstance(x, Iterator):
+            return self._encode_blocks(x, threads, progress)
+        return self._encode_array(x, threads, stream, progress)
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "dims_"):
+            raise ValueError(f"{type(self).__name__}: expected fit(x) before encode(x)")
+
+    def _encode_array(self, x: Any, threads: int | None, stream: Any, progress: bool) -> Store:
+        lead = view("x", x)
+        call = Call.at(lead, threads, stream)
+        with call.scope():
+            rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
+            self._check_width(rows)
+            n = rows.shape[0]
+            arrays = self._allocate(n, lambda shape, dtype: call.space.empty(shape, dtype, call.device))
+            self._finish_fitted(arrays, call)
+            step = max(1, BLOCK_BYTES // max(1, 4 * self.dims_)) if call.device.on_host else max(n, 1)
+            bar = Bar(n, progress)
+            for first in range(0, n, step):
+                self._encode_rows(call, rows, first, min(step, n - first), self._store(n, arrays), first)
+                let_go(rows, first, min(step, n - first))
+                bar.at(min(n, first + step))
+            return self._store(n, {name: call.space.finish(array) for name, array in arrays.items()})
+
+    def _encode_blocks(self, blocks: Iterator[Any], threads: int | None, progress: bool) -> Store:
+        room, n = 0, 0
+        arrays: dict[str, Any] = {}
+        bar = Bar(0, progress)
+        for block in blocks:
+            lead = view("x", block)
+            call = Call.at(lead, threads, None)
+            if not call.device.on_host:
+                raise ValueError("x: expected blocks in host memory, got a device array; encode each by itself")
+            rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
+            self._check_width(rows)
+            here = rows.shape[0]
+            if n + here > room:
+                room = max(n + here, room + room // 4)
+                arrays = self._grown(arrays, room)
+            self._encode_rows(call, rows, 0, here, self._store(room, arrays), n)
+            let_go(rows, 0, here)
+            n += here
+            bar.at(n)
+        bar.close()
+        return self._store(n, self._grown(arrays, n))
+
+    def _grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
+        """The arrays with room for so many rows. Memory that was never written to is not resident. The kernel moves large
+        arrays without a copy, as long as none was freed: malloc would keep the next ones in its heap."""
+        shapes = self._allocate(rows, lambda shape, dtype: (shape, numpy_dtype(dtype)))
+        if not arrays:
+            arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
+            self._finish_fitted(arrays, None)
+        for name, (shape, _) in shapes.items():
+            if name in ROWWISE.get(self.kind, shapes) and arrays[name].shape != shape:
+                arrays[name].resize(shape, refcheck=False)
+        return arrays
+
+    def _finish_fitted(self, arrays: dict[str, Any], call: Call | None) -> None:
+        """Arrays that fit() made are NumPy's: they go where the codes are."""
+        for name, value in self._fitted().items():
+            arrays[name] = value if call is None or call.space is NUMPY else call.space.from_numpy(value, call.device)
+
+    def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {}
+
+    def _check_width(self, x: View) -> None:
+        if x.shape[1] != self.dims_:
+            raise ValueError(f"x: expected {self.dims_} columns, as in fit, got shape {x.shape}")
+
+    def _encode_rows(self, call: Call, x: View, first: int, count: int, store: Store, to: int) -> None:
+        stride = x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
+        matrix = call.backend.Matrix(x.address + first * stride, count, x.shape[1], stride, KERNEL_DTYPES[x.dtype])
+        base = store.backend_base(call.backend)
+        if call.device.on_host:
+            bad = ctypes.c_int64(-1)
+            call.backend.encode(matrix, base, to, ctypes.addressof(bad), call.executor())
+            row = bad.value
+        else:
+            cell = call.space.empty((1,), "int64", call.device)
+            call.backend.encode(matrix, base, to, view("row", cell).address, call.executor())
+            row = call.space.integers(cell)[0]
+        if row >= 0:
+            raise ValueError(
+                f"x: row {to + row} holds NaN, infinity, or a number that this store cannot hold ({self.limits()})"
+            )
+
+    def limits(self) -> str:
+        """What numbers the store can hold, in words."""
+        return "any finite float32"

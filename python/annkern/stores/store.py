@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compressed vectors: what every store is. How estimators make one: codec.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..arrays.views import ITEMSIZES, view
+from ..ops.dataset import Dataset
+
+# Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
+ARRAYS = {
+    "array": ("data",),
+    "lvq": ("codes", "scales", "norms", "mean", "residual", "selectors"),
+    "rabitq": ("rows", "terms", "mean", "axis", "signs"),
+    "pq": ("codes", "codebook", "norms", "rotation"),
+}
+ROWWISE = {
+    "array": ("data",),
+    "lvq": ("codes", "scales", "norms", "residual", "selectors"),
+    "rabitq": ("rows",),
+    "pq": ("codes", "norms"),
+}
+
+
+class Store(Dataset):
+    """`n` vectors of `d` dimensions in compressed form. Searched wherever an array is: ``knn(store, queries, k)``.
+
+    Made by `compress` or by an estimator's `encode`; immutable. What a row decodes to is what distances to it are
+    distances to, so ``knn`` of a store is ``knn`` of ``store.decode()``, but for the rounding of the queries that integer
+    kernels ask for.
+
+    Attributes
+    ----------
+    kind : str
+        Whose layout the arrays have: "array", "lvq", "rabitq", "pq" or "leanvec".
+    spec : str
+        What `compress` would take to make such a store: "lvq4x8".
+    shape : (n, d)
+    metric : str
+        The default metric of this store's own methods.
+    arrays : dict of str to array
+        The memory itself, by documented names (docs/stores.md).
+    numbers : dict of str to int
+        What else describes the layout.
+    nbytes : int
+        Of all arrays.
+    primary, secondary : Store or None
+        The two levels of a store that has two: `knn` searches the first, and orders its candidates by the second.
+    projection : array (d, d_query) float32, or None
+        Queries of this store are multiplied by it first (LeanVec's primary level).
+    """
+
+    def array_names(self) -> tuple[str, ...]:
+        return ARRAYS[self.kind]
+
+    def __repr__(self) -> str:
+        n, d = self.shape
+        return f"Store({self.spec!r}, n={n}, d={d}, {self.nbytes / max(n, 1):.0f} bytes a vector)"
+
+    @property
+    def nbytes(self) -> int:
+        seen = {id(x): x for x in self._all_arrays()}
+        views = [view("store", x) for x in seen.values()]
+        return sum(int(np.prod(x.shape, dtype=np.int64)) * ITEMSIZES[x.dtype] for x in views)
+
+    def _all_arrays(self) -> list[Any]:
+        own = [*self.arrays.values(), *([] if self.projection is None else [self.projection])]
+        return [*own, *(x for level in self._levels or () if level is not self for x in level._all_arrays())]
+
+    def distances(
+        self, queries: Any, ids: Any, metric: str | None = None, *, threads: int | None = None, stream: Any = None
+    ) -> Any:
+        """Distances (m, c) of each of the `queries` (m, d) to the rows that it names by `ids` (m, c): `annkern.distances`
+        with this store as base, by its own metric where `metric` is None. threads, stream: as there."""
+        from ..ops.distances import distances
+
+        return distances(self, queries, ids, metric or self.metric, threads=threads, stream=stream)
+
+    def error_bounds(self, queries: Any, ids: Any, metric: str | None = None, *, e0: float = 1.9) -> Any:
+        """How far the distances to the rows that each query names may be off: of RaBitQ stores in host memory.
+
+        Parameters
+        ----------
+        queries, ids, metric
+            As in `distances`, which gives the estimates.
+        e0 : float
+            Standard deviations. 1.9 leaves about 5% of the true distances outside ``distances +- error_bounds``.
+
+        Returns
+        -------
+        ndarray (m, c) of float32
+            +inf where the id is negative. Of "euclidean" the larger side of an interval that is not symmetric.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+        >>> store, ids = ak.compress(x, "rabitq2"), np.arange(1000)[None]
+        >>> off = store.distances(x[:1], ids) - ak.distances(x, x[:1], ids)
+        >>> bool(0.9 < (np.abs(off) <= store.error_bounds(x[:1], ids)).mean() < 1)
+        True
+        """
+        if self.kind != "rabitq" or self.numbers["binary"]:
+            raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {self.spec!r}")
+        from .rabitq import error_bounds
+
+        return error_bounds(self, queries, ids, metric or self.metric, e0)
+
+    def convert(self, to: Callable[[Any], Any]) -> Store:
+        """The same store with every array passed through `to`: ``store.convert(cupy.asarray)`` moves it to the GPU."""
+        moved: dict[int, Any] = {}
+
+        def move(x: Any) -> Any:
+            return moved.setdefault(id(x), to(x))
+
+        return self._rebuilt(move)
+
+    def _rebuilt(self, move: Callable[[Any], Any]) -> Store:
+        levels = None
+        own = Store(
+            self.kind, self.spec, self.shape, {k: move(x) for k, x in self.arrays.items()}, self.numbers, self.metric
+        )
+        own.projection = None if self.projection is None else move(self.projection)
+        if self._levels:
+            first, second = self._levels
+            levels = first._rebuilt(move), own if second is self else second._rebuilt(move)
+        own._levels = levels
+        return own
+
+    def save(self, path: Any) -> None:
+        """Write the store as a safetensors file at `path`; see `annkern.load`."""
+        from ..files.container import save
+
+        save(self, path)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stores on disk: their parts, and the check that arrays have the layout that kernels rely on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import stores
+from ..files.container import Form, Parts, register
+from .store import Store
+
+
+def _store_parts(store: Store) -> Parts:
+    names = ("kind", "spec", "shape", "numbers", "metric")
+    parameters = {name: getattr(store, name) for name in names}
+    arrays = store.arrays if store.projection is None else {**store.arrays, "projection": store.projection}
+    levels = {"primary": store.primary, "secondary": store.secondary}
+    return Parts(parameters, arrays, {name: level for name, level in levels.items() if level not in (None, store)})
+
+
+def _store_whole(parts: Parts) -> Store:
+    arrays = dict(parts.arrays)
+    projection = arrays.pop("projection", None)
+    given = {**parts.parameters, "shape": tuple(parts.parameters["shape"])}
+    store = Store(**given, arrays=arrays, projection=projection)
+    if parts.objects:
+        store._levels = parts.objects["primary"], parts.objects.get("secondary", store)
+    _check_layout(store)
+    return store
+
+
+def _check_layout(store: Store) -> None:
+    """Kernels trust shapes: a file must not make them read beyond an array."""
+    codecs = [vars(stores)[name] for name in stores.__all__ if vars(stores)[name].kind == store.kind]
+    if not codecs:
+        raise ValueError(f"expected a store of a known kind, got {store.kind!r}")
+    n, d = store.shape
+    want = {name: (tuple(shape), dtype) for name, (shape, dtype) in codecs[0].layout(store).items()}
+    got = {name: (x.shape, x.dtype.name) for name, x in store.arrays.items()}
+    if want != got:
+        raise ValueError(f"expected arrays {want} in a store {store.spec!r} of shape {store.shape}, got {got}")
+    wide = store.projection
+    if wide is not None and (wide.ndim != 2 or wide.shape[0] != d or wide.dtype != np.float32):
+        raise ValueError(f"expected a projection of {d} rows in float32, got shape {wide.shape} of {wide.dtype}")
+    for level in (store.primary, store.secondary):
+        if level is not None and (len(level) != n or level.query_dims != store.query_dims):
+            raise ValueError(f"expected levels of {n} rows for {store.query_dims} columns, got {level!r}")
+
+
+register("store", Form(Store, _store_parts, _store_whole))
