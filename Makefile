@@ -25,10 +25,10 @@ help:
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py $(ARGS)
 
-# What tests compile stays in build/tests for the next run.
+# On all cores that this process may use; ARGS="-n0" runs in one process. What tests compile stays in build/tests.
 test: export ANNKERN_BUILD_DIR = $(CURDIR)/build/tests
 test: $(VENV)/test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxschedchunk 1 $(ARGS)
 
 # annkern beside the peers that are installed: make bench ARGS="--quick --peers hnswlib,faiss --out build/bench.jsonl"
 bench: $(VENV)/test

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,27 @@ from hypothesis import settings
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+import progress
 from annkern.runtime.backend import backends
 
 # A shell's background jobs begin with Ctrl-C ignored, and Python then leaves it so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("annkern", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("annkern")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    progress.register(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: several cores then end together."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,14 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "emu":
         monkeypatch.setenv("ANNKERN_DEVICE", "emu")
     return BACKENDS[request.param]()
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests keep the programs that they compile: one folder for all processes of a run."""
+    given = os.environ.get("ANNKERN_BUILD_DIR")  # stays for the next run
+    base = tmp_path_factory.getbasetemp()
+    return Path(given) if given else (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ def missing_library(code: str) -> bool:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_python_blocks_run(path, monkeypatch, tmp_path):
     (tmp_path / "bench").symlink_to(ROOT / "bench")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Importing annkern is cheap, and brings in nothing but NumPy."""
+"""Importing annkern brings in nothing but NumPy; what the import costs is a row of bench/foundation.py."""
 
 from __future__ import annotations
 
@@ -8,29 +8,17 @@ import subprocess
 import sys
 
 SCRIPT = """
-import json, sys, time
+import json, sys
 import numpy
 before = set(sys.modules)
-start = time.perf_counter()
 import annkern
-seconds = time.perf_counter() - start
-print(json.dumps([seconds, sorted({name.partition(".")[0] for name in set(sys.modules) - before})]))
+print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
 """
 
 
-def measured() -> tuple[float, list[str]]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    seconds, roots = json.loads(done.stdout)
-    return seconds, roots
-
-
-def test_import_time():
-    assert min(measured()[0] for _ in range(3)) < 0.15
-
-
 def test_import_brings_no_other_library():
-    _, roots = measured()
-    assert set(roots) - sys.stdlib_module_names <= {"annkern"}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)) - sys.stdlib_module_names <= {"annkern"}
 
 
 def test_extensions_are_loaded_when_needed():

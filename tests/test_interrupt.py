@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -17,25 +18,42 @@ import annkern as ak
 X = np.zeros((4_000_000, 8), np.float32)
 SPREAD = np.random.default_rng(1).standard_normal((400_000, 32), np.float32)
 WIDE = np.broadcast_to(np.zeros((1, 60_000), np.float32), (500_000, 60_000))
+# What is called, and the native function that must not come to its end.
 CALLS = {
-    "knn": lambda: ak.knn(X, X[:200_000], 5, check_finite=False),
-    "knn of one thread": lambda: ak.knn(X, X[:200_000], 5, threads=1, check_finite=False),
-    "radius": lambda: ak.radius(X, X[:200_000], -1.0, check_finite=False),
-    "pairwise": lambda: ak.pairwise(WIDE[:100], WIDE),
-    "graph": lambda: ak.build_graph(SPREAD),
-    "graph by nn_descent": lambda: ak.build_graph(SPREAD, method="nn_descent"),
-    "k-means": lambda: ak.KMeans(4096, sample=None).fit(SPREAD),
+    "knn": (lambda: ak.knn(X, X[:200_000], 5, check_finite=False), "knn"),
+    "knn of one thread": (lambda: ak.knn(X, X[:200_000], 5, threads=1, check_finite=False), "knn"),
+    "radius": (lambda: ak.radius(X, X[:200_000], -1.0, check_finite=False), "radius_count"),
+    "pairwise": (lambda: ak.pairwise(WIDE[:100], WIDE), "pairwise"),
+    "graph": (lambda: ak.build_graph(SPREAD), "finish_graph"),
+    "graph by nn_descent": (lambda: ak.build_graph(SPREAD, method="nn_descent"), "nn_descent_prune"),
+    "k-means": (lambda: ak.KMeans(4096, sample=None, threads=1).fit(SPREAD), "cluster_sums"),
 }
 
 
+@pytest.fixture
+def native_calls():
+    """(c_call, c_return or c_exception; name) of each call into the extension; Ctrl-C comes a moment after the first."""
+    events = []
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+
+    def record(_frame, event, function):
+        if event.startswith("c_") and getattr(function, "__module__", None) == "annkern._cpu":
+            if not events:
+                timer.start()
+            events.append((event, function.__name__))
+
+    sys.setprofile(record)
+    yield events
+    sys.setprofile(None)
+    timer.cancel()
+
+
 @pytest.mark.parametrize("name", CALLS)
-def test_keyboard_interrupt(name):
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    start = time.monotonic()
-    timer.start()
+def test_keyboard_interrupt(name, native_calls):
+    call, last = CALLS[name]
     with pytest.raises(KeyboardInterrupt):
-        CALLS[name]()
-    assert time.monotonic() - start < 3
+        call()
+    assert native_calls and ("c_return", last) not in native_calls
     distances, _ = ak.knn(X[:100], X[:2], 1)  # and the pool works on
     assert (distances == 0).all()
 
@@ -51,7 +69,7 @@ def test_a_handler_of_the_program_decides():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(Stop):
-            CALLS["knn"]()
+            CALLS["knn"][0]()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -72,4 +90,4 @@ def test_other_threads_run_meanwhile():
         ticks += 1
         time.sleep(0.001)
     caller.join()
-    assert ticks > 20
+    assert ticks > 5  # were it kept, one before the search and one behind it

@@ -31,6 +31,7 @@ BUILDS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no compiler")
 @pytest.mark.parametrize("backend", BUILDS)
 def test_template_computes(backend, tmp_path):
@@ -161,6 +162,7 @@ def built_with(tree: Path, module: str, level: str, objects: Path) -> None:
     subprocess.run(["c++", "-shared", "-o", target, *fresh, *rest, "-pthread", "-ldl", script], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not (ROOT / "build/release/compile_commands.json").exists(), reason="the build is elsewhere")
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no compiler")
 def test_a_store_is_added(tmp_path):

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiling against the emulator in its three modes, incrementally: for tests/emu, tests/device, tools/mutate.py."""
 
+import fcntl
 import hashlib
 import os
 import platform
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +57,15 @@ def compiler() -> str | None:
 
 
 class Builder:
-    """Builds into `folder`; what is up to date by its time, its headers' and its command stays."""
+    """Builds into `folder`; what is up to date by its time, its headers' and its command stays. Processes may share the
+    folder: each file is made by one of them, and the others wait for it."""
 
     def __init__(self, folder: Path, includes: list[Path] = (), compiler: str = "g++", link: str = ""):
         self.folder = folder
         self.includes = [EMULATOR, *includes]
         self.compiler = compiler
         self.link_flags = link
-        self.jobs = os.cpu_count() or 1
+        self.jobs = len(os.sched_getaffinity(0))
 
     def program(self, name: str, mode: str, kernels: list[Path], host: list[Path] = ()) -> Path:
         return self.link(self.folder / f"{name}-{mode}", mode, self.objects(mode, kernels, host))
@@ -79,16 +83,19 @@ class Builder:
         command = f"{self.compiler} {COMMON} {includes} {flags} -c {shlex.quote(str(source))}"
         key = hashlib.sha256(command.encode()).hexdigest()[:16]
         out = self.folder / f"{source.stem}-{key}.o"
-        if not self.current(out):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            run_or_raise(f"{command} -MMD -MF {shlex.quote(str(out.with_suffix('.d')))} -o {shlex.quote(str(out))}")
+        with made_once(out) as part:
+            if not self.current(out):
+                run_or_raise(f"{command} -MMD -MF {shlex.quote(str(out.with_suffix('.d')))} -o {shlex.quote(str(part))}")
+                part.replace(out)
         return out
 
     def link(self, out: Path, mode: str, objects: list[Path]) -> Path:
-        if not out.exists() or any(o.stat().st_mtime_ns > out.stat().st_mtime_ns for o in objects):
-            paths = " ".join(shlex.quote(str(o)) for o in objects)
-            flags = f"{MODES[mode].link} {self.link_flags}"
-            run_or_raise(f"{self.compiler} {flags} {paths} -o {shlex.quote(str(out))} -lpthread -ldl")
+        with made_once(out) as part:
+            if not out.exists() or any(o.stat().st_mtime_ns > out.stat().st_mtime_ns for o in objects):
+                paths = " ".join(shlex.quote(str(o)) for o in objects)
+                flags = f"{MODES[mode].link} {self.link_flags}"
+                run_or_raise(f"{self.compiler} {flags} {paths} -o {shlex.quote(str(part))} -lpthread -ldl")
+                part.replace(out)
         return out
 
     @staticmethod
@@ -97,6 +104,15 @@ class Builder:
             return False
         made = out.stat().st_mtime_ns
         return all(need.exists() and need.stat().st_mtime_ns <= made for need in needs(out))
+
+
+@contextmanager
+def made_once(out: Path) -> Iterator[Path]:
+    """Holds the lock of the file `out`; yields where to write it, to be renamed when it is complete."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out.with_name(f"{out.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield out.with_name(f"{out.name}.part")
 
 
 def needs(out: Path) -> list[Path]:
@@ -110,7 +126,7 @@ def run_or_raise(command: str) -> None:
         raise RuntimeError(f"{command}\n{done.stderr[-4000:]}")
 
 
-def run(program: Path | str, *arguments: str, timeout: float = 60, **environment: object) -> tuple[int, str]:
+def run(program: Path | str, *arguments: str, timeout: float = 300, **environment: object) -> tuple[int, str]:
     """Exit status (124 where the time ran out) and what the program wrote."""
     env = {**os.environ, **{k: str(v) for k, v in environment.items()}}
     try:

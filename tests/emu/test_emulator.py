@@ -2,10 +2,10 @@
 """The emulator on kernels that are right (silent on every seed, in every mode) and on kernels that are each wrong in one way
 (reported, with the right words and the right line)."""
 
-import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,15 +72,11 @@ REPORTS = {
 SEEDS = {"fast": range(3), "asan": range(1, 2), "race": range(3)}
 
 
-def build_folder(tmp_path_factory) -> Path:
-    folder = os.environ.get("ANNKERN_BUILD_DIR")
-    return Path(folder) / "emu" if folder else tmp_path_factory.mktemp("emu")
-
-
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory):
-    builder = Builder(build_folder(tmp_path_factory))
-    return {(p, m): builder.program(p, m, [HERE / f"{p}.cu"]) for m in MODES for p in ("right", "tensor", "wrong")}
+def program(compiled):
+    """(name, mode) -> the program, compiled when first asked for."""
+    builder = Builder(compiled / "emu")
+    return cache(lambda name, mode: builder.program(name, mode, [HERE / f"{name}.cu"]))
 
 
 def marked_line(case: str) -> str | None:
@@ -91,30 +87,31 @@ def marked_line(case: str) -> str | None:
     return None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("program", ["right", "tensor"])
-def test_right_kernels_are_silent(programs, program, mode):
+@pytest.mark.parametrize("name", ["right", "tensor"])
+def test_right_kernels_are_silent(program, name, mode):
     settings = [{"EMU_SEED": seed} for seed in range(5)] + [{"EMU_SEED": 9, "EMU_THREADS": 2, "EMU_PREEMPT": 1}]
     for setting in settings:
-        status, output = run(programs[program, mode], "all", **setting)
+        status, output = run(program(name, mode), "all", **setting)
         assert status == 0, f"{setting}\n{output}"
         assert output.count("nothing to report") == len(output.splitlines()) > 5
 
 
-def test_the_table_is_whole(programs):
-    assert run(programs["wrong", "fast"])[1].split() == list(REPORTS)
+def test_the_table_is_complete(program):
+    assert run(program("wrong", "fast"))[1].split() == list(REPORTS)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", REPORTS)
-def test_wrong_kernels_are_reported(programs, case, mode):
+def test_wrong_kernels_are_reported(program, case, mode):
     expected = next((text for modes, text in REPORTS[case].items() if mode in modes), None)
     if expected is None:
         return
     line = marked_line(case)
-    program = programs["wrong", mode]
+    wrong = program("wrong", mode)
     with ThreadPoolExecutor(2) as pool:
-        outputs = list(pool.map(lambda seed: run(program, case, EMU_SEED=seed, EMU_BUDGET=20_000), SEEDS[mode]))
+        outputs = list(pool.map(lambda seed: run(wrong, case, EMU_SEED=seed, EMU_BUDGET=20_000), SEEDS[mode]))
     for seed, (status, output) in zip(SEEDS[mode], outputs, strict=True):
         assert status != 0 and re.search(expected.replace("LINE", line or ""), output), output
         if "WRONG-RESULT" in output:
@@ -124,9 +121,9 @@ def test_wrong_kernels_are_reported(programs, case, mode):
             assert line in output, output
 
 
-def test_reports_repeat(programs):
+def test_reports_repeat(program):
     """The same seed gives the same report, another seed another order."""
-    first, again, other = (run(programs["wrong", "race"], "no_barrier", EMU_SEED=s)[1] for s in (5, 5, 6))
+    first, again, other = (run(program("wrong", "race"), "no_barrier", EMU_SEED=s)[1] for s in (5, 5, 6))
     assert first == again != other
 
 
@@ -134,9 +131,9 @@ def test_reports_repeat(programs):
     shutil.which("aarch64-linux-gnu-g++") is None or shutil.which("qemu-aarch64") is None,
     reason="needs a compiler and an emulator of aarch64 (Debian: apt install g++-aarch64-linux-gnu qemu-user)",
 )
-def test_aarch64(tmp_path_factory):
+def test_aarch64(compiled):
     """The other stack switch, run by qemu."""
-    builder = Builder(build_folder(tmp_path_factory), compiler="aarch64-linux-gnu-g++", link="-static")
+    builder = Builder(compiled / "emu", compiler="aarch64-linux-gnu-g++", link="-static")
     program = builder.program("right-aarch64", "fast", [HERE / "right.cu"])
     for seed in range(2):
         status, output = run("qemu-aarch64", str(program), "all", EMU_SEED=seed)
