@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# _cpu: csrc/cpu compiled once for each instruction set; dispatch.cpp, threads.cpp and once_*.cpp compiled once.
+# _cpu: the rooms of csrc/cpu compiled once for each instruction set; what lies beside them (dispatch.cpp, threads.cpp) once.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(levels baseline avx2 avx512 avx512vnni)
   set(flags_baseline -march=x86-64-v2)
@@ -16,9 +16,8 @@ if(ANNKERN_ISA_LEVELS)
   set(levels ${ANNKERN_ISA_LEVELS})
 endif()
 
-file(GLOB cpu_sources CONFIGURE_DEPENDS csrc/cpu/*.cpp)
-file(GLOB cpu_once CONFIGURE_DEPENDS csrc/cpu/dispatch.cpp csrc/cpu/threads.cpp csrc/cpu/once_*.cpp)
-list(REMOVE_ITEM cpu_sources ${cpu_once})
+file(GLOB cpu_once CONFIGURE_DEPENDS csrc/cpu/*.cpp)
+file(GLOB cpu_sources CONFIGURE_DEPENDS csrc/cpu/*/*.cpp)
 
 set(level_list "")
 set(level_objects "")

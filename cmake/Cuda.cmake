@@ -29,7 +29,7 @@ else()
     set(cuda_problem "no libcudart_static.a under ${cuda_root}")
   endif()
 endif()
-file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cu)
+file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cu)
 if(NOT cuda_sources)
   set(cuda_problem "csrc/cuda holds no source")
 endif()
@@ -55,7 +55,7 @@ string(STRIP "${architectures}" architectures)
 
 set(cuda_objects "")
 foreach(source IN LISTS cuda_sources)
-  get_filename_component(stem ${source} NAME_WE)
+  get_filename_component(stem ${source} NAME_WE)  # one of its kind: tests/test_cuda_sources.py
   set(object ${CMAKE_BINARY_DIR}/cuda/${stem}.o)
   add_custom_command(
     OUTPUT ${object}

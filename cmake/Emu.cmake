@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # _emu: the CUDA sources compiled by the host compiler against csrc/emu, which stands in for the CUDA headers.
 if(ANNKERN_EMU)
-  file(GLOB emu_sources CONFIGURE_DEPENDS csrc/cuda/*.cu csrc/emu/*.cpp)
+  file(GLOB_RECURSE emu_sources CONFIGURE_DEPENDS csrc/cuda/*.cu csrc/emu/*.cpp)
   set_source_files_properties(${emu_sources} PROPERTIES LANGUAGE CXX)
   add_library(annk_emu OBJECT ${emu_sources})
   target_include_directories(annk_emu BEFORE PRIVATE csrc/emu)

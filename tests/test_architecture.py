@@ -31,6 +31,32 @@ ARROWS = {
     "bind": {"ops", "core"},
     "emu": set(),
 }
+# The same within cpu and cuda: room -> the rooms that its files may include from, besides its own and what lies beside the
+# rooms (cpu/ops.h).
+CSRC_ROOMS = {
+    "cpu/simd": set(),
+    "cpu/codec": {"cpu/simd"},
+    "cpu/distance": {"cpu/codec", "cpu/simd"},
+    "cpu/exact": {"cpu/distance", "cpu/simd"},
+    "cpu/graph": {"cpu/exact", "cpu/distance", "cpu/codec", "cpu/simd"},
+    "cuda/device": set(),
+    "cuda/select": {"cuda/device"},
+    "cuda/codec": {"cuda/device"},
+    "cuda/distance": {"cuda/select", "cuda/codec", "cuda/device"},
+    "cuda/stores": {"cuda/distance", "cuda/codec", "cuda/device"},
+    "cuda/prefilter": {"cuda/distance", "cuda/select", "cuda/device"},
+    "cuda/exact": {"cuda/prefilter", "cuda/distance", "cuda/select", "cuda/device"},
+    "cuda/graph": {"cuda/stores", "cuda/distance", "cuda/codec", "cuda/device"},
+    "cuda/graph/search": {"cuda/graph", "cuda/distance", "cuda/select", "cuda/device"},
+    "cuda/graph/build": {
+        "cuda/graph/search",
+        "cuda/graph",
+        "cuda/stores",
+        "cuda/distance",
+        "cuda/codec",
+        "cuda/device",
+    },
+}
 # The same for the rooms of the Python package; files at its root and `reference` stand outside.
 BELOW_OPS = {"runtime", "files", "arrays"}
 ROOMS = {
@@ -82,6 +108,38 @@ def test_includes_follow_the_arrows(layer):
 def test_every_layer_has_its_arrows():
     folders = {path.name for path in CSRC.iterdir() if path.is_dir() and not path.name.startswith("_")}
     assert folders <= ARROWS.keys()
+
+
+@pytest.mark.parametrize("room", CSRC_ROOMS)
+def test_includes_follow_the_arrows_of_rooms(room):
+    layer = room.split("/")[0]
+    files = [path for path in sources(CSRC / room) if path.parent == CSRC / room]
+    assert files
+    used, wrong = set(), []
+    for path in files:
+        for name in included(path):
+            folder = name.rpartition("/")[0]
+            if folder.split("/")[0] == layer and folder not in (layer, room):
+                used.add(folder)
+                wrong += [f"{path.relative_to(ROOT)} includes {name}"] if folder not in CSRC_ROOMS[room] else []
+    assert not wrong, f"{room} may include from {sorted(CSRC_ROOMS[room]) or 'itself'} only"
+    assert used == CSRC_ROOMS[room], "an arrow that no file needs"
+
+
+def test_every_room_of_csrc_has_its_arrows():
+    """And what lies beside the rooms is what one backend needs once."""
+    found = {path.parent.relative_to(CSRC).as_posix() for layer in ("cpu", "cuda") for path in sources(CSRC / layer)}
+    assert found - {"cpu"} == CSRC_ROOMS.keys()
+    assert {path.name for path in (CSRC / "cpu").iterdir() if path.is_file()} == {"dispatch.cpp", "ops.h", "threads.cpp"}
+
+
+def test_arrows_have_no_circle():
+    for arrows in (ARROWS, CSRC_ROOMS):
+        order: list[str] = []
+        while len(order) < len(arrows):
+            free = [room for room in arrows if room not in order and arrows[room] <= set(order)]
+            assert free, sorted(arrows.keys() - set(order))
+            order += free
 
 
 def test_emulator_knows_nothing_of_annkern():

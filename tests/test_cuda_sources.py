@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "csrc/cuda"
-SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cu", ".cuh", ".h"))
+SOURCES = sorted(path for path in FOLDER.rglob("*") if path.suffix in (".cu", ".cuh", ".h"))
 WRAPPERS = {"device.cuh", "ptx.cuh"}
 # A word or sign that only a wrapper may hold, and what to write instead.
 FENCED = {
@@ -61,7 +61,7 @@ def test_the_lint_sees(line):
 
 
 def test_every_assembly_has_a_host_twin():
-    text = code((FOLDER / "ptx.cuh").read_text())
+    text = code((FOLDER / "device/ptx.cuh").read_text())
     bodies = re.split(r"__device__ __forceinline__", text)[1:]
     assert bodies
     for body in bodies:
@@ -69,9 +69,25 @@ def test_every_assembly_has_a_host_twin():
         assert "ANNK_EMULATED" in twin and "asm" in real, body.strip().splitlines()[0]
 
 
+def test_names_are_unique():
+    """Objects, mutants and reports are named by a file alone, without its room."""
+    names = [path.name for path in SOURCES]
+    assert len(names) == len(set(names))
+
+
+def test_vendor_is_known_to_the_device_room_alone():
+    """A build for another vendor's GPUs then replaces headers of csrc/cuda/device, and copies no kernel."""
+    wrong = [
+        path.name
+        for path in SOURCES
+        if path.parent.name != "device" and re.search(r"#include <(cu\w*|hip)", path.read_text())
+    ]
+    assert not wrong
+
+
 def test_every_operation_has_its_source():
     operations = {path.stem for path in (ROOT / "csrc/ops").glob("*.h")}
-    assert operations <= {path.stem for path in FOLDER.glob("*.cu")}
+    assert operations <= {path.stem for path in SOURCES if path.suffix == ".cu"}
 
 
 def test_kernels_have_budgets():

@@ -47,22 +47,26 @@ def test_template_computes(backend, tmp_path):
 # To add a store: its own files, and lines (file, the text that they follow or replace, the text with them).
 STORE_FILES = {
     "absmax.h": "csrc/store/absmax.h",
-    "absmax_codec.h": "csrc/store/absmax_codec.h",
-    "absmax_codec.cuh": "csrc/cuda/absmax_codec.cuh",
+    "absmax_codec.h": "csrc/cpu/codec/absmax_codec.h",
+    "absmax_codec.cuh": "csrc/cuda/codec/absmax_codec.cuh",
     "absmax.py": "python/annkern/stores/absmax.py",
     "absmax_reference.py": "python/annkern/reference/absmax.py",
 }
 STORE_LINES = [
     ("csrc/core/kinds.h", r"(#define ANNK_STORES\(X\) .*)", r"\1 X(absmax, absmax)"),
-    ("csrc/cpu/codecs.cpp", r'(#include "cpu/stores.h"\n)', r'\1#include "store/absmax_codec.h"\n'),
+    ("csrc/cpu/codec/codecs.cpp", r'(#include "cpu/codec/codec.h"\n)', r'#include "cpu/codec/absmax_codec.h"\n\1'),
     (
-        "csrc/cpu/codecs.cpp",
+        "csrc/cpu/codec/codecs.cpp",
         r"(    case StoreKind::lvq:\n)",
         r"    case StoreKind::absmax:\n      return std::make_unique<AbsmaxCodec>(store);\n\1",
     ),
-    ("csrc/cuda/codecs.cuh", r'(#include "cuda/lvq_codec.cuh"\n)', r'#include "cuda/absmax_codec.cuh"\n\1'),
     (
-        "csrc/cuda/codecs.cuh",
+        "csrc/cuda/codec/codecs.cuh",
+        r'(#include "cuda/codec/lvq_codec.cuh"\n)',
+        r'#include "cuda/codec/absmax_codec.cuh"\n\1',
+    ),
+    (
+        "csrc/cuda/codec/codecs.cuh",
         r"(    case StoreKind::lvq:\n)",
         r"    case StoreKind::absmax:\n      return body(AbsmaxCodec(store));\n\1",
     ),
@@ -81,8 +85,8 @@ STORE_LINES = [
 ]
 # The list of stores has grown at its end, so that only what names stores must be compiled again: the rest is the build's.
 COMPILED = {
-    "_cpu": ["csrc/bind/module.cpp", "csrc/cpu/codecs.cpp"],
-    "_emu": ["csrc/bind/module.cpp", "csrc/cuda/encode.cu", "csrc/cuda/decode.cu"],
+    "_cpu": ["csrc/bind/module.cpp", "csrc/cpu/codec/codecs.cpp"],
+    "_emu": ["csrc/bind/module.cpp", "csrc/cuda/codec/encode.cu", "csrc/cuda/codec/decode.cu"],
 }
 CONFORMANCE = ["test_stores.py", "test_store_backends.py", "test_files.py", "test_registry.py::test_stores"]
 # Of an editable install, only its finder would be asked.
@@ -142,7 +146,7 @@ def built_with(tree: Path, module: str, level: str, objects: Path) -> None:
     again = [
         out
         for out, (_, source) in own.items()
-        if source in COMPILED[module] and not (source == "csrc/cpu/codecs.cpp" and f"annk_cpu_{level}." not in out)
+        if source in COMPILED[module] and not (source == "csrc/cpu/codec/codecs.cpp" and f"annk_cpu_{level}." not in out)
     ]
     assert len(again) == len(COMPILED[module]), again
 

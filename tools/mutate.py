@@ -108,9 +108,14 @@ class Mutant:
         return f"{self.place}: {how} | {self.source}"
 
 
+def copy_in(folder: Path, file: Path) -> Path:
+    """Where a folder of mutants holds its copy of a kernel's file, so that includes find it before the tree's."""
+    return folder / "cuda" / file.relative_to(KERNELS)
+
+
 def all_mutants() -> list[Mutant]:
     mutants, taken = [], set()
-    for file in sorted([*KERNELS.glob("*.cu"), *KERNELS.glob("*.cuh")]):
+    for file in sorted([*KERNELS.rglob("*.cu"), *KERNELS.rglob("*.cuh")], key=lambda file: file.name):
         first = zlib.crc32(file.name.encode()) % 65536  # other files' mutants keep their numbers, and so their objects
         while first in taken:
             first += 1
@@ -125,7 +130,9 @@ class Journal:
 
     def __init__(self, path: Path, again: bool):
         folders = (KERNELS, CHECKS, EMULATOR)
-        self.world = digest(*(f.read_text() for folder in folders for f in sorted(folder.iterdir()) if f.is_file()))
+        self.world = digest(
+            *(f.read_text() for folder in folders for f in sorted(folder.rglob("*.*")) if f.suffix != ".pyc")
+        )
         self.path = path
         self.lock = threading.Lock()
         self.entries = {}
@@ -164,8 +171,8 @@ class Bench:
         self.refused = self.folder / "refused.json"  # so that another start need not compile to find out
         refused = set(json.loads(self.refused.read_text())) if self.refused.exists() else set()
         self.apart = {m.number for m in mutants if options.apart or not m.mutation.switched or m.identity in refused}
-        self.texts = {f.name: f.read_text() for f in KERNELS.iterdir()} | {m.file.name: m.text for m in mutants}
-        self.kernels = [self.folder / "cuda" / f.name for f in sorted(KERNELS.glob("*.cu"))]
+        self.texts = {f: f.read_text() for f in KERNELS.rglob("*.*")} | {m.file: m.text for m in mutants}
+        self.kernels = [copy_in(self.folder, f) for f in sorted(KERNELS.rglob("*.cu"))]
         self.objects = {mode: self.compile_all(mode) for mode in (TRACE, *self.modes)}
         self.programs = {
             mode: self.builder(self.folder, mode).link(self.folder / mode, MODE_OF.get(mode, mode), objects)
@@ -189,7 +196,7 @@ class Bench:
                 host = [CHECKS / "mutant.cpp", *HOST]
                 return self.builder(self.folder, mode).objects(MODE_OF.get(mode, mode), self.kernels, host)
             except RuntimeError as error:
-                blamed = set(re.findall(r"cuda/([\w.]+):(\d+):\d+: error", str(error)))
+                blamed = set(re.findall(r"cuda/(?:\w+/)*([\w.]+):(\d+):\d+: error", str(error)))
                 refused = [m for m in self.mutants if (m.file.name, str(m.mutation.line)) in blamed]
                 before = len(self.apart)
                 self.apart |= {m.number for m in refused}
@@ -199,9 +206,9 @@ class Bench:
                 self.refused.write_text(json.dumps(switched))
 
     def write_sources(self) -> None:
-        for name, text in self.texts.items():
-            mine = {m.mutation: m.number for m in self.mutants if m.file.name == name and m.number not in self.apart}
-            write_if_new(self.folder / "cuda" / name, apply(text, mine))
+        for file, text in self.texts.items():
+            mine = {m.mutation: m.number for m in self.mutants if m.file == file and m.number not in self.apart}
+            write_if_new(copy_in(self.folder, file), apply(text, mine))
 
     def measure(self, mode: str) -> dict[str, float]:
         """Seconds that a case takes in the programs with nothing broken, none of which may fail."""
@@ -270,15 +277,15 @@ class Bench:
     def dependents(self, file: Path) -> list[Path]:
         """Kernel sources that are made from this file, the quickest to compile first."""
         made = {needs(o)[0].name: o for o in self.objects[TRACE]}
-        users = [s for s in self.kernels if self.folder / "cuda" / file.name in needs(made[s.name])]
+        users = [s for s in self.kernels if copy_in(self.folder, file) in needs(made[s.name])]
         return sorted(users, key=lambda source: made[source.name].stat().st_size)
 
     def build_apart(self, mutant: Mutant, mode: str, source: Path) -> Path:
         folder = self.folder / f"apart{mutant.number}"
-        mutated = folder / "cuda" / mutant.file.name
+        mutated = copy_in(folder, mutant.file)
         write_if_new(mutated, apply(mutant.text, {mutant.mutation: None}))
         builder = self.builder(folder, mode)
-        own = mutated if source.name == mutant.file.name else KERNELS / source.name
+        own = mutated if source.name == mutant.file.name else KERNELS / source.relative_to(self.folder / "cuda")
         mine = builder.object(own, f"{MODES[mode].kernels} -x c++")
         theirs = [o for o in self.objects[mode] if needs(o)[0] != source]
         (folder / mode).unlink(missing_ok=True)  # of another source

@@ -3,9 +3,9 @@
 
 ``python bench/gpu/static_report.py [ARCH...]`` compiles csrc/cuda for each architecture (80 90 100 120), reads ptxas and
 the machine code, prints a table and ends with status 1 where a kernel breaks its budget in budgets.json, spills, or touches
-local memory. ``--markdown FILE`` writes the table between the marks in that file, docs/gpu-kernels.md. Needs nvcc and
-nvdisasm, from a toolkit or from the wheels nvidia-cuda-nvcc and nvidia-cuda-nvdisasm. What was compiled is kept by a hash of
-the sources.
+local memory. ``--markdown FILE`` writes the table between the marks in that file, docs/generated/kernel-budgets.md. Needs
+nvcc and nvdisasm, from a toolkit or from the wheels nvidia-cuda-nvcc and nvidia-cuda-nvdisasm. What was compiled is kept by
+a hash of the sources.
 """
 
 import argparse
@@ -175,7 +175,7 @@ def report(architectures: list[str], cache: Path, jobs: int) -> list[Kernel]:
     cache = cache / sources_hash()
     cache.mkdir(parents=True, exist_ok=True)
     budgets = json.loads(BUDGETS.read_text())["kernels"]
-    tasks = [(source, arch) for source in sorted(SOURCES.glob("*.cu")) for arch in architectures]
+    tasks = [(source, arch) for source in sorted(SOURCES.rglob("*.cu")) for arch in architectures]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         kernels = [k for found in pool.map(lambda task: kernels_of(*task, cache), tasks) for k in found]
     for kernel in kernels:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A store to copy: this file and absmax_codec.h to csrc/store/, absmax_codec.cuh to csrc/cuda/, absmax.py to
-// python/annkern/stores/, absmax_reference.py to python/annkern/reference/absmax.py. What else takes a line of it stands in
-// CONTRIBUTING.md, and tests/test_template.py does all of it in a copy of the tree.
+// A store to copy: this file to csrc/store/, absmax_codec.h to csrc/cpu/codec/, absmax_codec.cuh to csrc/cuda/codec/,
+// absmax.py to python/annkern/stores/, absmax_reference.py to python/annkern/reference/absmax.py. What else takes a line of
+// it stands in CONTRIBUTING.md, and tests/test_template.py does all of it in a copy of the tree.
 //
 // The simplest store that is of use: every dimension in 8 bits, as a share of the row's largest magnitude.
 //

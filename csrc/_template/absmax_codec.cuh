@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of store/absmax.h. Threads that share a row take turns in its dimensions, so that they read neighbours.
 #pragma once
-#include "cuda/codec.cuh"
+#include "cuda/codec/codec.cuh"
 #include "store/absmax.h"
 
 namespace annk::cuda {

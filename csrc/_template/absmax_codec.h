@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "cpu/codec/codec.h"
 #include "store/absmax.h"
-#include "store/codec.h"
 
 namespace annk::ANNK_ISA {
 

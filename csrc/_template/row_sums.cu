@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "_template/row_sums.h"
-#include "cuda/device.cuh"
+#include "cuda/device/device.cuh"
 
 namespace annk {
 namespace {

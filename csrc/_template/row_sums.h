@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An operation to copy: this file to csrc/ops/<name>.h, row_sums.cpp to csrc/cpu/, row_sums.cu to csrc/cuda/.
+// An operation to copy: this file to csrc/ops/<name>.h, row_sums.cpp to a room of csrc/cpu/, row_sums.cu to one of
+// csrc/cuda/.
 #pragma once
 #include "core/view.h"
 

@@ -24,18 +24,17 @@ case $level in
     ;;
 esac
 
-mkdir -p "$folder/include/store/simd"
+mkdir -p "$folder/include/cpu/simd"
 cd "$root"
 # The instructions written as assembly, which no header can stand in for.
 sed -e 's/asm("vpdpbusd %2.*/acc.v = _mm512_dpbusd_epi32(acc.v, query.v, row.v);/' \
   -e 's/asm("vpdpbusd %1.*/acc.v = _mm512_dpbusd_epi32(acc.v, codes.v, query.v);/' \
   -e 's/asm("vpaddd.*/sum.v = _mm512_add_epi32(sum.v, x.v);/' \
-  -e 's/asm("vpaddw.*/sum.v = _mm512_add_epi16(sum.v, x.v);/' csrc/store/simd/vec_avx512.h \
-  >"$folder/include/store/simd/vec_avx512.h"
+  -e 's/asm("vpaddw.*/sum.v = _mm512_add_epi16(sum.v, x.v);/' csrc/cpu/simd/vec_avx512.h \
+  >"$folder/include/cpu/simd/vec_avx512.h"
 
-for source in csrc/cpu/*.cpp tests/cpp/isa_check*.cpp; do
-  case $source in */dispatch.cpp | */once_*) ;; *) echo "$source" ;; esac
-done | xargs -P 2 -I{} sh -c "$compiler -std=c++20 -O1 -Wno-psabi -ffp-contract=off -fno-math-errno \
+ls csrc/cpu/threads.cpp csrc/cpu/*/*.cpp tests/cpp/isa_check*.cpp |
+  xargs -P 2 -I{} sh -c "$compiler -std=c++20 -O1 -Wno-psabi -ffp-contract=off -fno-math-errno \
   -fno-trapping-math $(echo $flags) -DANNK_ISA=$level -I$folder/include -Icsrc -c {} -o $folder/\$(basename {}).o"
 $compiler $(echo $flags) "$folder"/*.o -pthread -o "$folder/isa_check"
 exec $run "$folder/isa_check"

@@ -189,7 +189,7 @@ void check_one(Store s, Numbers& numbers, Hash& hash) {
   }
 }
 
-// Rows enough for a scan to leave some out by a bound (pq_screen.h), with any codes.
+// Rows enough for a scan to leave some out by a bound (pq_prefilter.h), with any codes.
 void check_scan(Store s, Numbers& numbers, int64_t rows) {
   const int64_t parts = s.base.numbers[0];
   std::vector<uint8_t> codes(rows * parts);

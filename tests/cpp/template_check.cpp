@@ -10,7 +10,7 @@
 #if defined(ANNK_EMULATED)  // whose device memory is the host's
 namespace isa = annk;
 #else
-#include "store/simd/vec.h"
+#include "cpu/simd/vec.h"
 namespace isa = annk::ANNK_ISA;
 namespace annk::ANNK_ISA {
 void row_sums(const RowSumsArgs&);

@@ -18,13 +18,14 @@ KERNELS = ROOT / "csrc/cuda"
 # The check, and the CPU's code for stores, which it compares with.
 HOST = [
     Path(__file__).parent / "device_check.cpp",
-    *(ROOT / "csrc/cpu" / f"{name}.cpp" for name in ("codecs", "tiles_lvq", "tiles_pq", "tiles_rabitq")),
+    ROOT / "csrc/cpu/codec/codecs.cpp",
+    *(ROOT / "csrc/cpu/distance" / f"tiles_{kind}.cpp" for kind in ("lvq", "pq", "rabitq")),
 ]
 
 
 def build(folder: Path, mode: str, kernels: Path = KERNELS) -> Path:
     builder = Builder(folder, [ROOT / "csrc"])
-    return builder.program("device_check", mode, sorted(kernels.glob("*.cu")), HOST)
+    return builder.program("device_check", mode, sorted(kernels.rglob("*.cu")), HOST)
 
 
 if __name__ == "__main__":

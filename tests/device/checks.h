@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "cuda/policy.h"
+#include "cuda/device/policy.h"
 #include "ops/distances.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"

@@ -7,8 +7,8 @@
 #include <exception>
 
 #include "grow_checks.h"
+#include "prefilter_checks.h"
 #include "row_cases.h"
-#include "screen_checks.h"
 
 using namespace check;
 

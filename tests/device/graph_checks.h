@@ -4,7 +4,7 @@
 #include <set>
 
 #include "checks.h"
-#include "cuda/walk.h"
+#include "cuda/graph/search/beam_search.h"
 
 namespace check {
 

@@ -3,7 +3,9 @@
 #pragma once
 #include <string>
 
-#include "cpu/stores.h"
+#include "cpu/codec/codec.h"
+#include "cpu/distance/distance_computer.h"
+#include "metric/all.h"
 #include "stores.h"
 
 namespace check {

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Float keys of f32, f16, bf16, i8 and u8 rows: elements widen to float32, and each (query, row) pair is one chain of
+// fused multiply-adds over the dimensions in ascending order, whichever of the two loops below makes it.
+#pragma once
+#include "cpu/distance/distance_computer.h"
+#include "cpu/simd/elements.h"
+#include "cpu/simd/pack.h"
+#include "cpu/simd/vec.h"
+#include "metric/all.h"
+
+namespace annk::ANNK_ISA {
+
+// tile: [dims][kTileRows], then kTileRows terms. panel: [dims][2 * kLanes].
+template <class Step>
+void float_tile(const float* tile, const float* panel, int64_t dims, float* out) {
+  F32 acc[kTileRows][2];
+#pragma GCC unroll 14
+  for (int r = 0; r < kTileRows; ++r) acc[r][0] = acc[r][1] = F32::zero();
+  for (int64_t j = 0; j < dims; ++j, tile += kTileRows, panel += 2 * kLanes) {
+    const F32 query0 = F32::load(panel), query1 = F32::load(panel + kLanes);
+#pragma GCC unroll 14
+    for (int r = 0; r < kTileRows; ++r) {
+      const F32 row = F32::broadcast(tile[r]);
+      acc[r][0] = Step::step(acc[r][0], query0, row);
+      acc[r][1] = Step::step(acc[r][1], query1, row);
+    }
+  }
+#pragma GCC unroll 14
+  for (int r = 0; r < kTileRows; ++r) {
+    acc[r][0].store(out + r * 2 * kLanes);
+    acc[r][1].store(out + r * 2 * kLanes + kLanes);
+  }
+}
+
+inline constexpr int64_t kAheadBytes = 384;
+
+// Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries. The kLanes rows
+// at `next` are fetched in the order of their addresses: hardware does not follow kLanes streams at once, and fetching
+// along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without). They
+// pass L2 by: 41 GB/s for one thread and 52 for two, where 27 and 41 came through it (Zen 5). Rows that do not lie together
+// have no such order: what is read kAheadBytes further on is asked for, in the rows themselves or, near their end, in those
+// named by `ahead`, if any are to come (Zen 5, 384 float32 dimensions, walks of a graph: 205 us a query with whole rows
+// asked for a group ahead, 198, 164 and 175 with 256, 384 and 512 bytes). A choice of the two within the loop costs a
+// quarter of the speed. look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
+template <class Step, bool kNorms, int Q, bool kAdjacent, class T>
+void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
+              float* acc_out, float* norms, F32& look) {
+  F32 acc[Q], norm = F32::zero();
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
+  auto take = [&](const F32(&block)[kLanes], int64_t j) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+#pragma GCC unroll 4
+      for (int q = 0; q < Q; ++q) acc[q] = Step::step(acc[q], F32::broadcast(queries[q][j + i]), block[i]);
+      if constexpr (kNorms) norm = multiply_add(block[i], block[i], norm);
+      if constexpr (!Step::kKeepsNan) look = multiply_add(block[i], F32::zero(), look);
+    }
+  };
+  const int64_t whole = (dims + kLanes - 1) / kLanes * kLanes;
+  constexpr int64_t kMostLead = kAheadBytes / static_cast<int64_t>(sizeof(T));
+  const int64_t lead = whole < kMostLead ? whole : kMostLead;
+  int64_t j = 0;
+  for (; j + kLanes <= dims; j += kLanes) {
+    F32 block[kLanes];
+    load_transposed(rows, j, block);
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes; ++r) {
+      if constexpr (kAdjacent)
+        fetch_once(next + (j + r) * kLanes);
+      else if (j + lead < dims)
+        fetch(rows[r] + j + lead);
+      else if (ahead != nullptr)
+        fetch(ahead[r] + (j + lead - whole));
+    }
+    take(block, j);
+  }
+  if (j < dims) {
+    F32 block[kLanes];
+    for (int r = 0; r < kLanes; ++r) block[r] = load_part(rows[r] + j, dims - j);
+    transpose(block);
+    take(block, j);
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q) {
+    acc[q].store(acc_out + q * kLanes);
+    if constexpr (Step::kKeepsNan) look = multiply_add(acc[q], F32::zero(), look);
+  }
+  if constexpr (kNorms) norm.store(norms);
+}
+
+template <class M>
+class FloatTiles final : public Tiles {
+ public:
+  FloatTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
+    row_bytes = row_bytes_of(base);
+    tile_rows = kTileRows;
+    lanes = 2 * kLanes;
+    few_queries = 12;
+    const size_t dims = static_cast<size_t>(base.dims);
+    panel_bytes = round_up(dims * 2 * kLanes * sizeof(float), 64);
+    tile_bytes = round_up((dims * kTileRows + kTileRows) * sizeof(float) + kPackSlack, 64);
+    few_bytes = round_up(dims * sizeof(float), 64);
+  }
+
+  void pack_panel(int64_t first, int count, void* panel) const override {
+    float* out = static_cast<float*>(panel);
+    float* row = out + base_.dims * 2 * kLanes;  // scratch behind the panel: callers leave few_bytes there
+    __builtin_memset(out, 0, panel_bytes);
+    for (int q = 0; q < count; ++q) {
+      widen_query(queries_, first + q, M::kTerm, row);
+      for (int64_t j = 0; j < base_.dims; ++j) out[j * 2 * kLanes + q] = row[j];
+    }
+  }
+
+  bool pack_tile(const RowList& rows, void* tile) const override {
+    return visit_elements(base_.dtype, nullptr,
+                          [&]<class T>(const T*) { return pack_elements<T>(rows, static_cast<float*>(tile)); });
+  }
+
+  void keys(const void* tile, const void* panel, float* out) const override {
+    const float* rows = static_cast<const float*>(tile);
+    float_tile<typename M::Step>(rows, static_cast<const float*>(panel), base_.dims, out);
+    const float* terms = rows + base_.dims * kTileRows;
+    for (int r = 0; r < kTileRows; ++r)
+      for (int l = 0; l < 2 * kLanes; ++l) out[r * 2 * kLanes + l] = M::key(out[r * 2 * kLanes + l], terms[r]);
+  }
+
+  void pack_few(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, few_bytes * round_up(count, kFewStep));
+    for (int q = 0; q < count; ++q)
+      widen_query(queries_, first + q, M::kTerm, reinterpret_cast<float*>(static_cast<char*>(packed) + q * few_bytes));
+  }
+
+  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+    bool fit = true;
+    visit_elements(base_.dtype, nullptr, [&]<class T>(const T*) {
+      for (int i = 0; i < rows.count; i += kLanes) {
+        const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
+        const T* row[kLanes];
+        for (int r = 0; r < kLanes; ++r) row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
+        float* to = out + i;
+        F32 look = F32::zero();
+        const T* after[kLanes];
+        const T* const* ahead = nullptr;
+        if (rows.ids != nullptr && i + kLanes < rows.count) {
+          for (int r = 0; r < kLanes; ++r)
+            after[r] =
+                reinterpret_cast<const T*>(base_.row(rows[i + kLanes + r < rows.count ? i + kLanes + r : rows.count - 1]));
+          ahead = after;
+        }
+        if (count == 1)
+          few_group<1>(packed, row, ahead, rows.part(i, here), to, stride, 1, look);
+        else
+          for (int q = 0; q < count; q += kFewStep)
+            few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, ahead, rows.part(i, here),
+                                to + q * stride, stride, count - q, look);
+        if (!finite(look)) [[unlikely]]
+          for (int r = 0; r < here; ++r) fit = fit && row_is_finite(row[r], base_.dims);
+      }
+    });
+    return fit;
+  }
+
+  // Of the rows that few_keys meets first, as much as it does not ask for itself; a row on its own is asked for as a whole.
+  void prefetch(const RowList& rows) const override {
+    const int64_t bytes = rows.count == 1 ? row_bytes : row_bytes < kAheadBytes ? row_bytes : kAheadBytes;
+    for (int i = 0; i < rows.count && i < kLanes; ++i)
+      for (int64_t at = 0; at < bytes; at += 64) fetch(base_.row(rows[i]) + at);
+  }
+
+ private:
+  // Rows that lie one behind the other, without gaps.
+  ANNK_HD bool adjacent(const RowList& rows) const {
+    return rows.ids == nullptr && base_.stride == base_.dims * kDTypeBits[static_cast<int>(base_.dtype)] / 8;
+  }
+
+  // Keys of min(Q, count) queries against at most kLanes rows.
+  template <int Q, class T>
+  ANNK_HD void few_group(const void* packed, const T* const* row, const T* const* ahead, const RowList& rows, float* out,
+                         int64_t stride, int count, F32& look) const {
+    const float* queries[Q];
+    for (int q = 0; q < Q; ++q)
+      queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
+    constexpr bool kNorms = M::kTerm == Term::inverse_norm;
+    float acc[Q * kLanes], terms[kLanes] = {};
+    const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + kLanes));
+    if (adjacent(rows))
+      few_rows<typename M::Step, kNorms, Q, true>(row, next, ahead, base_.dims, queries, acc, terms, look);
+    else
+      few_rows<typename M::Step, kNorms, Q, false>(row, next, ahead, base_.dims, queries, acc, terms, look);
+    if constexpr (kNorms)
+      for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
+    for (int q = 0; q < Q && q < count; ++q)
+      for (int r = 0; r < rows.count; ++r) out[q * stride + r] = M::key(acc[q * kLanes + r], terms[r]);
+  }
+
+  template <class T>
+  bool pack_elements(const RowList& rows, float* tile) const {
+    const int64_t dims = base_.dims;
+    const T* row[kTileRows];
+    for (int r = 0; r < kTileRows; ++r)
+      row[r] = reinterpret_cast<const T*>(base_.row(rows[r < rows.count ? r : rows.count - 1]));
+    F32 look = F32::zero();
+    if (adjacent(rows)) fetch_rows(base_, rows[0] + kTileRows);
+    pack_transposed(
+        dims, tile,
+        [&](int r, int64_t j) {
+          const F32 whole = load_widened(row[r] + j);
+          look = multiply_add(whole, F32::zero(), look);
+          return whole;
+        },
+        [&](int r, int64_t j) {
+          const F32 part = load_part(row[r] + j, dims - j);
+          look = multiply_add(part, F32::zero(), look);
+          return part;
+        });
+    float* terms = tile + dims * kTileRows;
+    for (int r = 0; r < kTileRows; ++r) terms[r] = 0.0f;
+    if constexpr (M::kTerm == Term::inverse_norm) row_terms(rows, tile, terms);
+    return finite(look);
+  }
+
+  // The rows' chains of squares, kLanes rows at a time; lanes past kTileRows hold numbers without meaning.
+  void row_terms(const RowList& rows, const float* tile, float* terms) const {
+    for (int from = 0; from < kTileRows; from += kLanes) {
+      F32 sum = F32::zero();
+      for (int64_t j = 0; j < base_.dims; ++j) {
+        const F32 x = F32::load(tile + j * kTileRows + from);
+        sum = multiply_add(x, x, sum);
+      }
+      float sums[kLanes];
+      sum.store(sums);
+      for (int r = from; r < rows.count && r < from + kLanes; ++r)
+        terms[r] = row_inverse_norm(base_, rows[r], sums[r - from]);
+    }
+  }
+
+  Matrix base_, queries_;
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/distance/distance_computer.h"
+#include "cpu/distance/lvq_tiles.h"
+
+namespace annk::ANNK_ISA {
+
+std::unique_ptr<const Tiles> lvq_tiles(const Base& base, const Matrix& queries, Metric metric) {
+  return visit(metric, [&]<class M>(M) -> std::unique_ptr<const Tiles> {
+    if constexpr (M::kFromDot) {
+      const LvqView store(base);
+      if (!store.codes_are_all()) return nullptr;
+      if (store.bits == 8) return std::make_unique<CodeTiles<M, LvqRows<8>>>(base, queries);
+      return std::make_unique<CodeTiles<M, LvqRows<4>>>(base, queries);
+    }
+    return nullptr;
+  });
+}
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/distance/distance_computer.h"
+#include "cpu/distance/pq_prefilter.h"
+
+namespace annk::ANNK_ISA {
+
+std::unique_ptr<const Tiles> pq_tiles(const Base& base, const Matrix& queries, Metric metric) {
+  return visit(metric, [&]<class M>(M) -> std::unique_ptr<const Tiles> {
+    if constexpr (M::kFromDot) {
+      if (M::kTerm == Term::inverse_norm && base.arrays[2] == nullptr) return nullptr;
+      if (base.numbers[3] != 0) return std::make_unique<PqBlockTiles<M>>(base, queries);
+      return std::make_unique<PqByteTiles<M>>(base, queries);
+    }
+    return nullptr;
+  });
+}
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/distance/distance_computer.h"
+#include "cpu/distance/rabitq_tiles.h"
+
+namespace annk::ANNK_ISA {
+
+namespace {
+
+template <class M, int kBits>
+std::unique_ptr<const Tiles> tiles_of_bits(const Base& base, const Matrix& queries) {
+  if constexpr (M::kFromDot && kBits <= 8) {
+    if (base.numbers[0] == kBits) return std::make_unique<CodeTiles<M, RabitqRows<kBits>>>(base, queries);
+    return tiles_of_bits<M, kBits + 1>(base, queries);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<const Tiles> rabitq_tiles(const Base& base, const Matrix& queries, Metric metric) {
+  return visit(metric, [&]<class M>(M) { return tiles_of_bits<M, 1>(base, queries); });
+}
+
+}  // namespace annk::ANNK_ISA

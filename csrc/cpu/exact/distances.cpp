@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/distances.h"
+
+#include "cpu/exact/scan.h"
+#include "cpu/ops.h"
+
+namespace annk::ANNK_ISA {
+namespace {
+
+// Keys of the named rows of query q, kFewRows at a time. False: one of them holds NaN or infinity.
+bool distances_of(const DistancesArgs& args, const Tiles& tiles, int64_t q, ScanScratch& scratch) {
+  bool fit = true;
+  tiles.pack_few(q, 1, scratch.queries.get());
+  const int64_t* ids = args.ids + q * args.width;
+  for (int64_t at = 0; at < args.width;) {
+    RowList rows{scratch.ids.get(), 0, 0};
+    const int64_t from = at;
+    for (; at < args.width && rows.count < kFewRows; ++at)
+      if (ids[at] >= 0) scratch.ids[rows.count++] = ids[at];
+    if (rows.count > 0) fit = tiles.few_keys(scratch.queries.get(), 1, rows, scratch.keys.get(), kFewRows) && fit;
+    const float* key = scratch.keys.get();
+    for (int64_t i = from; i < at; ++i) {
+      if (ids[i] >= 0)
+        write_key(args.metric, args.distances, q * args.width + i, *key++);
+      else
+        write_missing_distance(args.metric, args.distances, q * args.width + i);
+    }
+  }
+  return fit;
+}
+
+}  // namespace
+
+void distances(const DistancesArgs& args) {
+  BadRow bad(args.bad_row);
+  if (args.queries.rows == 0 || args.width == 0) return;
+  const auto tiles = make_tiles(args.base, args.queries, args.metric);
+  ScanPlan plan;
+  plan.few = true;
+  plan.block = 1;
+  constexpr int64_t kQueriesATask = 8;
+  auto task = [&](int, int64_t t) {
+    ScanScratch scratch(*tiles, plan);
+    const int64_t end = std::min(args.queries.rows, (t + 1) * kQueriesATask);
+    for (int64_t q = t * kQueriesATask; q < end; ++q)
+      if (!distances_of(args, *tiles, q, scratch) && bad.looks()) bad.meet();
+  };
+  parallel_for(args.exec.threads, (args.queries.rows + kQueriesATask - 1) / kQueriesATask, args.exec.interrupted, task);
+  bad.report(args.base, args.exec);
+}
+
+}  // namespace annk::ANNK_ISA

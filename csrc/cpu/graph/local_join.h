@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups of rows whose members are compared with one another (ops/nn_descent.h).
+#pragma once
+#include <algorithm>
+
+#include "cpu/exact/scan.h"
+#include "cpu/graph/nearest_lists.h"
+#include "cpu/graph/prune.h"
+#include "ops/nn_descent.h"
+
+namespace annk::ANNK_ISA {
+
+// One thread's scratch, for groups of `most` members.
+class Joiner {
+ public:
+  Joiner(const NnDescentArgs& args, NearestLists& lists, int64_t most)
+      : lists_(lists),
+        rows_(args.base, args.metric),
+        stride_(most + kLanes),
+        ids_(static_cast<size_t>(most)),
+        limits_(static_cast<size_t>(most + kLanes)),
+        queries_(rows_.tiles().few_bytes * static_cast<size_t>(most + kFewStep)),
+        keys_(static_cast<size_t>(kQueries * stride_)),
+        entries_(static_cast<size_t>(most * stride_)),
+        offers_(static_cast<size_t>(most)) {}
+
+  bool finite() const { return finite_; }
+  int64_t size() const { return count_; }
+  void begin() { count_ = 0; }
+  void add(int64_t id) { ids_[count_++] = id; }
+  void add_new(int64_t id) {
+    uint64_t met = 0;
+    for (int64_t i = 0; i < count_; ++i) met |= static_cast<uint64_t>(ids_[i] == id);
+    if (met == 0) add(id);
+  }
+
+  // Each of the first `fresh` members meets all that come behind it.
+  void join(int64_t fresh) {
+    for (int64_t i = 0; i < count_; ++i) {
+      lists_.prefetch(ids_[i]);
+      limits_[i] = lists_.limit(ids_[i]);
+      offers_[i] = 0;
+    }
+    for (int64_t q = 0; q < fresh; ++q) rows_.pack(ids_[q], packed(q));
+    for (int64_t first = 0; first < fresh; first += kQueries) {
+      const int here = static_cast<int>(std::min<int64_t>(kQueries, fresh - first));
+      find_keys(first, here, {ids_.get() + first, 0, static_cast<int>(count_ - first)});
+      for (int q = 0; q < here; ++q) collect(first + q, first, keys_.get() + q * stride_);
+    }
+    for (int64_t i = 0; i < count_; ++i)
+      if (offers_[i] > 0) lists_.offer(ids_[i], entries_.get() + i * stride_, offers_[i]);
+  }
+
+  // nearest[i]: which of `pivots`, at most kQueries, row i of the group is nearest to; of equally near ones the first.
+  void find_nearest(const int32_t* pivots, int count, uint8_t* nearest) {
+    for (int p = 0; p < count; ++p) rows_.pack(pivots[p], packed(p));
+    find_keys(0, count, {ids_.get(), 0, static_cast<int>(count_)});
+    for (int64_t i = 0; i < count_; ++i) {
+      int best = 0;
+      for (int p = 1; p < count; ++p)
+        if (keys_[p * stride_ + i] < keys_[best * stride_ + i]) best = p;
+      nearest[i] = static_cast<uint8_t>(best);
+    }
+  }
+
+  static constexpr int64_t kQueries = 16;  // whose keys are made together: a tile stays in the L1 cache
+
+ private:
+  char* packed(int64_t q) const { return queries_.get() + static_cast<size_t>(q) * rows_.tiles().few_bytes; }
+  void find_keys(int64_t first, int count, const RowList& against) {
+    const int together = rows_.tiles().few_apart ? count : 1;
+    for (int q = 0; q < count; q += together)
+      finite_ = rows_.tiles().few_keys(packed(first + q), together, against, keys_.get() + q * stride_, stride_) && finite_;
+  }
+
+  // Of member q and those behind it, what each is to the other; the key of member i stands at keys[i - first].
+  void collect(int64_t q, int64_t first, const float* keys) {
+    const int64_t row = ids_[q];
+    for (int64_t from = first + (q + 1 - first) / kLanes * kLanes; from < count_; from += kLanes) {
+      const F32 here = F32::load(keys + (from - first));
+      uint32_t behind = ~0u;
+      if (count_ - from < kLanes) behind = (1u << (count_ - from)) - 1;
+      if (from <= q) behind &= ~0u << (q + 1 - from);
+      for (uint32_t hits = below(here, F32::broadcast(limits_[q])) & behind; hits != 0; hits &= hits - 1) {
+        const int64_t i = from + __builtin_ctz(hits);
+        entries_[q * stride_ + offers_[q]++] = lists_.entry(row, ids_[i], keys[i - first]);
+      }
+      for (uint32_t hits = below(here, F32::load(limits_.get() + from)) & behind; hits != 0; hits &= hits - 1) {
+        const int64_t i = from + __builtin_ctz(hits);
+        entries_[i * stride_ + offers_[i]++] = lists_.entry(ids_[i], row, keys[i - first]);
+      }
+    }
+  }
+
+  NearestLists& lists_;
+  RowQueries rows_;
+  const int64_t stride_;
+  int64_t count_ = 0;
+  Buffer<int64_t> ids_;
+  Buffer<float> limits_;
+  Buffer<char> queries_;
+  Buffer<float> keys_;
+  Buffer<uint64_t> entries_;  // for the list of each member
+  Buffer<int64_t> offers_;    // how many
+  bool finite_ = true;
+};
+
+// A Joiner for each worker that wants one.
+class Joiners {
+ public:
+  Joiners(const NnDescentArgs& args, NearestLists& lists, int64_t most, BadRow& bad)
+      : args_(args), lists_(lists), most_(most), bad_(bad), count_(workers_for(args.exec.threads, INT64_MAX)) {
+    all_ = new Joiner*[static_cast<size_t>(count_)]();
+  }
+  ~Joiners() {
+    for (int w = 0; w < count_; ++w) delete all_[w];
+    delete[] all_;
+  }
+  Joiners(const Joiners&) = delete;
+  Joiners& operator=(const Joiners&) = delete;
+
+  // body(joiner, t) for t in [0, tasks).
+  template <class Body>
+  void each(int64_t tasks, Body&& body) {
+    auto task = [&](int w, int64_t t) {
+      if (bad_.met()) return;
+      if (all_[w] == nullptr) all_[w] = new Joiner(args_, lists_, most_);
+      body(*all_[w], t);
+      if (!all_[w]->finite() && bad_.looks()) bad_.meet();
+    };
+    parallel_for(args_.exec.threads, tasks, args_.exec.interrupted, task);
+  }
+
+ private:
+  const NnDescentArgs& args_;
+  NearestLists& lists_;
+  const int64_t most_;
+  BadRow& bad_;
+  const int count_;
+  Joiner** all_;
+};
+
+}  // namespace annk::ANNK_ISA

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/nn_descent.h"
+
+#include "cpu/graph/local_join.h"
+#include "cpu/ops.h"
+
+namespace annk::ANNK_ISA {
+namespace {
+
+constexpr int64_t kLeafRows = 128;
+constexpr int64_t kRowsATask = 16;
+constexpr int64_t kPassRows = 1024;  // of a task that compares nothing
+
+// Adjacent rows of an order.
+struct Span {
+  int64_t first, end;
+  int64_t size() const { return end - first; }
+  // Into how many sets it is cut: half a leaf is wanted of each, for many will be larger.
+  int sets() const { return static_cast<int>(std::min(Joiner::kQueries, (2 * size() + kLeafRows - 1) / kLeafRows)); }
+};
+
+// The rows in an order in which those of a leaf are adjacent, and the leaves.
+class Leaves {
+ public:
+  Leaves(const NnDescentArgs& args, Joiners& joiners)
+      : rows_(args.order), sorted_(static_cast<size_t>(args.count)), nearest_(sorted_.size()) {
+    Growing<Span> open, next;
+    settle({0, args.count}, open);
+    while (open.size() > 0) {
+      find_nearest(open, joiners);
+      for (size_t s = 0; s < open.size(); ++s) cut(open[s], next);
+      open.clear();
+      for (size_t s = 0; s < next.size(); ++s) open.push(next[s]);
+      next.clear();
+    }
+  }
+  int64_t size() const { return static_cast<int64_t>(leaves_.size()); }
+  void join(int64_t leaf, Joiner& joiner) const {
+    joiner.begin();
+    for (int64_t at = leaves_[leaf].first; at < leaves_[leaf].end; ++at) joiner.add(rows_[at]);
+    joiner.join(joiner.size());
+  }
+
+ private:
+  void settle(Span span, Growing<Span>& open) {
+    if (span.size() > kLeafRows)
+      open.push(span);
+    else if (span.size() > 1)
+      leaves_.push(span);
+  }
+
+  // nearest_[at]: which of the first sets() rows of its span the row at `at` is nearest to.
+  void find_nearest(const Growing<Span>& spans, Joiners& joiners) {
+    struct Part {
+      Span of, own;
+    };
+    Growing<Part> parts;
+    for (size_t s = 0; s < spans.size(); ++s)
+      for (int64_t at = spans[s].first; at < spans[s].end; at += kPassRows)
+        parts.push({spans[s], {at, std::min(spans[s].end, at + kPassRows)}});
+    joiners.each(static_cast<int64_t>(parts.size()), [&](Joiner& joiner, int64_t t) {
+      const Part& part = parts[t];
+      for (int64_t at = part.own.first; at < part.own.end; at += kLeafRows) {
+        joiner.begin();
+        for (int64_t i = at; i < std::min(part.own.end, at + kLeafRows); ++i) joiner.add(rows_[i]);
+        joiner.find_nearest(rows_ + part.of.first, part.of.sets(), nearest_.get() + at);
+      }
+    });
+  }
+
+  // Sorts the rows of a span by the row that they are nearest to. What nearly all are nearest to, rows that are equal for
+  // example, is cut by number.
+  void cut(Span span, Growing<Span>& open) {
+    int64_t places[Joiner::kQueries] = {};
+    for (int64_t at = span.first; at < span.end; ++at) ++places[nearest_[at]];
+    int64_t to = span.first;
+    for (int s = 0; s < span.sets(); ++s) {
+      const Span own{to, to + places[s]};
+      const int64_t most = own.size() > span.size() / 16 * 15 ? kLeafRows : own.size();
+      for (int64_t at = own.first; at < own.end; at += most) settle({at, std::min(own.end, at + most)}, open);
+      places[s] = own.first;
+      to = own.end;
+    }
+    for (int64_t at = span.first; at < span.end; ++at) sorted_[places[nearest_[at]]++] = rows_[at];
+    for (int64_t at = span.first; at < span.end; ++at) rows_[at] = sorted_[at];
+  }
+
+  int32_t* const rows_;
+  Buffer<int32_t> sorted_;
+  Buffer<uint8_t> nearest_;
+  Growing<Span> leaves_;
+};
+
+// What each row brings to the groups of a round.
+class Samples {
+ public:
+  Samples(const NnDescentArgs& args, const NearestLists& lists)
+      : n_(args.base.rows),
+        sample_(args.sample),
+        lists_(lists),
+        own_(static_cast<size_t>(2 * n_ * sample_)),
+        entries_{empty_lists(n_, sample_), empty_lists(n_, sample_)},
+        others_{{entries_[0].get(), n_, sample_, args.exec}, {entries_[1].get(), n_, sample_, args.exec}} {
+    auto task = [&](int, int64_t t) {
+      for (int64_t row = t * kPassRows; row < std::min(n_, (t + 1) * kPassRows); ++row) take(row);
+    };
+    parallel_for(args.exec.threads, (n_ + kPassRows - 1) / kPassRows, args.exec.interrupted, task);
+  }
+
+  void join(int64_t row, Joiner& joiner) const {
+    joiner.begin();
+    gather(row, kNew, joiner);
+    const int64_t fresh = joiner.size();
+    if (fresh == 0) return;
+    gather(row, kOld, joiner);
+    joiner.join(fresh);
+  }
+
+ private:
+  enum Age { kNew, kOld };
+
+  int32_t* own(int64_t row, Age age) const { return own_.get() + (2 * row + age) * sample_; }
+
+  // The first of the row's list that were not taken yet, and the first that were.
+  void take(int64_t row) {
+    int64_t counts[2] = {0, 0};
+    uint64_t* const list = lists_.list(row);
+    for (int64_t i = 0; i < lists_.width() && list[i] != kNoEntry; ++i) {
+      const Candidate at{list[i]};
+      const Age age = at.expanded() ? kOld : kNew;
+      if (counts[age] == sample_) continue;
+      const int64_t id = lists_.ring().id(row, at.id());
+      own(row, age)[counts[age]++] = static_cast<int32_t>(id);
+      const uint64_t entry = others_[age].entry(id, row, at.key());
+      others_[age].offer(id, &entry, 1);
+      list[i] |= 1u;
+    }
+    for (const Age age : {kNew, kOld})
+      if (counts[age] < sample_) own(row, age)[counts[age]] = -1;
+  }
+
+  void gather(int64_t row, Age age, Joiner& joiner) const {
+    const int32_t* const ids = own(row, age);
+    for (int64_t i = 0; i < sample_ && ids[i] >= 0; ++i) joiner.add_new(ids[i]);
+    const uint64_t* const list = others_[age].list(row);
+    for (int64_t i = 0; i < sample_ && list[i] != kNoEntry; ++i)
+      joiner.add_new(lists_.ring().id(row, Candidate{list[i]}.id()));
+  }
+
+  const int64_t n_, sample_;
+  const NearestLists& lists_;
+  Buffer<int32_t> own_;
+  Buffer<uint64_t> entries_[2];
+  NearestLists others_[2];  // that have taken a row
+};
+
+int64_t count_untaken(const NnDescentArgs& args, const NearestLists& lists) {
+  std::atomic<int64_t> all{0};
+  auto task = [&](int, int64_t t) {
+    int64_t count = 0;
+    const uint64_t* const end = lists.list(std::min(args.base.rows, (t + 1) * kPassRows));
+    for (const uint64_t* at = lists.list(t * kPassRows); at < end; ++at) count += (*at & 1u) == 0;
+    all += count;
+  };
+  parallel_for(args.exec.threads, (args.base.rows + kPassRows - 1) / kPassRows, args.exec.interrupted, task);
+  return all;
+}
+
+}  // namespace
+
+void nn_descent_start(const NnDescentArgs& args) {
+  BadRow bad(args.bad_row);
+  if (args.empties) __builtin_memset(args.lists, 0xff, static_cast<size_t>(args.base.rows * args.width) * sizeof(uint64_t));
+  NearestLists lists(args.lists, args.base.rows, args.width, args.exec);
+  Joiners joiners(args, lists, kLeafRows, bad);
+  const Leaves leaves(args, joiners);
+  joiners.each(leaves.size(), [&](Joiner& joiner, int64_t leaf) { leaves.join(leaf, joiner); });
+  bad.report(args.base, args.exec);
+}
+
+void nn_descent_round(const NnDescentArgs& args) {
+  BadRow bad(args.bad_row);
+  const int64_t n = args.base.rows;
+  NearestLists lists(args.lists, n, args.width, args.exec);
+  Joiners joiners(args, lists, 4 * args.sample, bad);
+  const Samples samples(args, lists);
+  joiners.each((args.count + kRowsATask - 1) / kRowsATask, [&](Joiner& joiner, int64_t t) {
+    for (int64_t i = t * kRowsATask; i < std::min(args.count, (t + 1) * kRowsATask); ++i)
+      samples.join(args.order[i], joiner);
+  });
+  *args.untaken = count_untaken(args, lists);
+  bad.report(args.base, args.exec);
+}
+
+}  // namespace annk::ANNK_ISA

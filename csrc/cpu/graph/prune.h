@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows as queries of their own store, and the pruning of candidate lists by them (ops/build_graph.h).
+#pragma once
+#include <memory>
+
+#include "core/buffer.h"
+#include "cpu/codec/codec.h"
+#include "cpu/distance/distance_computer.h"
+#include "cpu/graph/beam_search.h"
+#include "ops/build_graph.h"
+
+namespace annk::ANNK_ISA {
+
+// One thread's way to ask for the keys of a row against others.
+class RowQueries {
+ public:
+  RowQueries(const Base& base, Metric metric)
+      : codec_(base.kind == StoreKind::array ? nullptr : make_codec(base)),
+        row_(codec_ == nullptr ? 0 : static_cast<size_t>(base.dims + codec_->scratch_floats)),
+        dims_(base.dims),
+        tiles_(make_tiles(base, codec_ == nullptr ? static_cast<const Matrix&>(base) : decoded(base),
+                          metric == Metric::euclidean ? Metric::sqeuclidean : metric)) {}
+
+  const Tiles& tiles() const { return *tiles_; }
+  void pack(int64_t row, void* packed) {
+    if (codec_ == nullptr) return tiles_->pack_few(row, 1, packed);
+    if (tiles_->pack_row(row, packed)) return;
+    codec_->decode(row, row_.get(), row_.get() + dims_);
+    tiles_->pack_few(0, 1, packed);
+  }
+
+ private:
+  Matrix decoded(const Base& base) const {
+    return {row_.get(), 1, base.dims, base.dims * static_cast<int64_t>(sizeof(float)), DType::f32};
+  }
+  std::unique_ptr<const Codec> codec_;
+  Buffer<float> row_;
+  int64_t dims_;
+  std::unique_ptr<const Tiles> tiles_;
+};
+
+// A candidate of a pruning. Those that an earlier pruning of the same list has kept together need not be compared again.
+struct Near {
+  Candidate at;
+  bool kept_before;
+  friend ANNK_HD bool operator<(const Near& a, const Near& b) { return a.at < b.at; }
+};
+
+class Pruner {
+ public:
+  Pruner(const BuildGraphArgs& args, RowQueries& rows)
+      : rows_(rows),
+        degree_(args.degree),
+        alpha_(args.alpha),
+        by_length_(is_similarity(args.metric)),
+        query_(rows.tiles().few_bytes * kFewStep) {}
+
+  bool finite() const { return finite_; }
+
+  // Candidates of `row`, sorted and without equals or the row itself -> at most `degree` ids. Returns how many.
+  int64_t prune(int64_t row, const Near* near, int64_t count, int32_t* out) {
+    if (left_.size() < static_cast<size_t>(count)) {
+      left_.reset(static_cast<size_t>(count));
+      ids_.reset(static_cast<size_t>(count));
+      asked_.reset(static_cast<size_t>(count));
+      keys_.reset(static_cast<size_t>(count + kLanes));
+    }
+    for (int64_t i = 0; i < count; ++i) left_[i] = static_cast<int32_t>(i);
+    if (by_length_ && count > 1) {
+      ids_[0] = row;
+      ask(row, 1);
+      own_ = keys_[0];
+    }
+    // Equal rows do not occlude each other, and would take every place.
+    int64_t kept = 0, tied = 0;
+    while (tied < count && near[tied].at.key() == near[0].at.key()) ++tied;
+    for (int64_t left = count; left > 0 && kept < degree_;) {
+      const Near nearest = near[left_[0]];
+      out[kept++] = static_cast<int32_t>(nearest.at.id());
+      left = without_occluded(near, nearest, left);
+      if (kept == (degree_ + 1) / 2 && left > 0 && left_[0] < tied) left = from(tied, left);
+    }
+    return kept;
+  }
+
+ private:
+  // keys_[0, count) = those that `row` has with ids_[0, count).
+  void ask(int64_t row, int count) {
+    rows_.pack(row, query_.get());
+    finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, count}, keys_.get(), count) && finite_;
+  }
+
+  // left_ without what comes before `first`.
+  int64_t from(int64_t first, int64_t left) {
+    int64_t to = 0;
+    for (int64_t i = 0; i < left; ++i) {
+      left_[to] = left_[i];
+      to += left_[i] >= first;
+    }
+    return to;
+  }
+
+  // left_[1, left) without those that `nearest` is too near to; returns how many there are.
+  int64_t without_occluded(const Near* near, const Near& nearest, int64_t left) {
+    int asked = 0;
+    for (int64_t i = 1; i < left; ++i) {
+      const Near& other = near[left_[i]];
+      ids_[asked] = other.at.id();
+      asked_[asked] = static_cast<int32_t>(i);
+      asked += !(nearest.kept_before && other.kept_before);
+    }
+    float scale = alpha_;
+    if (asked > 0) {
+      ids_[asked] = nearest.at.id();
+      ask(nearest.at.id(), asked + by_length_);
+      if (by_length_) scale = occluding_scale(alpha_, own_, keys_[asked]);
+    }
+    int64_t to = 0;
+    int next = 0;
+    for (int64_t i = 1; i < left; ++i) {
+      const Near& other = near[left_[i]];
+      bool occluded = false;
+      if (next < asked && asked_[next] == i) {
+        const float between = scale * keys_[next++], own = other.at.key();
+        occluded = between < own;
+      }
+      left_[to] = left_[i];
+      to += !occluded;
+    }
+    return to;
+  }
+
+  RowQueries& rows_;
+  const int64_t degree_;
+  const float alpha_;
+  const bool by_length_;  // similarities: the lengths of rows matter
+  float own_ = 0.0f;      // the key of the pruned row with itself
+  Buffer<char> query_;
+  Buffer<int32_t> left_, asked_;
+  Buffer<int64_t> ids_;
+  Buffer<float> keys_;
+  bool finite_ = true;
+};
+
+}  // namespace annk::ANNK_ISA

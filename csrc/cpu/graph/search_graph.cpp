@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/search_graph.h"
+
+#include <algorithm>
+
+#include "core/threads.h"
+#include "cpu/exact/scan.h"
+#include "cpu/graph/beam_search.h"
+#include "cpu/ops.h"
+
+namespace annk::ANNK_ISA {
+namespace {
+
+// Walks of one thread that take turns: 40, 33 and 35 us a query for 1, 2 and 3 (Zen 4, lvq4, window 20; noise of 2 us).
+constexpr int kTurns = 3;
+constexpr int64_t kQueriesATask = 16;
+
+int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
+  const unsigned char* const own = static_cast<const unsigned char*>(filter.data) + query * filter.query_stride;
+  int64_t count = 0;
+  if (filter.kind == Filter::Kind::bytes) {
+    for (int64_t i = 0; i < rows; ++i) count += own[i] != 0;
+    return count;
+  }
+  const uint32_t* const words = reinterpret_cast<const uint32_t*>(own);
+  for (int64_t w = 0; w < rows / 32; ++w) count += __builtin_popcount(words[w]);
+  if (rows % 32 != 0) count += __builtin_popcount(words[rows / 32] & ((1u << rows % 32) - 1u));
+  return count;
+}
+
+// What one thread keeps from query to query.
+class Searcher : public SearchScratch {
+ public:
+  Searcher(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine)
+      : SearchScratch{[](SearchScratch* own) { delete static_cast<Searcher*>(own); }},
+        args_(&args),
+        tiles_(&tiles),
+        fine_(fine),
+        fine_query_(fine == nullptr ? 0 : fine->few_bytes * kFewStep) {}
+  ~Searcher() {
+    for (int t = 0; t < kTurns; ++t) delete turns_[t].walk;
+  }
+  Searcher(const Searcher&) = delete;
+  Searcher& operator=(const Searcher&) = delete;
+
+  // For another search of the same graph, base, metric and rerank.
+  void begin(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine) {
+    args_ = &args;
+    tiles_ = &tiles;
+    fine_ = fine;
+    shared_passing_ = -1;
+    for (Turn& turn : turns_)
+      if (turn.walk != nullptr) turn.walk->set_tiles(tiles);
+  }
+
+  // Queries [first, end). False: a row that was read holds NaN or infinity.
+  bool run(int64_t first, int64_t end) {
+    bool fit = true;
+    int64_t next = first;
+    const bool alone = end - first == 1;
+    for (int going = 1; going > 0;) {
+      going = 0;
+      for (int t = 0; t < kTurns; ++t) {
+        Turn& turn = turns_[t];
+        if (turn.query < 0 && next < end) begin(turn, next++);
+        if (turn.query < 0) continue;
+        ++going;
+        if (!turn.exact && turn.walk->half_hop(alone)) {
+          fetch_fine(turn.walk->expanding());
+          continue;
+        }
+        finish(turn);
+        fit = fit && turn.walk->finite();
+        turn.query = -1;
+      }
+    }
+    return fit;
+  }
+
+ private:
+  // What a walk expands among its nearest is nearly always reranked. It comes while the walk goes on.
+  void fetch_fine(GraphWalk::Expanding at) const {
+    if (fine_ != nullptr && at.place < args_->rerank_k) fine_->prefetch({&at.row, 0, 1});
+  }
+
+  struct Turn {
+    GraphWalk* walk = nullptr;
+    int64_t query = -1, passing = 0;
+    bool exact = false;
+  };
+
+  void begin(Turn& turn, int64_t query) {
+    if (turn.walk == nullptr) turn.walk = new GraphWalk(args_->graph, *tiles_);
+    turn.query = query;
+    turn.passing = passing(query);
+    tiles_->pack_few(query, 1, turn.walk->query());
+    const FilterPlan plan = plan_filter(turn.passing, args_->graph.rows, args_->window);
+    turn.exact = plan.exact;
+    if (!plan.exact) turn.walk->begin(plan.window, plan.looks_through ? &args_->filter : nullptr, query, nullptr);
+  }
+
+  int64_t passing(int64_t query) {
+    if (args_->filter.kind == Filter::Kind::none) return args_->graph.rows;
+    if (args_->filter.shared() && shared_passing_ >= 0) return shared_passing_;
+    return shared_passing_ = count_passing(args_->filter, query, args_->graph.rows);
+  }
+
+  void finish(Turn& turn) {
+    const int64_t q = turn.query;
+    const int64_t wanted = args_->rerank_k > 0 ? args_->rerank_k : args_->k;
+    found_.clear();
+    if (!turn.exact) {
+      const Pool& pool = turn.walk->pool();
+      for (int64_t i = 0; i < pool.size() && static_cast<int64_t>(found_.size()) < wanted; ++i)
+        if (args_->filter.pass(q, pool[i].id())) found_.push(pool[i]);
+    }
+    if (turn.exact ||
+        (turn.passing < args_->graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_->k, turn.passing)))
+      compare_all(turn, wanted);
+    if (args_->rerank_k > 0) rerank(turn);
+    const int64_t count = std::min(static_cast<int64_t>(found_.size()), args_->k);
+    for (int64_t i = 0; i < args_->k; ++i) {
+      const int64_t at = q * args_->k + i;
+      args_->indices[at] = i < count ? found_[i].id() : -1;
+      if (i < count)
+        write_key(args_->metric, args_->distances, at, found_[i].key());
+      else
+        write_missing_distance(args_->metric, args_->distances, at);
+    }
+  }
+
+  // The `wanted` best of all rows that pass.
+  void compare_all(Turn& turn, int64_t wanted) {
+    const int64_t n = args_->graph.rows;
+    Pool& pool = turn.walk->pool();
+    pool.begin(std::min(wanted, std::max<int64_t>(turn.passing, 1)));
+    ids_.clear();
+    for (int64_t i = 0; i < n; ++i)
+      if (args_->filter.pass(turn.query, i)) ids_.push(i);
+    Buffer<float> keys(kFewRows + kLanes);
+    bool fit = true;
+    for (int64_t i = 0; i < static_cast<int64_t>(ids_.size()); i += kFewRows) {
+      const int here = static_cast<int>(std::min<int64_t>(kFewRows, static_cast<int64_t>(ids_.size()) - i));
+      fit = tiles_->few_keys(turn.walk->query(), 1, {ids_.get() + i, 0, here}, keys.get(), kFewRows) && fit;
+      pool.push_all(keys.get(), ids_.get() + i, here);
+    }
+    if (!fit) turn.walk->meet_bad_row();
+    found_.clear();
+    for (int64_t i = 0; i < pool.size(); ++i) found_.push(pool[i]);
+  }
+
+  // Keys of the finer form, and their order.
+  void rerank(Turn& turn) {
+    const size_t count = found_.size();
+    if (count == 0) return;
+    ids_.clear();
+    for (size_t i = 0; i < count; ++i) ids_.push(found_[i].id());
+    Buffer<float> keys(count + kLanes);
+    fine_->prefetch({ids_.get(), 0, static_cast<int>(count)});
+    fine_->pack_few(turn.query, 1, fine_query_.get());
+    const int64_t stride = static_cast<int64_t>(count);
+    if (!fine_->few_keys(fine_query_.get(), 1, {ids_.get(), 0, static_cast<int>(count)}, keys.get(), stride))
+      turn.walk->meet_bad_row();
+    for (size_t i = 0; i < count; ++i) found_[i] = Candidate::of(keys[i], ids_[i]);
+    std::sort(found_.get(), found_.get() + count);
+  }
+
+  const SearchGraphArgs* args_;
+  const Tiles* tiles_;
+  const Tiles* fine_;
+  Turn turns_[kTurns];
+  Buffer<char> fine_query_;
+  Growing<Candidate> found_;
+  Growing<int64_t> ids_;
+  int64_t shared_passing_ = -1;
+};
+
+void write_missing(const SearchGraphArgs& args) {
+  for (int64_t at = 0; at < args.queries.rows * args.k; ++at) {
+    args.indices[at] = -1;
+    write_missing_distance(args.metric, args.distances, at);
+  }
+}
+
+}  // namespace
+
+void search_graph(const SearchGraphArgs& args) {
+  BadRow bad(args.bad_row);
+  const int64_t m = args.queries.rows;
+  if (m == 0 || args.k == 0) return;
+  if (args.graph.rows == 0) return write_missing(args);
+  const auto tiles = make_tiles(args.base, args.queries, args.metric);
+  const auto fine = args.rerank_k > 0 ? make_tiles(args.rerank, args.rerank_queries, args.metric) : nullptr;
+  // A task is small enough that two threads end together, and large enough that its walks fill each other's waits.
+  const int64_t each = std::clamp<int64_t>(m / (4 * workers_for(args.exec.threads, m)), 1, kQueriesATask);
+  const int64_t tasks = (m + each - 1) / each;
+  const size_t workers = static_cast<size_t>(workers_for(args.exec.threads, tasks));
+  struct Workers {
+    Searcher** all;
+    size_t count;
+    SearchScratch** kept;  // of the first, the caller
+    bool whole = false;    // nobody was stopped in the middle of a walk
+    Workers(size_t n, SearchScratch** place) : all(new Searcher*[n]()), count(n), kept(place) {
+      if (kept != nullptr) all[0] = static_cast<Searcher*>(__atomic_exchange_n(kept, nullptr, __ATOMIC_ACQUIRE));
+    }
+    ~Workers() {
+      SearchScratch* first = all[0];
+      if (kept != nullptr && whole) first = __atomic_exchange_n(kept, first, __ATOMIC_ACQ_REL);
+      if (first != nullptr) first->release(first);
+      for (size_t w = 1; w < count; ++w) delete all[w];
+      delete[] all;
+    }
+  } own(workers, args.kept);
+  if (own.all[0] != nullptr) own.all[0]->begin(args, *tiles, fine.get());
+  auto task = [&](int w, int64_t t) {
+    if (own.all[w] == nullptr) own.all[w] = new Searcher(args, *tiles, fine.get());
+    if (!own.all[w]->run(t * each, std::min(m, (t + 1) * each))) bad.meet();
+  };
+  parallel_for(args.exec.threads, tasks, args.exec.interrupted, task);
+  own.whole = true;
+  if (bad.looks()) bad.report(args.base, args.exec);
+}
+
+}  // namespace annk::ANNK_ISA

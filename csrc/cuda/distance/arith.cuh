@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic of a scan, by metric family and element type. A row is read 16 bytes at a time; expand() turns a part of
+// them into four operands that meet 16 bytes of the prepared query. Dimensions are taken in ascending order, one chain a
+// pair, so a pair's bits do not depend on the tile.
+//   Element, Operand, Sum          what a row is made of, what is multiplied, what is added up
+//   kBits, kQueryBits              of one dimension in a row and in the prepared query
+//   kParts                         query words of 16 bytes that one 16 bytes of a row meet
+//   step, own                      one operand of the pair; of the row alone, for its term
+//   row_word, order                the row's term as a word; sums into keys in order
+// An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
+// row's.
+#pragma once
+#include "cuda/device/key_id.cuh"
+#include "cuda/device/ptx.cuh"
+#include "metric/all.h"
+
+namespace annk::cuda {
+
+using namespace ANNK_ISA;
+
+template <class... Metrics>
+struct MetricList {};
+
+template <class Arith>
+struct Terms {
+  using Query = uint32_t;
+  using Row = uint32_t;
+  static constexpr bool kRead = false;
+  static constexpr bool needed(Metric metric) { return Arith::needs_row_word(metric); }
+};
+template <class Arith>
+  requires requires { typename Arith::RowTerm; }
+struct Terms<Arith> {
+  using Query = typename Arith::QueryTerm;
+  using Row = typename Arith::RowTerm;
+  static constexpr bool kRead = true;
+  static constexpr bool needed(Metric) { return true; }
+};
+
+// body(M{}) for the one of the list that `metric` names.
+template <class First, class... Rest, class Body>
+__device__ __forceinline__ void visit_list(MetricList<First, Rest...>, Metric metric, Body&& body) {
+  if constexpr (sizeof...(Rest) == 0) {
+    body(First{});
+  } else {
+    if (metric == First::kMetric) {
+      body(First{});
+    } else {
+      visit_list(MetricList<Rest...>{}, metric, static_cast<Body&&>(body));
+    }
+  }
+}
+
+__device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
+  return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
+}
+
+// Four operands of a prepared query.
+__device__ __forceinline__ void read4(const unsigned char* from, float (&to)[4]) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+__device__ __forceinline__ void read4(const unsigned char* from, uint32_t (&to)[4]) {
+  const uint4 four = *reinterpret_cast<const uint4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+
+// What the caller sees for a key in order.
+template <class Arith>
+__device__ __forceinline__ uint32_t reported_bits(Metric metric, uint32_t order) {
+  const float key = key_of_ordered(order);
+  if constexpr (Arith::kBits == 1)
+    if (is_int_metric(metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
+  return bits_of_float(report(metric, key));
+}
+
+// Four elements, the part-th group of the 16 bytes, widened exactly.
+__device__ __forceinline__ void widen4(float, const uint4& raw, int, float (&to)[4]) {
+  to[0] = float_of_bits(raw.x);
+  to[1] = float_of_bits(raw.y);
+  to[2] = float_of_bits(raw.z);
+  to[3] = float_of_bits(raw.w);
+}
+__device__ __forceinline__ void widen4(Half, const uint4& raw, int part, float (&to)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = ptx::widen_half(word_of(raw, 2 * part + i / 2) >> (16 * (i % 2)) & 0xffffu);
+}
+__device__ __forceinline__ void widen4(Bfloat16, const uint4& raw, int part, float (&to)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t word = word_of(raw, 2 * part + i / 2);
+    to[i] = float_of_bits(i % 2 == 0 ? word << 16 : word & 0xffff0000u);
+  }
+}
+// A byte b under the exponent of 2^23 is 2^23 + b: two full-rate instructions where a conversion runs at a quarter.
+__device__ __forceinline__ void widen4(uint8_t, const uint4& raw, int part, float (&to)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = float_of_bits(__byte_perm(word_of(raw, part), 0x4b000000u, 0x7440u + i)) - 8388608.0f;
+}
+__device__ __forceinline__ void widen4(int8_t, const uint4& raw, int part, float (&to)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    to[i] = float_of_bits(__byte_perm(word_of(raw, part) ^ 0x80808080u, 0x4b000000u, 0x7440u + i)) - 8388736.0f;
+}
+
+// Float32 sums of steps of metric M, of rows of T widened, against a float32 query.
+template <class M, class T, class List>
+struct FloatArith {
+  using Element = T;
+  using Operand = float;
+  using Sum = float;
+  using Metrics = List;
+  static constexpr int kBits = 8 * sizeof(T), kQueryBits = 32, kParts = 4 / sizeof(T);
+  static constexpr bool kWidens = true;
+
+  __device__ static __forceinline__ void expand(const uint4& raw, int part, float (&to)[4]) { widen4(T{}, raw, part, to); }
+  __device__ static __forceinline__ float step(float sum, float q, float x) { return M::step(sum, q, x); }
+  __device__ static __forceinline__ float own(float sum, float x) { return multiply_add(x, x, sum); }
+
+  static constexpr bool needs_row_word(Metric metric) { return metric == Metric::cosine; }
+  __device__ static __forceinline__ uint32_t row_word(Metric, float sum, const unsigned char* row, int64_t dims) {
+    double wide = sum;
+    if (row != nullptr && needs_wide_sum(sum)) {
+      wide = 0.0;
+      for (int64_t j = 0; j < dims; ++j) {
+        const double x = widen(reinterpret_cast<const T*>(row)[j]);
+        wide += x * x;
+      }
+    }
+    return bits_of_float(inverse_norm(wide));
+  }
+  template <class Key>
+  __device__ static __forceinline__ uint32_t order(Key, float sum, uint32_t, uint32_t row_word) {
+    return ordered(Key::key(sum, float_of_bits(row_word)));
+  }
+};
+
+using DotMetrics = MetricList<InnerProduct, Cosine>;
+using L2Metrics = MetricList<SqEuclidean, Euclidean>;
+template <class T>
+using DotArith = FloatArith<InnerProduct, T, DotMetrics>;
+template <class T>
+using L2Arith = FloatArith<SqEuclidean, T, L2Metrics>;
+template <class T>
+using L1Arith = FloatArith<Cityblock, T, MetricList<Cityblock>>;
+template <class T>
+using LinfArith = FloatArith<Chebyshev, T, MetricList<Chebyshev>>;
+
+__device__ __forceinline__ int32_t dot4(int8_t, uint32_t a, uint32_t b, int32_t sum) {
+  return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
+}
+__device__ __forceinline__ int32_t dot4(uint8_t, uint32_t a, uint32_t b, int32_t sum) {
+  return static_cast<int32_t>(__dp4a(a, b, static_cast<unsigned>(sum)));
+}
+
+// Exact int32 dot products of 8-bit rows and queries of one type; every metric that has a form from them.
+template <class T>
+struct IntArith {
+  using Element = T;
+  using Operand = uint32_t;
+  using Sum = int32_t;
+  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  static constexpr int kBits = 8, kQueryBits = 8, kParts = 1;
+  static constexpr bool kWidens = false;
+
+  __device__ static __forceinline__ void expand(const uint4& raw, int, uint32_t (&to)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[i] = word_of(raw, i);
+  }
+  __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) { return dot4(T{}, q, x, sum); }
+  __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return dot4(T{}, x, x, sum); }
+
+  static constexpr bool needs_row_word(Metric metric) { return metric != Metric::inner_product; }
+  __device__ static __forceinline__ uint32_t row_word(Metric metric, int32_t sum, const unsigned char*, int64_t) {
+    return metric == Metric::cosine ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
+  }
+  // A word holds the term that the metric uses, the squared norm or the inverse one; the other reading of it is ignored.
+  template <class Key>
+  __device__ static __forceinline__ uint32_t order(Key, int32_t sum, uint32_t query_word, uint32_t row_word) {
+    return ordered(Key::key_from_dot(sum, static_cast<int32_t>(query_word), static_cast<int32_t>(row_word),
+                                     float_of_bits(query_word), float_of_bits(row_word)));
+  }
+};
+
+// Counts of set bits of M::combine(q, x).
+template <class M>
+struct BitArith {
+  using Element = uint8_t;
+  using Operand = uint32_t;
+  using Sum = int32_t;
+  using Metrics = MetricList<M>;
+  static constexpr int kBits = 1, kQueryBits = 1, kParts = 1;
+  static constexpr bool kWidens = false;
+
+  __device__ static __forceinline__ void expand(const uint4& raw, int, uint32_t (&to)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[i] = word_of(raw, i);
+  }
+  __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) {
+    return sum + __popc(M::combine(q, x));
+  }
+  __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return sum + __popc(x); }
+
+  static constexpr bool needs_row_word(Metric metric) { return metric == Metric::jaccard; }
+  __device__ static __forceinline__ uint32_t row_word(Metric, int32_t sum, const unsigned char*, int64_t) {
+    return static_cast<uint32_t>(sum);
+  }
+  template <class Key>
+  __device__ static __forceinline__ uint32_t order(Key, int32_t sum, uint32_t query_word, uint32_t row_word) {
+    return ordered(Key::key(sum, static_cast<int32_t>(query_word), static_cast<int32_t>(row_word)));
+  }
+};
+
+}  // namespace annk::cuda

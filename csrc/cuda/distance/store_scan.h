@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a compressed store is scanned in its own form. One that has none of these, or not for a metric, is decoded in parts.
+#pragma once
+#include "cuda/distance/scan.h"
+
+namespace annk::cuda {
+
+// Queries [begin, begin + m), to be written as rows of `pitch` bytes and query_words words each; those from m up to `padded`
+// are zero. Where they are rows of the store itself, `rows_of_base` says which, negative for none.
+struct StoreQueries {
+  Matrix queries;
+  const int64_t* rows_of_base = nullptr;
+  Base base;
+  Metric metric = Metric::sqeuclidean;
+  int64_t begin = 0, m = 0, padded = 0, pitch = 0;
+  bool wide = false;
+  unsigned char* rows = nullptr;
+  uint32_t* words = nullptr;
+};
+
+// What a stage of the ring holds: so many positions of a row, and the bytes of a query that meet them.
+struct StoreChunk {
+  int64_t positions, query_bytes;
+};
+
+struct StoreScan {
+  int query_words;      // in the arithmetic's QueryTerm
+  ScanShape shapes[2];  // narrow, wide
+  StoreChunk (*chunk)(const Base& store, bool wide);
+  Matrix (*rows)(const Base& store);  // where the positions lie, as many as `dims` says; dtype is ignored
+  void (*prepare)(const StoreQueries&, void* stream);
+  void (*scan)(const ScanArgs&, bool wide, void* stream);
+  // Rows of the base as queries, where the store has a way of its own for them (cpu/distance/distance_computer.h, pack_row).
+  // Null: they are decoded first.
+  void (*prepare_rows)(const StoreQueries&, void* stream) = nullptr;
+};
+
+// Null: rows are to be decoded.
+const StoreScan* lvq_scan(const Base& store, Metric metric);
+const StoreScan* rabitq_scan(const Base& store, Metric metric);
+const StoreScan* pq_scan(const Base& store, Metric metric);
+
+// The list of them, a line a store (scan.cu).
+const StoreScan* store_scan(const Base& base, Metric metric);
+
+}  // namespace annk::cuda

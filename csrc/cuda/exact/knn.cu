@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "cuda/device/emit.cuh"
+#include "cuda/distance/prepare.h"
+#include "cuda/exact/knn_radix.h"
+#include "cuda/exact/knn_warp_select.h"
+#include "cuda/prefilter/prefilter.h"
+#include "cuda/select/merge.cuh"
+#include "ops/knn.h"
+
+namespace annk {
+namespace {
+
+using namespace cuda;
+
+struct MergeArgs {
+  const Entry* lists;
+  Splits splits;
+  int64_t m;
+  int32_t k;
+  NeighbourOut out;
+  const uint32_t* redo = nullptr;  // as in ScanArgs
+  uint32_t redo_above = 0;
+};
+
+template <int kRegisters>
+__global__ void __launch_bounds__(kMergeThreads) merge_kernel(const MergeArgs a) {
+  const int64_t query = blockIdx.x;
+  if (a.redo != nullptr && a.redo[query] <= a.redo_above) return;
+  const WarpList<kRegisters> list = merge_splits<kRegisters>(a.lists, a.m, query, a.splits.count, a.k);
+  if (warp_id() != 0) return;
+#pragma unroll
+  for (int r = 0; r < kRegisters; ++r) {
+    const int rank = r * kWarp + lane_id();
+    if (rank >= a.k) continue;
+    const Entry best = list.best[r];
+    const int64_t place = best != kNoEntry ? position_of(best) : 0, split = place / a.k;  // for none any that is there
+    const int64_t in_split = position_of(a.lists[(split * a.m + query) * a.k + place % a.k]);
+    a.out.neighbour(query * a.k + rank, order_of(best), split * a.splits.rows_each + in_split);
+  }
+}
+
+struct Plan {
+  ScanPlan scan;
+  Prepared prepared;
+  Splits splits;
+  Entry* lists = nullptr;
+  Screen screen;
+  Plan(const KnnArgs& args, Workspace& workspace, bool screened)
+      : scan(plan_scan(args.queries, args.base, args.metric, kQueriesPerLaunch)), prepared(take_prepared(workspace, scan)) {
+    const int64_t tile = scan.tile_queries();
+    splits = splits_of(scan, ceil_div(scan.launch_queries, tile), args.base.rows);
+    lists = workspace.take<Entry>(splits.count * scan.launch_queries * args.k);
+    if (screened) screen = take_screen(workspace, scan, args.base, args.k);
+  }
+};
+
+// A store that is decoded is cut into many splits: for many queries their lists would be larger than keys that wait.
+bool by_keys(const KnnArgs& args) {
+  if (args.k > kListMax) return true;
+  if (args.base.kind == StoreKind::array) return false;
+  Workspace workspace;
+  const Plan plan(args, workspace, false);
+  return plan.splits.count * plan.scan.launch_queries * args.k > kListBytes / static_cast<int64_t>(sizeof(Entry));
+}
+
+bool screened(const KnnArgs& args) {
+  return args.base.kind == StoreKind::array && use_screen(args.queries.rows, args.base.rows, args.base.dims) &&
+         can_screen(args.base, args.queries, args.metric, args.k);
+}
+
+}  // namespace
+
+int64_t cuda::knn_by_lists_workspace(const KnnArgs& args, bool screened) {
+  Workspace workspace;
+  Plan(args, workspace, screened);
+  return workspace.bytes();
+}
+
+void cuda::knn_by_lists(const KnnArgs& args, bool screened) {
+  Workspace workspace(args.exec);
+  const Plan plan(args, workspace, screened);
+  workspace.require();
+  const int64_t m = args.queries.rows, k = args.k;
+  for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
+    const int64_t count = std::min(m - begin, plan.scan.launch_queries);
+    ScanArgs scan_args =
+        prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
+    scan_args.job = Job::select;
+    scan_args.filter = args.filter;
+    scan_args.splits = plan.splits;
+    scan_args.lists = plan.lists;
+    scan_args.k = static_cast<int32_t>(k);
+    const NeighbourOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
+    if (screened) {
+      screen(plan.screen, scan_args, out, args.exec.stream);
+      scan_args.redo = plan.screen.counts;
+      scan_args.redo_above = plan.screen.capacity;
+    }
+    scan(plan.scan, scan_args, args.exec.stream);
+
+    MergeArgs merge{plan.lists, plan.splits, count, static_cast<int32_t>(k), out, scan_args.redo, scan_args.redo_above};
+    if (k <= kWarp) {
+      ANNK_LAUNCH(merge_kernel<1>, count, kMergeThreads, 0, args.exec.stream, merge);
+    } else {
+      ANNK_LAUNCH(merge_kernel<2>, count, kMergeThreads, 0, args.exec.stream, merge);
+    }
+  }
+}
+
+int64_t knn_workspace(const KnnArgs& args) {
+  if (args.queries.rows == 0 || args.k == 0) return 0;
+  if (by_keys(args)) return knn_by_keys_workspace(args);
+  return knn_by_lists_workspace(args, screened(args));
+}
+
+void knn(const KnnArgs& args) {
+  if (args.queries.rows == 0 || args.k == 0) return;
+  by_keys(args) ? knn_by_keys(args) : knn_by_lists(args, screened(args));
+}
+
+}  // namespace annk

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel of row_queries.h: a thread a row, which it reads once for kMeetQueries queries. The chains are those of
+// pairs.cuh, and so are the bits.
+#pragma once
+#include "cuda/distance/pairs.cuh"
+#include "cuda/graph/build/row_queries.h"
+
+namespace annk::cuda {
+
+// 16-byte pieces of a row in flight. With other numbers ptxas saves registers for one more block and spills, in one kernel
+// or another, for one architecture or another.
+template <class Arith>
+inline constexpr int kMeetPieces = Arith::kBits < 8 ? 4 : 1;
+
+// The sums of one row with kMeetQueries prepared queries that lie one after the other.
+template <class Arith>
+__device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t slot,
+                                        typename Arith::Sum (&sums)[kMeetQueries]) {
+  constexpr int kPieces = kMeetPieces<Arith>, kQueryPiece = 16 * Arith::kParts;
+  const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+  const unsigned char* from = a.queries + slot * a.query_pitch;
+#pragma unroll 1
+  for (int64_t at = 0; at < bytes; at += 16 * kPieces) {
+    uint4 raw[kPieces];
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i, from += kQueryPiece)
+#pragma unroll
+      for (int part = 0; part < Arith::kParts; ++part) {
+        typename Arith::Operand x[4], y[4];
+        Arith::expand(raw[i], part, x);
+#pragma unroll
+        for (int q = 0; q < kMeetQueries; ++q) {
+          read4(from + q * a.query_pitch + 16 * part, y);
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sums[q] = Arith::step(sums[q], y[j], x[j]);
+        }
+      }
+  }
+}
+
+// What a row's term is made from. Apart from the sums, where ptxas would have no register for it.
+template <class Arith>
+__device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigned char* row) {
+  const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+  typename Arith::Sum own = 0;
+#pragma unroll 1
+  for (int64_t at = 0; at < bytes; at += 16) {
+    const uint4 raw = load_piece(row, at, bytes, a.vector_loads);
+#pragma unroll
+    for (int part = 0; part < Arith::kParts; ++part) {
+      typename Arith::Operand x[4];
+      Arith::expand(raw, part, x);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) own = Arith::own(own, x[j]);
+    }
+  }
+  return Arith::row_word(a.metric, own, row, a.base.dims);
+}
+
+__device__ __forceinline__ void write_orders(uint32_t* to, const uint32_t (&orders)[kMeetQueries]) {
+#pragma unroll
+  for (int q = 0; q < kMeetQueries; q += 4)
+    *reinterpret_cast<uint4*>(to + q) = {orders[q], orders[q + 1], orders[q + 2], orders[q + 3]};
+}
+
+template <class Arith>
+__global__ void __launch_bounds__(kPairThreads) meet_kernel(const MeetingKeys a) {
+  using QueryTerm = typename Terms<Arith>::Query;
+  const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
+  if (p >= a.positions) return;
+  const Meeting meeting = a.meetings[p];
+  if (meeting.count == 0) return;
+  const int64_t id = a.ids[p];
+  const unsigned char* const row = a.scan.base.row(a.scan.gathered ? p : id);
+  uint32_t* const out = a.orders + p * a.width;
+  if constexpr (requires { typename Arith::OwnPair; }) {
+#pragma unroll 1
+    for (int k = 0; k < meeting.count; ++k) out[k] = order_of_pair<Arith>(a.scan, meeting.slot + k, row, id, RowTeam<1>());
+  } else {
+    uint32_t orders[kMeetQueries];
+    typename Terms<Arith>::Row row_term{};
+    if constexpr (Terms<Arith>::kRead) {
+      row_term = Arith::row_term(a.scan.metric, a.scan.base, id);
+    } else if (Terms<Arith>::needed(a.scan.metric)) {
+      row_term = term_of_row<Arith>(a.scan, row);
+    }
+    for (int k = 0; k < meeting.count; k += kMeetQueries) {
+      typename Arith::Sum sums[kMeetQueries] = {};
+      add_row<Arith>(a.scan, row, meeting.slot + k, sums);
+      const QueryTerm* const terms = reinterpret_cast<const QueryTerm*>(a.scan.query_words);
+      visit_list(typename Arith::Metrics{}, a.scan.metric, [&](auto metric) {
+#pragma unroll
+        for (int q = 0; q < kMeetQueries; ++q)
+          orders[q] = Arith::order(metric, sums[q], terms != nullptr ? terms[meeting.slot + k + q] : QueryTerm{}, row_term);
+      });
+      write_orders(out + k, orders);
+    }
+  }
+}
+
+template <class Arith>
+void launch_meet(const MeetingKeys& a, void* stream) {
+  if (a.positions > 0)
+    ANNK_LAUNCH(meet_kernel<Arith>, ceil_div<int64_t>(a.positions, kPairThreads), kPairThreads, 0, stream, a);
+}
+
+}  // namespace annk::cuda

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lists of ops/nn_descent.h by warps. What a list becomes is a function of the set of what is offered to it: of each row
+// it keeps the smallest key, and of the rows the first by (key, place). So offers may come in any order, and the order in
+// which chains of them were linked, by atomics, does not show.
+#pragma once
+#include "cuda/device/key_id.cuh"
+
+namespace annk::cuda {
+
+using namespace ANNK_ISA;
+
+// Rows by how far behind `row` they come in the ring of all n rows.
+struct Ring {
+  int64_t rows;
+  __device__ __forceinline__ uint32_t place(int64_t row, int64_t id) const {
+    return static_cast<uint32_t>(id >= row ? id - row : id - row + rows);
+  }
+  __device__ __forceinline__ int64_t id(int64_t row, uint32_t place) const {
+    return row + place < rows ? row + place : row + place - rows;
+  }
+};
+
+// order << 32 | place << 1 | taken.
+__device__ __forceinline__ Entry entry_at(uint32_t order, uint32_t place) {
+  return static_cast<Entry>(order) << 32 | place << 1;
+}
+__device__ __forceinline__ uint32_t place_of(Entry entry) { return position_of(entry) >> 1; }
+
+// Chains of offers: a link says which comes next.
+inline constexpr uint32_t kNoLink = 0xffffffffu;
+
+// A sorted list of `width` slots that one warp works on, kNoEntry where it is empty.
+struct WarpSlots {
+  Entry* slots;
+  int width;
+
+  __device__ __forceinline__ Entry last() const { return slots[width - 1]; }
+
+  // The entries of all lanes, kNoEntry for none. kRepeats: a row may be in the list already; then its smaller key stays,
+  // and of equal ones the entry that is there.
+  template <bool kRepeats>
+  __device__ __forceinline__ void offer(Entry mine) const {
+    for (unsigned hits = __ballot_sync(kAllLanes, mine < last()); hits != 0; hits &= hits - 1) {
+      const Entry entry = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(hits)) - 1);
+      if (entry < last()) insert<kRepeats>(entry);
+    }
+  }
+
+  template <bool kRepeats>
+  __device__ __forceinline__ void insert(Entry entry) const {
+    const int lane = lane_id();
+    int before = 0, same = width - 1;  // where the row is, or else what makes room
+    Entry known = kNoEntry;
+    for (int first = 0; first < width; first += kWarp) {
+      const Entry there = first + lane < width ? slots[first + lane] : kNoEntry;
+      const unsigned smaller = __ballot_sync(kAllLanes, there < entry);
+      before += __popc(smaller);
+      if (kRepeats) {
+        const unsigned equal = __ballot_sync(kAllLanes, there != kNoEntry && place_of(there) == place_of(entry));
+        if (equal != 0) {
+          const int at = __ffs(static_cast<int>(equal)) - 1;
+          same = first + at;
+          known = __shfl_sync(kAllLanes, there, at);
+        }
+      } else if (smaller != kAllLanes) {
+        break;
+      }
+    }
+    if (kRepeats && order_of(known) <= order_of(entry)) return;
+    make_room(before, same);
+    if (lane == 0) slots[before] = entry;
+    __syncwarp();
+  }
+
+ private:
+  // slots[from, to) move up by one, the last ones first.
+  __device__ __forceinline__ void make_room(int from, int to) const {
+    for (int end = to; end > from; end -= kWarp) {
+      const int at = end - 1 - lane_id();
+      const bool moves = at >= from;
+      const Entry mine = moves ? slots[at] : kNoEntry;
+      __syncwarp();
+      if (moves) slots[at + 1] = mine;  // the next 32 end before these
+    }
+    __syncwarp();
+  }
+};
+
+}  // namespace annk::cuda

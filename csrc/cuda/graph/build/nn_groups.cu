@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/graph/build/nearest_lists.cuh"
+#include "cuda/graph/build/nn_groups.h"
+
+namespace annk::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int64_t kSharedWidth = 1024;  // wider lists are changed where they lie
+
+__global__ void __launch_bounds__(kThreads) chain_positions(const Groups g) {
+  const int64_t p = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (p >= g.positions || g.ids[p] < 0) return;
+  g.next[p] = atomicExch(g.heads + g.ids[p], static_cast<uint32_t>(p));
+}
+
+// All that the members of its groups offer to a row, by a warp.
+__device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const WarpSlots& list, const Ring ring) {
+  for (uint32_t at = g.heads[row]; at != kNoLink; at = g.next[at]) {
+    const int p = static_cast<int>(at);
+    const Meeting own = g.meetings[p];
+    const int place = p - own.first;
+    for (int first = own.first < 0 ? 0 : own.first; first < own.end; first += kWarp) {
+      const int q = first + lane_id();
+      const uint32_t* order = nullptr;
+      if (q < p && q - own.first < own.count) order = g.orders + p * g.width + (q - own.first);         // which it meets
+      if (q > p && q < own.end && g.meetings[q].count > place) order = g.orders + q * g.width + place;  // which meets it
+      list.offer<true>(order != nullptr ? entry_at(*order, ring.place(row, g.ids[q])) : kNoEntry);
+    }
+  }
+}
+
+// A warp looks at 32 positions, and takes the rows whose chains end there. Told of 80 registers, ptxas takes 50 to 74;
+// untold it takes 40 and spills.
+__global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, Entry* lists, int64_t rows, int64_t width) {
+  ANNK_DYN_SHARED(Entry, shared);
+  const int lane = lane_id();
+  const int64_t p = (static_cast<int64_t>(blockIdx.x) * kWarps + warp_id()) * kWarp + lane;
+  const int64_t mine = p < g.positions ? g.ids[p] : -1;
+  for (unsigned ends = __ballot_sync(kAllLanes, mine >= 0 && g.next[p] == kNoLink); ends != 0; ends &= ends - 1) {
+    const int64_t row = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(ends)) - 1);
+    Entry* const own = lists + row * width;
+    const bool copied = width <= kSharedWidth;
+    const WarpSlots list{copied ? shared + warp_id() * width : own, static_cast<int>(width)};
+    if (copied)
+      for (int64_t e = lane; e < width; e += kWarp) list.slots[e] = own[e];
+    __syncwarp();
+    merge_row(g, row, list, Ring{rows});
+    __syncwarp();
+    if (copied)
+      for (int64_t e = lane; e < width; e += kWarp) own[e] = list.slots[e];
+    if (lane == 0) g.heads[row] = kNoLink;
+  }
+}
+
+}  // namespace
+
+void Groups::take(Workspace& workspace, int64_t rows, int64_t most_positions, int64_t most_width) {
+  width = ceil_div<int64_t>(most_width, kMeetQueries) * kMeetQueries;
+  ids = workspace.take<int64_t>(most_positions);
+  meetings = workspace.take<Meeting>(most_positions);
+  orders = workspace.take<uint32_t>(most_positions * width);
+  next = workspace.take<uint32_t>(most_positions);
+  heads = workspace.take<uint32_t>(rows);
+}
+
+void link_positions(const Groups& g, void* stream) {
+  ANNK_LAUNCH(chain_positions, ceil_div<int64_t>(g.positions, kThreads), kThreads, 0, stream, g);
+}
+
+void merge_offers(const Groups& g, Entry* lists, int64_t rows, int64_t list_width, void* stream) {
+  const size_t shared = list_width <= kSharedWidth ? static_cast<size_t>(kWarps * list_width) * sizeof(Entry) : 0;
+  ANNK_LAUNCH(merge_chains, ceil_div<int64_t>(g.positions, kThreads), kThreads, shared, stream, g, lists, rows, list_width);
+}
+
+}  // namespace annk::cuda

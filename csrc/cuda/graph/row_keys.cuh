@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys of chosen rows within a block, for kernels that choose the rows themselves: those of pairs.cuh, bit for bit. Few
+// types, so that such kernels are few: metric and element type are decided once a call.
+//   kThreads, kBlocks                               of a block, and of an SM at least: kernels that are told spill less
+//   keys(query, ids, count, scratch, to)            to[i] = the entry of row ids[i] for prepared query `query`; for all
+//                                                   threads of the block, which are to be synchronised before and after
+//   scratch_bytes()                                 of shared memory that keys() wants
+#pragma once
+#include "cuda/codec/codecs.cuh"
+#include "cuda/distance/pairs.cuh"
+#include "cuda/stores/lvq_arith.cuh"
+#include "cuda/stores/pq_arith.cuh"
+#include "cuda/stores/rabitq_arith.cuh"
+
+namespace annk::cuda {
+
+// An entry that also says whether its row was expanded: the position is twice the row, and one more where it was. Rows are
+// below 2^31.
+__device__ __forceinline__ Entry entry_of_row(uint32_t order, int32_t row) {
+  return static_cast<Entry>(order) << 32 | static_cast<uint32_t>(row) << 1;
+}
+__device__ __forceinline__ int32_t row_of(Entry entry) { return static_cast<int32_t>(position_of(entry) >> 1); }
+__device__ __forceinline__ bool expanded(Entry entry) { return (entry & 1u) != 0; }
+
+// body.template run<Arith>() for the arithmetic of float32 sums.
+template <class T, class Body>
+__device__ __forceinline__ void visit_family(Family family, const Body& body) {
+  switch (family) {
+    case Family::dot:
+      return body.template run<DotArith<T>>();
+    case Family::l2:
+      return body.template run<L2Arith<T>>();
+    case Family::l1:
+      return body.template run<L1Arith<T>>();
+    default:
+      return body.template run<LinfArith<T>>();
+  }
+}
+
+// A team for each of ids[0, count), whose rows lie at scan.base or, where `room` is not null, one after the other there.
+template <int kThreads, class Team>
+struct EachRow {
+  const ScanArgs& scan;
+  int64_t query;
+  const int32_t* ids;
+  int count;
+  Entry* to;
+  const unsigned char* room;
+
+  template <class Arith>
+  __device__ __forceinline__ void run() const {
+    const Team team;
+    for (int i = static_cast<int>(threadIdx.x) / Team::kSize; i < count; i += kThreads / Team::kSize) {
+      const int32_t id = ids[i];
+      const unsigned char* const row = room != nullptr ? room + i * scan.base.stride : scan.base.row(id);
+      const uint32_t order = order_of_pair<Arith>(scan, query, row, id, team);
+      if (team.lane == 0) to[i] = entry_of_row(order, id);
+    }
+  }
+};
+
+// Arrays of numbers that widen to float32: a thread a row. Two warps, since a hop seldom finds more than 64 rows.
+struct FloatRows {
+  static constexpr int kThreads = 64, kBlocks = 8;
+  ScanArgs scan;
+  Family family;
+
+  size_t scratch_bytes() const { return 0; }
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+    const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
+    switch (scan.base.dtype) {
+      case DType::f32:
+        return visit_family<float>(family, each);
+      case DType::f16:
+        return visit_family<Half>(family, each);
+      case DType::bf16:
+        return visit_family<Bfloat16>(family, each);
+      case DType::i8:
+        return visit_family<int8_t>(family, each);
+      default:
+        return visit_family<uint8_t>(family, each);
+    }
+  }
+};
+
+// Rows whose sums are of integers: 8-bit numbers met by such, bits, LVQ codes. Four threads share a row, 64 bytes at a time.
+struct CodeRows {
+  static constexpr int kThreads = 128, kBlocks = 4;
+  using Team = RowTeam<4>;
+  ScanArgs scan;
+  Family family;
+
+  size_t scratch_bytes() const { return 0; }
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+    const EachRow<kThreads, Team> each{scan, query, ids, count, to, nullptr};
+    switch (family) {
+      case Family::hamming:
+        return each.template run<BitArith<Hamming>>();
+      case Family::jaccard:
+        return each.template run<BitArith<Jaccard>>();
+      case Family::store:
+        return scan.base.numbers[0] == 8 ? each.template run<LvqArith<8>>() : each.template run<LvqArith<4>>();
+      default:
+        return scan.base.dtype == DType::i8 ? each.template run<IntArith<int8_t>>() : each.template run<IntArith<uint8_t>>();
+    }
+  }
+};
+
+// Rows of PQ and RaBitQ stores in their own form: a thread a row.
+struct StoreRows {
+  static constexpr int kThreads = 64, kBlocks = 8;
+  ScanArgs scan;
+
+  size_t scratch_bytes() const { return 0; }
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+    const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
+    if (scan.base.kind == StoreKind::pq)
+      return scan.base.numbers[3] != 0 ? each.template run<PqArith<true>>() : each.template run<PqArith<false>>();
+    const int bits = static_cast<int>(scan.base.numbers[0]);
+    if (bits == 1) return each.template run<RabitqArith<true, 1>>();
+    return rabitq_query_top(bits) > 127 ? each.template run<RabitqArith<false, 2>>()
+                                        : each.template run<RabitqArith<false, 1>>();
+  }
+};
+
+// Rows of a store that is decoded: kDecodedAtOnce of them in the block's part of the memory at scan.base, then a thread a
+// row.
+inline constexpr int kDecodedAtOnce = 32;
+inline constexpr int64_t kMostDecodeScratch = 40 * 1024;  // beside what a walk keeps in shared memory
+
+template <class Codec>
+struct DecodedRows {
+  static constexpr int kThreads = 128, kBlocks = 4;
+  Codec codec;
+  ScanArgs scan;
+  Family family;
+  int teams;  // that decode side by side, as many as have their scratch
+
+  DecodedRows(const Codec& of, const ScanArgs& args, Family how) : codec(of), scan(args), family(how) {
+    const int64_t each = scratch_of_team();
+    check(each <= kMostDecodeScratch, "store: too many dimensions to walk it on a GPU, which takes rows of ",
+          kMostDecodeScratch, " bytes of floats, got ", each);
+    teams = kThreads / Codec::kLanes;
+    while (teams > 1 && teams * each > kMostDecodeScratch) teams /= 2;
+  }
+  int64_t scratch_of_team() const {
+    return static_cast<int64_t>(codec.scratch_floats) * static_cast<int64_t>(sizeof(float));
+  }
+  size_t scratch_bytes() const { return static_cast<size_t>(teams * scratch_of_team()); }
+
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char* scratch,
+                                       Entry* to) const {
+    const RowTeam<Codec::kLanes> team;
+    const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes;
+    float* const own = reinterpret_cast<float*>(scratch) + in_block * codec.scratch_floats;
+    unsigned char* const room =
+        static_cast<unsigned char*>(const_cast<void*>(scan.base.data)) + blockIdx.x * (kDecodedAtOnce * scan.base.stride);
+    for (int first = 0; first < count; first += kDecodedAtOnce) {
+      const int here = count - first < kDecodedAtOnce ? count - first : kDecodedAtOnce;
+      if (in_block < teams)
+        for (int i = in_block; i < here; i += teams) {
+          codec.decode_row(team, ids[first + i], reinterpret_cast<float*>(room + i * scan.base.stride), own);
+          team.sync();  // all have read the scratch
+        }
+      __syncthreads();
+      visit_family<float>(family, EachRow<kThreads, RowTeam<1>>{scan, query, ids + first, here, to + first, room});
+      __syncthreads();
+    }
+  }
+};
+
+}  // namespace annk::cuda

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/graph/search/beam_search.cuh"
+
+namespace annk::cuda {
+
+void walk_codes(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
+  launch_walk(CodeRows{to.scan, to.plan.family}, a, ahead, to.stream);
+}
+
+}  // namespace annk::cuda

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// LVQ stores by integer products, with the keys of cpu/distance/lvq_tiles.h bit for bit. Codes meet the query's in the order
+// in which they lie in memory; those of four bits are taken from 16 bytes as 16 low nibbles, then 16 high ones.
+#pragma once
+#include "cuda/distance/arith.cuh"
+#include "store/lvq.h"
+
+namespace annk::cuda {
+
+template <int kCodeBits>
+struct LvqArith {
+  using Element = uint8_t;
+  using Operand = uint32_t;
+  using Sum = int32_t;
+  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  static constexpr int kBits = kCodeBits, kQueryBits = 8, kParts = 8 / kCodeBits;
+  static constexpr bool kWidens = false;
+
+  struct alignas(16) QueryTerm {
+    LvqQueryTerms<float> own;
+    float unit;
+  };
+  struct alignas(8) RowTerm {
+    LvqScales scales;
+    float norm;
+  };
+
+  __device__ static __forceinline__ void expand(const uint4& raw, int part, uint32_t (&to)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[i] = kCodeBits == 8 ? word_of(raw, i) : word_of(raw, i) >> (4 * part) & 0x0f0f0f0fu;
+  }
+  __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) { return ptx::dot4_mixed(x, q, sum); }
+  __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t) { return sum; }
+
+  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Base& store, int64_t row) {
+    const LvqView view(store);
+    const LvqNorms* const norms = view.norms + row;
+    return {view.scales[row * view.scales_stride], metric == Metric::cosine ? norms->inverse : norms->squared};
+  }
+  template <class Key>
+  __device__ static __forceinline__ uint32_t order(Key, int32_t sum, const QueryTerm& query, const RowTerm& row) {
+    const LvqRowTerms<float> terms{ptx::widen_half(row.scales.low.bits) * query.unit,
+                                   ptx::widen_half(row.scales.step.bits) * query.unit, row.norm};
+    const float key = lvq_key<Key>(static_cast<float>(sum), query.own, terms, 0.0f, 1.0f, 2.0f);
+    return ordered(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
+  }
+};
+
+}  // namespace annk::cuda

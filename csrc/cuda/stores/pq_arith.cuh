@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Product-quantized stores by tables, with the keys of cpu/distance/pq_tiles.h bit for bit.
+#pragma once
+#include "cuda/stores/pq_tile.cuh"
+
+namespace annk::cuda {
+
+struct alignas(8) PqQueryTerm {
+  float step, bias;  // of tables of bytes
+};
+
+template <bool kNibbles>
+struct PqArith {
+  using Sum = std::conditional_t<kNibbles, int32_t, float>;
+  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  template <bool kWide>
+  using OwnTile = std::conditional_t<kNibbles, PqNibbleTile<kWide>, PqByteTile>;
+  using OwnPair = std::conditional_t<kNibbles, PqNibblePair, PqBytePair>;
+  using QueryTerm = PqQueryTerm;
+  struct RowTerm {
+    float inverse_norm;
+  };
+  static constexpr int kBits = kNibbles ? 4 : 8;
+
+  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Base& store, int64_t row) {
+    return {metric == Metric::cosine ? store.array<const float>(2)[row] : 0.0f};
+  }
+  template <class Key>
+  __device__ static __forceinline__ uint32_t order(Key, Sum sum, const QueryTerm& query, const RowTerm& row) {
+    float key;
+    if constexpr (kNibbles) {
+      key = query.bias + query.step * static_cast<float>(sum);
+    } else {
+      key = sum;
+    }
+    if constexpr (Key::kMetric == Metric::euclidean) key = sqrtf(key);
+    if constexpr (Key::kMetric == Metric::cosine) key = 1.0f + key * row.inverse_norm;
+    return ordered(key);
+  }
+};
+
+}  // namespace annk::cuda

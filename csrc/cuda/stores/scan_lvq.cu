@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/codec/codec.cuh"
+#include "cuda/device/elements.h"
+#include "cuda/distance/scan.cuh"
+#include "cuda/distance/store_scan.h"
+#include "cuda/stores/lvq_arith.cuh"
+
+namespace annk::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+// The dimension whose code byte `at` of a prepared query meets.
+template <int kCodeBits>
+__device__ __forceinline__ int64_t dim_at(int64_t at) {
+  if (kCodeBits == 8) return turbo_dim<8>(at);
+  const int64_t byte = at / 32 * 16 + at % 16, high = at / 16 % 2;
+  return turbo_dim<4>(byte / kTurboBytes * 2 * kTurboBytes + high * kTurboBytes + byte % kTurboBytes);
+}
+
+// A block per query: v is the query as cpu/distance/lvq_tiles.h has it.
+template <class T, int kCodeBits>
+__global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
+  ANNK_SHARED(float, inverse, [1]);
+  ANNK_SHARED(float, largest, [kThreads / kWarp]);
+  const LvqView view(a.base);
+  const RowTeam<16> half;
+  const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
+  const T* const from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
+  const bool cosine = a.metric == Metric::cosine, dot = cosine || a.metric == Metric::inner_product;
+  if (cosine && warp_id() == 0) {
+    const double squared = half.sum16(
+        dims, [&](int64_t j) { return static_cast<double>(widen(from[j])) * static_cast<double>(widen(from[j])); });
+    if (lane_id() == 0) inverse[0] = inverse_norm(squared);
+  }
+  __syncthreads();
+  const auto v = [&](int64_t j) {
+    const float x = widen(from[j]);
+    return cosine ? x * inverse[0] : dot ? x : x - view.mean[j];
+  };
+
+  float most = 0.0f;
+  for (int64_t j = threadIdx.x; j < dims; j += kThreads) most = larger(absolute(v(j)), most);
+  for (int step = kWarp / 2; step > 0; step /= 2) most = larger(__shfl_xor_sync(kAllLanes, most, step), most);
+  if (lane_id() == 0) largest[warp_id()] = most;
+  __syncthreads();
+  for (int w = 0; w < kThreads / kWarp; ++w) most = larger(largest[w], most);
+
+  if (warp_id() == 0) {  // half of it adds the shift, half the sum
+    const bool shifts = lane_id() < 16;
+    const float sum = static_cast<float>(half.sum16(dims, [&](int64_t j) {
+      const double x = v(j);
+      return shifts ? x * (dot ? static_cast<double>(view.mean[j]) : x) : x;
+    }));
+    const float shift = __shfl_sync(kAllLanes, sum, 0);
+    if (lane_id() == 16)
+      reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {{most / 127.0f, sum, shift},
+                                                                                         view.unit};
+  }
+
+  const float steps = most > 0.0f ? 127.0f / most : 0.0f;
+  signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  for (int64_t at = threadIdx.x; at < a.pitch; at += kThreads) {
+    const int64_t j = dim_at<kCodeBits>(at);
+    const float code = j < dims ? rintf(v(j) * steps) : 0.0f;
+    to[at] = static_cast<signed char>(static_cast<int>(code > 127.0f ? 127.0f : code < -127.0f ? -127.0f : code));
+  }
+}
+
+// The code of a row that byte `at` of a prepared query meets.
+template <int kCodeBits>
+__device__ __forceinline__ int code_at(const uint8_t* row, int64_t at) {
+  if (kCodeBits == 8) return row[at];
+  return row[at / 32 * 16 + at % 16] >> (at / 16 % 2 * 4) & 15;
+}
+
+// A block per row of the store: the row as a query under L2, where its mean would be taken off again and its norm is known
+// (LvqRows::pack_row in cpu/distance/lvq_tiles.h).
+template <int kCodeBits>
+__global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries a) {
+  ANNK_SHARED(int32_t, sums, [kThreads / kWarp]);
+  const LvqView view(a.base);
+  const int64_t row = blockIdx.x < a.m ? a.rows_of_base[a.begin + blockIdx.x] : -1;
+  const int64_t there = row < 0 ? 0 : view.code_bytes * (8 / kCodeBits);
+  const uint8_t* const codes = view.code_row(row < 0 ? 0 : row);
+  const float low = row < 0 ? 0.0f : view.low(row) * view.unit, step = row < 0 ? 0.0f : view.step(row) * view.unit;
+  const float most = larger(absolute(low), absolute(low + step * static_cast<float>((1 << kCodeBits) - 1)));
+  const float steps = most > 0.0f ? 127.0f / most : 0.0f, first = low * steps, each = step * steps;
+  signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  int32_t sum = 0;
+  for (int64_t at = threadIdx.x; at < a.pitch; at += kThreads) {
+    const int code = at < there ? code_at<kCodeBits>(codes, at) : 0;
+    to[at] = at < there ? static_cast<signed char>(static_cast<int>(rintf(first + each * static_cast<float>(code)))) : 0;
+    sum += code;
+  }
+  sum = warp_sum(sum);
+  if (lane_id() == 0) sums[warp_id()] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
+  const float whole = low * static_cast<float>(view.dims) + step * static_cast<float>(sum);
+  reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
+      {most / 127.0f, whole, row < 0 ? 0.0f : view.norms[row].squared}, view.unit};
+}
+
+template <int kCodeBits>
+void prepare_rows(const StoreQueries& a, void* stream) {
+  ANNK_LAUNCH((prepare_lvq_rows<kCodeBits>), a.padded, kThreads, 0, stream, a);
+}
+
+template <int kCodeBits>
+void prepare_queries(const StoreQueries& a, void* stream) {
+  visit_element(a.queries.dtype,
+                [&]<class T>(T) { ANNK_LAUNCH((prepare_lvq<T, kCodeBits>), a.padded, kThreads, 0, stream, a); });
+}
+
+template <int kCodeBits>
+Matrix code_rows(const Base& store) {
+  const int64_t bytes = turbo_bytes(store.dims, kCodeBits);
+  return {store.arrays[0], store.rows, bytes * 8 / kCodeBits, bytes, DType::u8};
+}
+
+template <int kCodeBits>
+StoreChunk chunk_of(const Base&, bool wide) {
+  const int64_t dims = row_chunk_bytes(wide, kCodeBits, false) * 8 / kCodeBits;
+  return {dims, dims};
+}
+
+// kRows: of rows as queries, too.
+template <int kCodeBits, bool kRows>
+constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / sizeof(uint32_t),
+                             {scan_shape(false), scan_shape(true)},
+                             chunk_of<kCodeBits>,
+                             code_rows<kCodeBits>,
+                             prepare_queries<kCodeBits>,
+                             launch_job<LvqArith<kCodeBits>>,
+                             kRows ? prepare_rows<kCodeBits> : nullptr};
+
+}  // namespace
+
+const StoreScan* lvq_scan(const Base& store, Metric metric) {
+  if (!LvqView(store).codes_are_all() || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (metric == Metric::sqeuclidean) return store.numbers[0] == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
+  return store.numbers[0] == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;
+}
+
+}  // namespace annk::cuda

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Product-quantized stores by tables, with the keys of cpu/distance/pq_tiles.h bit for bit.
+#include "cuda/codec/block_team.cuh"
+#include "cuda/codec/codecs.cuh"
+#include "cuda/device/elements.h"
+#include "cuda/distance/scan.cuh"
+#include "cuda/distance/store_scan.h"
+#include "cuda/stores/pq_arith.cuh"
+
+namespace annk::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+using Team = BlockTeam<kThreads>;
+
+// A query as it meets the codebook.
+struct PqQuery {
+  const PqView& view;
+  const float* y;
+  bool product;
+
+  __device__ __forceinline__ float entry(int64_t s, int64_t c) const {
+    const float* const book = view.codebook_of(s) + c;
+    const int64_t first = view.parts.first(s), width = view.parts.width(s);
+    float sum = 0.0f;
+    for (int64_t j = 0; j < width; ++j) {
+      const float own = y[first + j], word = book[j * view.codewords];
+      sum = product ? sum - own * word : sum + (own - word) * (own - word);
+    }
+    return sum;
+  }
+};
+
+// Tables of bytes: half a warp makes the 16 entries of a part, once for their range and once to round them. low: a float a
+// part.
+__device__ PqQueryTerm nibble_table(const StoreQueries& a, const Team& team, const PqQuery& query, float* low) {
+  constexpr float kMost = 0x1p126f, kMostNibble = 127.0f;
+  const RowTeam<16> half;
+  const int64_t parts = query.view.parts.parts, number = blockIdx.x;
+  const auto entry = [&](int64_t s) {
+    const float exact = query.entry(s, half.lane);
+    return !(exact < kMost) ? kMost : exact < -kMost ? -kMost : exact;
+  };
+  float span = 0.0f;
+  for (int64_t s = team.lane / 16; s < parts; s += kThreads / 16) {
+    const float own = entry(s), least = half.all(own, [](float x, float y) { return y < x ? y : x; });
+    span = larger(half.all(own, [](float x, float y) { return larger(x, y); }) - least, span);
+    if (half.lane == 0) low[s] = least;
+  }
+  span = team.all(span, [](float x, float y) { return larger(x, y); });
+  const float steps = span > 0.0f ? kMostNibble / span : 0.0f;
+  const double bias = team.sum16(parts, [&](int64_t s) { return static_cast<double>(low[s]); });
+  for (int64_t s = team.lane / 16; s < a.pitch / 16; s += kThreads / 16) {
+    const float rounded = s < parts ? rintf((entry(s) - low[s]) * steps) : 0.0f;
+    a.rows[nibble_entry(a.wide, number, a.pitch, s, half.lane)] =
+        static_cast<unsigned char>(rounded < kMostNibble ? rounded : kMostNibble);
+  }
+  return {span / kMostNibble, static_cast<float>(bias)};
+}
+
+// A block per query.
+template <class T>
+__global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) {
+  ANNK_DYN_SHARED(float, x);
+  const Team team;
+  const PqView view(a.base);
+  const int64_t number = blockIdx.x, dims = number < a.m ? view.parts.dims : 0;
+  PqQueryTerm* const term = reinterpret_cast<PqQueryTerm*>(a.words) + number;
+  if (dims == 0) {
+    team.each(a.pitch, [&](int64_t at) {
+      const int64_t to =
+          view.blocked ? nibble_entry(a.wide, number, a.pitch, at / 16, static_cast<int>(at % 16)) : number * a.pitch + at;
+      a.rows[to] = 0;
+    });
+    if (team.lane == 0) *term = {};
+    return;
+  }
+  const T* const from = reinterpret_cast<const T*>(a.queries.row(a.begin + number));
+  team.each(dims, [&](int64_t j) { x[j] = widen(from[j]); });
+  if (a.metric == Metric::cosine) {
+    const float inverse = inverse_norm(team.product16(x, x, dims));
+    team.each(dims, [&](int64_t j) { x[j] = x[j] * inverse; });
+  }
+  team.sync();
+  float* const rotated = x + dims;
+  if (view.rotation != nullptr) {
+    team.each(dims, [&](int64_t i) {
+      float sum = 0.0f;
+      for (int64_t j = 0; j < dims; ++j) sum = sum + x[j] * view.rotation[j * dims + i];
+      rotated[i] = sum;
+    });
+    team.sync();
+  }
+  const PqQuery query{view, view.rotation != nullptr ? rotated : x,
+                      a.metric == Metric::inner_product || a.metric == Metric::cosine};
+  if (view.blocked) {
+    const PqQueryTerm whole = nibble_table(a, team, query, rotated + dims);
+    if (team.lane == 0) *term = whole;
+  } else {
+    float* const table = reinterpret_cast<float*>(a.rows + number * a.pitch);
+    team.each(a.pitch / static_cast<int64_t>(sizeof(float)), [&](int64_t at) {
+      const int64_t s = at / PqByteTile::kEntries, c = at % PqByteTile::kEntries;
+      table[at] = s < view.parts.parts && c < view.codewords ? query.entry(s, c) : 0.0f;
+    });
+    if (team.lane == 0) *term = {};
+  }
+}
+
+// The query, the same rotated, and the least entry of each part.
+void prepare_queries(const StoreQueries& a, void* stream) {
+  const int64_t bytes = scratch_bytes(2 * a.base.dims + a.base.numbers[0]);
+  visit_element(a.queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_pq<T>, a.padded, kThreads, bytes, stream, a); });
+}
+
+StoreChunk nibble_chunk(const Base&, bool wide) {
+  const int64_t parts = nibble_shape(wide).parts;
+  return {parts, parts * 16};
+}
+StoreChunk byte_chunk(const Base&, bool) { return {PqByteTile::kParts, PqByteTile::kTableBytes}; }
+
+// Positions are parts. Blocks are no rows: their stride says only how they are aligned.
+Matrix code_blocks(const Base& store) {
+  const PqView view(store);
+  return {view.codes, store.rows, view.code_parts, view.block_bytes(), DType::u8};
+}
+Matrix code_rows(const Base& store) {
+  const PqView view(store);
+  return {view.codes, store.rows, view.parts.parts, view.parts.parts, DType::u8};
+}
+
+constexpr int kQueryWords = sizeof(PqQueryTerm) / sizeof(uint32_t);
+constexpr StoreScan kNibbleScan{kQueryWords,     {scan_shape(false), scan_shape(true)},
+                                nibble_chunk,    code_blocks,
+                                prepare_queries, launch_job<PqArith<true>>};
+constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::kShape}, byte_chunk, code_rows,
+                              prepare_queries, launch_job_of_one_shape<PqArith<false>>};
+
+}  // namespace
+
+const StoreScan* pq_scan(const Base& store, Metric metric) {
+  if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (metric == Metric::cosine && store.arrays[2] == nullptr) return nullptr;
+  return store.numbers[3] != 0 ? &kNibbleScan : &kByteScan;
+}
+
+}  // namespace annk::cuda

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// RaBitQ stores by integer products, with the keys of cpu/distance/rabitq_tiles.h bit for bit.
+#include "cuda/codec/block_team.cuh"
+#include "cuda/codec/codecs.cuh"
+#include "cuda/device/elements.h"
+#include "cuda/distance/scan.cuh"
+#include "cuda/distance/store_scan.h"
+#include "cuda/stores/rabitq_arith.cuh"
+
+namespace annk::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+using Team = BlockTeam<kThreads>;
+
+// The query, split as rows are, rotated in place; its terms but for what the rounding decides. x: element j of the query;
+// w, other: room for the dimensions of the rotation each.
+template <class X>
+__device__ RabitqQueryTerms<float> rotate_query(const Team& team, const RabitqView& view, Metric metric, const X& x,
+                                                float* w, float* other) {
+  const bool dot = metric == Metric::inner_product || metric == Metric::cosine;
+  const int64_t dims = view.dims;
+  RabitqQueryTerms<float> own{};
+  team.each(dims, [&](int64_t j) { w[j] = x(j); });
+  if (metric == Metric::cosine) {
+    const float inverse = inverse_norm(team.product16(w, w, dims));
+    team.each(dims, [&](int64_t j) { w[j] = w[j] * inverse; });
+  }
+  if (dot) {
+    own.shift = static_cast<float>(team.product16(w, view.mean, dims));
+  } else {
+    team.each(dims, [&](int64_t j) { w[j] = w[j] - view.mean[j]; });
+  }
+  own.along = static_cast<float>(team.product16(w, view.axis, dims));
+  team.each(dims, [&](int64_t j) { w[j] = w[j] - own.along * view.axis[j]; });
+  if (!dot) own.shift = static_cast<float>(team.product16(w, w, dims));
+
+  const PowerOfTwo unit(team.largest(w, dims));
+  team.each(view.padded, [&](int64_t j) { w[j] = j < dims ? w[j] * unit.inverse : 0.0f; });
+  team.sync();
+  TeamRotation<Team>{team, view.rotation}.apply(w, other);
+  own.scale = unit.power;
+  return own;
+}
+
+// A block per query.
+template <class T>
+__global__ void __launch_bounds__(kThreads) prepare_rabitq(const StoreQueries a) {
+  ANNK_DYN_SHARED(float, w);
+  const Team team;
+  const RabitqView view(a.base);
+  signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  RabitqQueryTerm* const term = reinterpret_cast<RabitqQueryTerm*>(a.words) + blockIdx.x;
+  if (blockIdx.x >= a.m || view.dims == 0) {
+    team.each(a.pitch, [&](int64_t at) { to[at] = 0; });
+    if (team.lane == 0) *term = {};
+    return;
+  }
+  const T* const from = reinterpret_cast<const T*>(a.queries.row(a.begin + blockIdx.x));
+  RabitqQueryTerm whole{};
+  whole.own = rotate_query(team, view, a.metric, [&](int64_t j) { return widen(from[j]); }, w, w + view.padded);
+
+  const float top = static_cast<float>(rabitq_query_top(view.bits)), most = team.largest(w, view.padded);
+  const float steps = most > 0.0f ? top / most : 0.0f;
+  whole.own.scale = most / top * whole.own.scale;
+  const RabitqChunk chunk(view.bits, a.wide);
+  const bool two = rabitq_query_top(view.bits) > 127;
+  int first_sum = 0, second_sum = 0;
+  team.each(a.pitch, [&](int64_t at) {
+    const int64_t run = at / chunk.dims(), in_chunk = at % chunk.dims();  // a run of positions of one part
+    const int64_t j = (two ? run / 2 : run) * chunk.dims() + in_chunk / kRabitqGroup * kRabitqGroup +
+                      rabitq_dim_at(view.bits, static_cast<int>(in_chunk % kRabitqGroup));
+    const float exact = j < view.padded ? rintf(w[j] * steps) : 0.0f;
+    const int code = static_cast<int>(exact > top ? top : exact < -top ? -top : exact);
+    const int high = two ? (code + 64) >> 7 : code, part = two ? static_cast<int>(run % 2) : 0;
+    const int here = part == 0 ? high : code - high * 128;
+    to[at] = static_cast<signed char>(here);
+    (part == 0 ? first_sum : second_sum) += here;
+  });
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+    const long long twice =
+        ((1 << view.bits) - 1) * team.all(part == 0 ? first_sum : second_sum, [](int a, int b) { return a + b; });
+    whole.surplus[part] = static_cast<int32_t>(-((twice + 1) >> 1));
+    whole.own.half += static_cast<float>(twice & 1) * (two && part == 0 ? 64.0f : 0.5f);
+  }
+  if (team.lane == 0) *term = whole;
+}
+
+void prepare_queries(const StoreQueries& a, void* stream) {
+  const int64_t bytes = scratch_bytes(2 * rabitq_dims(a.base.dims));
+  visit_element(a.queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_rabitq<T>, a.padded, kThreads, bytes, stream, a); });
+}
+
+StoreChunk chunk_of(const Base& store, bool wide) {
+  const int bits = static_cast<int>(store.numbers[0]), parts = rabitq_query_top(bits) > 127 ? 2 : 1;
+  const int64_t dims = RabitqChunk(bits, wide).dims();
+  return {dims, parts * dims};
+}
+
+Matrix code_rows(const Base& store) {
+  const RabitqView view(store);
+  return {view.rows, store.rows, view.padded, view.row_bytes, DType::u8};
+}
+
+template <bool kOneBit, int kParts>
+constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
+                                {scan_shape(false, kParts), scan_shape(true, kParts)},
+                                chunk_of,
+                                code_rows,
+                                prepare_queries,
+                                launch_job<RabitqArith<kOneBit, kParts>>};
+
+}  // namespace
+
+const StoreScan* rabitq_scan(const Base& store, Metric metric) {
+  if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  const int bits = static_cast<int>(store.numbers[0]);
+  return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;
+}
+
+}  // namespace annk::cuda
