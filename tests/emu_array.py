@@ -137,11 +137,6 @@ def asarray(x: np.ndarray, *, device: Any) -> EmuArray:
     return to_device(x, device[1])
 
 
-def where(condition: EmuArray, a: Any, b: Any) -> EmuArray:
-    a, b = (value.host if isinstance(value, EmuArray) else value for value in (a, b))
-    return EmuArray(np.where(condition.host, a, b), condition.number)
-
-
 def astype(x: EmuArray, dtype: Any) -> EmuArray:
     with np.errstate(invalid="ignore"):
         return EmuArray(x.host.astype(dtype), x.number)
@@ -155,7 +150,6 @@ NAMESPACE = SimpleNamespace(
     __name__="emu_array",
     empty=empty,
     asarray=asarray,
-    where=where,
     astype=astype,
     take=take,
     bfloat16=np.dtype(ml_dtypes.bfloat16),

@@ -298,6 +298,15 @@ def test_merge_topk(backend):
         ak.merge_topk(backend.array(dists), backend.array(dists), 2)
     with pytest.raises(ValueError, match="metric: expected"):
         ak.merge_topk(backend.array(dists), backend.array(ids), 2, "nearest")
+    for offsets, error, message in [
+        ([0], ValueError, r"offsets: expected shape \(2,\), one for each part, got \(1,\)"),
+        ([0, 1.5], TypeError, r"offsets: expected integers, got \[0, 1.5\]"),
+        ([0, 2**63], ValueError, "offsets: expected integers of 64 bits"),
+        (np.zeros(2, np.int32), TypeError, "offsets: expected int64, got int32"),
+        (3, TypeError, "offsets: expected an array"),
+    ]:
+        with pytest.raises(error, match=message):
+            ak.merge_topk(backend.array(dists), backend.array(ids), 2, offsets=offsets)
 
 
 def test_arguments_have_the_names_of_their_operation(x):

@@ -115,8 +115,9 @@ def smoke(device: Device) -> dict[str, Any]:
         agree(f"select_k {k} ids", ids, expected[1])
     parts = np.sort(values.reshape(5, 6, 500)[:, :, :20], axis=2)
     ids = np.arange(parts.size, dtype=np.int64).reshape(parts.shape)
-    merged = ak.merge_topk(device.put(parts), device.put(ids), 7)
-    agree("merge_topk", device.get(merged[1]), ak.merge_topk(parts, ids, 7)[1])
+    for order in (parts, parts[:, :, ::-1].copy()):  # sorted, and to be selected from
+        merged = ak.merge_topk(device.put(order), device.put(ids), 7)
+        agree("merge_topk", device.get(merged[1]), ak.merge_topk(order, ids, 7)[1])
     return {"cases": len(kinds) + len(STORES) + 5 + search_graphs(device) + build_graphs(device)}
 
 

@@ -89,9 +89,15 @@ def selections(n: int, m: int, rng: np.random.Generator) -> Iterator[Work]:
     for k in (1, 10, 100, 1000):
         if k <= n:
             yield Work(f"select_k m={m} k={k}", lambda t, k=k: ak.select_k(values, k, threads=t), values.nbytes, values.size)
-    distances = np.sort(rng.standard_normal((8, m, 100), dtype=np.float32), axis=2)
-    ids = rng.integers(0, n, distances.shape)
-    yield Work(f"merge_topk 8 x {m} x 100", lambda t: ak.merge_topk(distances, ids, 100), distances.nbytes + ids.nbytes)
+    for order, parts in (("sorted", 2), ("sorted", 4), ("sorted", 8), ("any order", 8)):
+        found = rng.standard_normal((parts, m, 100), dtype=np.float32)
+        distances = np.sort(found, axis=2) if order == "sorted" else found
+        ids = rng.integers(0, n, found.shape)
+        yield Work(
+            f"merge_topk {parts} x {m} x 100 {order}",
+            lambda t, d=distances, i=ids: ak.merge_topk(d, i, 100, threads=t),
+            found.nbytes + ids.nbytes,
+        )
 
 
 def stores(n: int, m: int, rng: np.random.Generator) -> Iterator[Work]:

@@ -4,8 +4,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bind/arguments.h"
 #include "bind/search_again.h"
-#include "core/check.h"
 #include "ops/backend.h"
 #include "ops/build_graph.h"
 #include "ops/cluster_sums.h"
@@ -14,6 +14,7 @@
 #include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
+#include "ops/merge_topk.h"
 #include "ops/nn_descent.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
@@ -25,49 +26,6 @@ using namespace pybind11::literals;
 
 namespace annk {
 namespace {
-
-template <class T>
-T* pointer(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
-
-template <class Kind, size_t N>
-Kind kind_from_name(const char* what, const char* const (&names)[N], const std::string& name) {
-  for (size_t i = 0; i < N; ++i)
-    if (name == names[i]) return static_cast<Kind>(i);
-  check(false, what, ": unknown, got '", name, "'");
-  return {};
-}
-
-Metric metric_from_name(const std::string& name) { return kind_from_name<Metric>("metric", kMetricNames, name); }
-
-// Ctrl-C is seen where a kernel asks, between blocks: the only moment at which the interpreter is entered.
-bool interrupted() {
-  py::gil_scoped_acquire held;
-  return PyErr_CheckSignals() != 0;
-}
-
-Exec exec(int threads, uintptr_t stream, uintptr_t workspace, int64_t workspace_bytes) {
-  return {threads, pointer<void>(stream), pointer<void>(workspace), workspace_bytes, interrupted};
-}
-
-Matrix matrix(uintptr_t data, int64_t rows, int64_t dims, int64_t stride, const std::string& dtype) {
-  return {pointer<const void>(data), rows, dims, stride, kind_from_name<DType>("dtype", kDTypeNames, dtype)};
-}
-
-Base store(const std::string& kind, int64_t rows, int64_t dims, const std::vector<uintptr_t>& arrays,
-           const std::vector<int64_t>& numbers) {
-  check(arrays.size() <= Base::kMostArrays && numbers.size() <= Base::kMostNumbers, "store: too many arrays or numbers");
-  Base base(Matrix{nullptr, rows, dims, 0, DType::f32});
-  base.kind = kind_from_name<StoreKind>("store", kStoreNames, kind);
-  for (size_t i = 0; i < arrays.size(); ++i) base.arrays[i] = pointer<void>(arrays[i]);
-  for (size_t i = 0; i < numbers.size(); ++i) base.numbers[i] = numbers[i];
-  return base;
-}
-
-Filter filter(uintptr_t data, int64_t query_stride, bool packed) {
-  return {pointer<const void>(data), query_stride, packed ? Filter::Kind::bits : Filter::Kind::bytes};
-}
 
 PairwiseArgs pairwise_args(Matrix queries, Base base, const std::string& metric, uintptr_t distances, uintptr_t bad_row,
                            Exec where) {
@@ -228,6 +186,30 @@ SelectKArgs select_k_args(uintptr_t values, std::tuple<int64_t, int64_t, int64_t
           where};
 }
 
+// parts, m, width as in ops/merge_topk.h; strides in elements. offsets: 0, or the address of one a part.
+MergeTopkArgs merge_topk_args(uintptr_t distances, bool integers, std::tuple<int64_t, int64_t, int64_t> shape,
+                              std::pair<int64_t, int64_t> strides, uintptr_t ids, std::pair<int64_t, int64_t> ids_strides,
+                              uintptr_t offsets, int64_t k, bool largest, uintptr_t out_distances, uintptr_t out_ids,
+                              Exec where) {
+  const auto [parts, m, width] = shape;
+  return {pointer<const void>(distances),
+          integers,
+          parts,
+          m,
+          width,
+          strides.first,
+          strides.second,
+          pointer<const int64_t>(ids),
+          ids_strides.first,
+          ids_strides.second,
+          pointer<const int64_t>(offsets),
+          k,
+          largest,
+          pointer<void>(out_distances),
+          pointer<int64_t>(out_ids),
+          where};
+}
+
 // def_op(module, "knn", knn_args, knn, knn_workspace, names...): <op>(...) runs it without the GIL, and
 // <op>_workspace(...) says how many bytes of device memory the same call wants.
 template <class Args, class... In, class... Names>
@@ -368,6 +350,11 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
   def_workspace(m, "select_k_workspace", select_k_args, select_k_workspace, "values"_a, "shape"_a, "strides"_a, "ids"_a,
                 "ids_strides"_a, "k"_a, "largest"_a, "out_values"_a, "out_ids"_a, "exec"_a);
+  def_op(m, "merge_topk", merge_topk_args, merge_topk, "distances"_a, "integers"_a, "shape"_a, "strides"_a, "ids"_a,
+         "ids_strides"_a, "offsets"_a, "k"_a, "largest"_a, "out_distances"_a, "out_ids"_a, "exec"_a);
+  def_workspace(m, "merge_topk_workspace", merge_topk_args, merge_topk_workspace, "distances"_a, "integers"_a, "shape"_a,
+                "strides"_a, "ids"_a, "ids_strides"_a, "offsets"_a, "k"_a, "largest"_a, "out_distances"_a, "out_ids"_a,
+                "exec"_a);
   m.def(
       "first_nonfinite",
       [](Matrix x, uintptr_t row, Exec where) {

@@ -13,6 +13,7 @@
 #include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
+#include "ops/merge_topk.h"
 #include "ops/nn_descent.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
@@ -27,6 +28,7 @@
   X(radius_fill, RadiusArgs)             \
   X(distances, DistancesArgs)            \
   X(select_k, SelectKArgs)               \
+  X(merge_topk, MergeTopkArgs)           \
   X(first_nonfinite, FirstNonfiniteArgs) \
   X(encode, EncodeArgs)                  \
   X(decode, DecodeArgs)                  \
@@ -134,6 +136,7 @@ int64_t pairwise_workspace(const PairwiseArgs&) { return 0; }
 int64_t knn_workspace(const KnnArgs&) { return 0; }
 int64_t radius_workspace(const RadiusArgs&) { return 0; }
 int64_t select_k_workspace(const SelectKArgs&) { return 0; }
+int64_t merge_topk_workspace(const MergeTopkArgs&) { return 0; }
 int64_t distances_workspace(const DistancesArgs&) { return 0; }
 int64_t search_graph_workspace(const SearchGraphArgs&) { return 0; }
 int64_t build_graph_workspace(const BuildGraphArgs&) { return 0; }

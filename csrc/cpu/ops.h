@@ -9,6 +9,7 @@
 #include "ops/encode.h"
 #include "ops/first_nonfinite.h"
 #include "ops/knn.h"
+#include "ops/merge_topk.h"
 #include "ops/nn_descent.h"
 #include "ops/pairwise.h"
 #include "ops/radius.h"
@@ -22,6 +23,7 @@ void knn(const KnnArgs&);
 void radius_count(const RadiusArgs&);
 void radius_fill(const RadiusArgs&);
 void select_k(const SelectKArgs&);
+void merge_topk(const MergeTopkArgs&);
 void first_nonfinite(const FirstNonfiniteArgs&);
 void encode(const EncodeArgs&);
 void decode(const DecodeArgs&);

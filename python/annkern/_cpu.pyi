@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
-# caller has checked; strides of Matrix and Filter are in bytes, those of select_k in elements.
+# caller has checked; strides of Matrix and Filter are in bytes, those of select_k and merge_topk in elements.
 from collections.abc import Callable
 from typing import Any, TypedDict, overload
 
@@ -288,6 +288,34 @@ def select_k_workspace(
     k: int,
     largest: bool,
     out_values: int,
+    out_ids: int,
+    exec: Exec,
+) -> int: ...
+def merge_topk(
+    distances: int,
+    integers: bool,
+    shape: tuple[int, ...],
+    strides: tuple[int, int],
+    ids: int,
+    ids_strides: tuple[int, int],
+    offsets: int,
+    k: int,
+    largest: bool,
+    out_distances: int,
+    out_ids: int,
+    exec: Exec,
+) -> None: ...
+def merge_topk_workspace(
+    distances: int,
+    integers: bool,
+    shape: tuple[int, ...],
+    strides: tuple[int, int],
+    ids: int,
+    ids_strides: tuple[int, int],
+    offsets: int,
+    k: int,
+    largest: bool,
+    out_distances: int,
     out_ids: int,
     exec: Exec,
 ) -> int: ...

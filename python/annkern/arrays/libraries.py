@@ -60,9 +60,6 @@ class Space:
     def astype(self, array: Any, dtype: str) -> Any:
         return array.astype(dtype)
 
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        raise NotImplementedError
-
     def from_numpy(self, array: Any, device: Device) -> Any:
         """A NumPy array as one of this library's, on that device."""
         raise TypeError(f"store: cannot make arrays of {self.name}; encode NumPy arrays, and move the store with convert")
@@ -149,9 +146,6 @@ class TorchSpace(Space):
     def astype(self, array: Any, dtype: str) -> Any:
         return array.to(getattr(self.torch, dtype))
 
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return self.torch.where(condition, a, b)
-
     def current_stream(self, device: Device) -> int:
         return int(self.torch.cuda.current_stream(device.number).cuda_stream)
 
@@ -192,9 +186,6 @@ class CupySpace(Space):
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.cupy.asarray(array)
-
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return self.cupy.where(condition, a, b)
 
     def current_stream(self, device: Device) -> int:
         return int(self.cupy.cuda.get_current_stream(device.number).ptr)
@@ -251,9 +242,6 @@ class JaxSpace(Space):
     def take(self, array: Any, rows: Any) -> Any:
         return self.jax.numpy.take(array, rows, axis=0)
 
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return self.jax.numpy.where(condition, a, b)
-
     def cast(self, argument: str, dtype: str) -> str:
         return f"{argument}.astype(jnp.{dtype})"
 
@@ -282,9 +270,6 @@ class StandardSpace(Space):
 
     def astype(self, array: Any, dtype: str) -> Any:
         return self.xp.astype(array, getattr(self.xp, dtype))
-
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return self.xp.where(condition, a, b)
 
     def cast(self, argument: str, dtype: str) -> str:
         return f"xp.astype({argument}, xp.{dtype})"

@@ -63,12 +63,19 @@ def select_k(
     lead = view("values", values)
     call = Call.at(lead, threads, stream)
     count = whole_number("k", k, 0)
+    given = pair(out)
     with call.scope():
         x = shaped("values", lead, "m, n", ("float32",))
         names = None if ids is None else _ids(call, ids, x)
         row_stride = 0 if names is None or len(names.shape) == 1 else names.strides[0] // 8
         m, n = x.shape
-        return select_parts(call, x, (1, m, n), (0, x.strides[0] // 4), names, (0, row_stride), count, bool(largest), out)
+        best = call.result("out[0]", given[0], (m, count), "float32")
+        best_ids = call.result("out[1]", given[1], (m, count), "int64")
+        if out is not None:
+            inputs = [("values", x)] if names is None else [("values", x), ("ids", names)]
+            refuse_overlap([("out[0]", best), ("out[1]", best_ids)], inputs)
+        run_select(call, x, (1, m, n), (0, x.strides[0] // 4), names, (0, row_stride), bool(largest), best, best_ids)
+        return call.hand_over(best, given[0]), call.hand_over(best_ids, given[1])
 
 
 def _ids(call: Call, ids: Any, x: View) -> View:
@@ -78,29 +85,6 @@ def _ids(call: Call, ids: Any, x: View) -> View:
         raise ValueError(f"ids: expected shape ({n},) or ({m}, {n}), got {seen.shape}")
     call.beside("ids", seen, "values")
     return shaped("ids", seen, "n" if len(seen.shape) == 1 else "m, n", ("int64",))
-
-
-def select_parts(
-    call: Call,
-    values: View,
-    shape: tuple[int, int, int],
-    strides: tuple[int, int],
-    ids: View | None,
-    ids_strides: tuple[int, int],
-    k: int,
-    largest: bool,
-    out: Any,
-) -> tuple[Any, Any]:
-    """Runs the kernel over `parts` blocks of (m, n) values; strides in elements, as in csrc/ops/select_k.h."""
-    given = pair(out)
-    result = shape[1], k
-    best = call.result("out[0]", given[0], result, "float32")
-    best_ids = call.result("out[1]", given[1], result, "int64")
-    if out is not None:
-        inputs = [("values", values)] if ids is None else [("values", values), ("ids", ids)]
-        refuse_overlap([("out[0]", best), ("out[1]", best_ids)], inputs)
-    run_select(call, values, shape, strides, ids, ids_strides, largest, best, best_ids)
-    return call.hand_over(best, given[0]), call.hand_over(best_ids, given[1])
 
 
 def run_select(
@@ -114,7 +98,7 @@ def run_select(
     best: View,
     best_ids: View,
 ) -> None:
-    """The kernel, into checked results."""
+    """The kernel, into checked results. `shape` is (parts, m, n), strides count elements: csrc/ops/select_k.h."""
     if best.empty:
         return
     names = 0 if ids is None else ids.address
