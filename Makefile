@@ -12,11 +12,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc cmake -type f -not -path 'csrc/_template/*')
 COMPILER := $(or $(CXX),c++)
+comma := ,
 
 # CUDA only where a GPU is present, and only for its architecture: the full set is for wheels and CI.
 GPUS := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d . | sort -un | paste -sd ';')
-CUDA := $(if $(GPUS),-Ccmake.define.ANNKERN_CUDA=ON "-Ccmake.define.ANNKERN_CUDA_ARCHITECTURES=$(GPUS)",-Ccmake.define.ANNKERN_CUDA=OFF)
-INSTALL := $(PIP) install --no-build-isolation -Cbuild-dir=build/release $(CUDA)
+CUDA := $(if $(GPUS),ANNKERN_CUDA=ON 'ANNKERN_CUDA_ARCHITECTURES=$(GPUS)',ANNKERN_CUDA=OFF)
+# $(call install,EXTRAS,DEFINITIONS): cmake and ninja by themselves, which show what they do; pip then finds nothing left to
+# compile. One build folder for all targets: what one of them has compiled stays for the others.
+define install
+	$(BIN)/cmake -G Ninja -S . -B build/release -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCMAKE_BUILD_TYPE=Release \
+	  -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python $(addprefix -D,$(CUDA) $(2)) --log-level=NOTICE
+	$(BIN)/cmake --build build/release --target annkern_modules
+	$(PIP) install --no-build-isolation -Cbuild-dir=build/release $(addprefix -Ccmake.define.,$(CUDA) $(2)) -e '.[$(1)]'
+	@touch $@
+endef
 
 .PHONY: help demo test bench bench-foundation bench-kernels peers lint format asan tsan mutate wheel clean
 help:
@@ -61,19 +70,16 @@ $(VENV)/cuda: $(VENV)/base
 	@touch $@
 
 $(VENV)/demo: $(VENV)/cuda $(SOURCES)
-	@echo "building annkern in build/release (a few minutes the first time)"
-	$(INSTALL) -e '.[demo]'
-	@touch $@
+	@echo "building annkern in build/release for this machine's processor (a minute or two the first time)"
+	$(call install,demo,ANNKERN_ISA_LEVELS=NATIVE)
 
 $(VENV)/torch: $(VENV)/base tools/torch.sh
 	sh tools/torch.sh $(BIN)/python $(TORCH)
 	@touch $@
 
-# The same build folder with one more target, so neither command undoes the other's work.
 $(VENV)/test: $(VENV)/cuda $(VENV)/torch $(SOURCES)
-	@echo "building annkern and its emulator in build/release (a few minutes the first time)"
-	$(INSTALL) -Ccmake.define.ANNKERN_EMU=ON -e '.[test,bench,demo]'
-	@touch $@
+	@echo "building annkern for all processors, and its emulator, in build/release (a few minutes the first time)"
+	$(call install,test$(comma)bench$(comma)demo,ANNKERN_ISA_LEVELS= ANNKERN_EMU=ON)
 	@touch $(VENV)/demo
 
 $(VENV)/lint: $(VENV)/base pyproject.toml

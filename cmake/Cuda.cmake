@@ -3,6 +3,7 @@
 # the host compiler with the static runtime. nvcc is called directly: CMake's own CUDA language insists on linking a test
 # program, which the wheels' layout (lib instead of lib64) breaks.
 if(ANNKERN_CUDA STREQUAL "OFF")
+  message(NOTICE "annkern: without CUDA: ANNKERN_CUDA=OFF")
   return()
 endif()
 
@@ -37,10 +38,10 @@ endif()
 if(cuda_problem AND ANNKERN_CUDA STREQUAL "ON")
   message(FATAL_ERROR "ANNKERN_CUDA=ON, but ${cuda_problem}")
 elseif(cuda_problem)
-  message(STATUS "annkern: without CUDA: ${cuda_problem}")
+  message(NOTICE "annkern: without CUDA: ${cuda_problem}")
   return()
 endif()
-message(STATUS "annkern: CUDA ${nvcc_version} (${ANNKERN_NVCC}) for ${ANNKERN_CUDA_ARCHITECTURES}")
+message(NOTICE "annkern: CUDA ${nvcc_version} (${ANNKERN_NVCC}) for ${ANNKERN_CUDA_ARCHITECTURES}")
 
 set(nvcc_flags -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr -ccbin ${CMAKE_CXX_COMPILER} -I${CMAKE_SOURCE_DIR}/csrc
     -Xcompiler=-fPIC,-fvisibility=hidden,-ffp-contract=off)

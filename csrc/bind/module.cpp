@@ -255,6 +255,7 @@ void def_workspace(py::module_& m, const char* name, Args (*make)(In...), int64_
 }  // namespace
 
 PYBIND11_MODULE(ANNK_MODULE, m) {
+  require_loadable();
   m.doc() = "annkern's kernels; called by the Python layer, which checks and allocates.";
   py::register_local_exception_translator([](std::exception_ptr raised) {
     try {

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/threads.h"
+#include "cpu/levels.h"
 #include "ops/backend.h"
 #include "ops/build_graph.h"
 #include "ops/cluster_sums.h"
@@ -80,25 +81,6 @@ constexpr Level kLevels[] = {
 };
 #undef ANNK_OP
 
-// The flags that the build gives each level (CMakeLists.txt), asked of the processor and the operating system.
-bool can_run(const std::string& level) {
-#if defined(__x86_64__)
-  const bool v2 = __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                  __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-  if (level == "baseline") return v2;
-  if (level == "avx2") return v3;
-  if (level == "avx512") return v4;
-  return v4 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
-         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg");
-#else
-  return level == kLevels[0].name;
-#endif
-}
-
 std::string level_names(bool runnable_only) {
   std::string names;
   for (const Level& level : kLevels)
@@ -116,7 +98,6 @@ const Level& choose() {
   }
   check(forced == nullptr || *forced == '\0', "ANNKERN_ISA: expected one of ", level_names(true), ", got '",
         forced == nullptr ? "" : forced, "'");
-  check(best != nullptr, "annkern: this processor runs none of the levels in this build (", level_names(false), ")");
   return *best;
 }
 
@@ -145,6 +126,11 @@ int64_t finish_graph_workspace(const BuildGraphArgs&) { return 0; }
 int64_t nn_descent_start_workspace(const NnDescentArgs&) { return 0; }
 int64_t nn_descent_round_workspace(const NnDescentArgs&) { return 0; }
 int64_t nn_descent_prune_workspace(const NnDescentArgs&) { return 0; }
+
+void require_loadable() {
+  check(!level_names(true).empty(), "annkern: this processor runs none of the instruction sets in this build (",
+        level_names(false), "); build it here, with ANNKERN_ISA_LEVELS=NATIVE or with all of them");
+}
 
 BackendInfo backend_info() {
   BackendInfo info;

@@ -18,4 +18,7 @@ struct BackendInfo {
 
 BackendInfo backend_info();
 
+// Throws where nothing of this build runs on this machine's processor; the module then cannot be imported.
+void require_loadable();
+
 }  // namespace annk

@@ -32,6 +32,8 @@ int device_capability() {
 
 }  // namespace
 
+void require_loadable() {}
+
 BackendInfo backend_info() {
   BackendInfo info;
   info.device = true;

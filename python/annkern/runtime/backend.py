@@ -2,7 +2,7 @@
 """Which extension module serves which array, and what this installation can do.
 
 Host arrays go to `_cpu`; device arrays to `_cuda`, or to `_emu`, the same kernels run on the CPU, where the environment
-variable ANNKERN_DEVICE is "emu". A module is loaded when first needed.
+variable ANNKERN_DEVICE is "emu". `_cpu` is loaded with the package, the others when first needed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ NAMES = ("cpu", "cuda", "emu")
 def load(name: str) -> ModuleType:
     """The extension module of backend `name`."""
     return importlib.import_module(f"annkern._{name}")
+
+
+def check_processor() -> None:
+    """Raise ImportError where this processor runs none of the instruction sets that `_cpu` is built for."""
+    try:
+        load("cpu")
+    except ModuleNotFoundError:
+        return  # not built: the NumPy definitions can be imported
 
 
 @cache
