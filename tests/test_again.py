@@ -85,8 +85,7 @@ def test_what_differs_is_looked_at_anew(data):
     passing = np.arange(len(x)) % 2 == 0
     assert (ak.search_graph(graph, second, q, 5, filter=passing)[1] % 2 == 0).all()
     np.testing.assert_array_equal(ak.search_graph(graph, second, q[:, ::-1][:, ::-1], 5)[1], expected)
-    graph.neighbors = graph.neighbors.copy()
-    graph.neighbors[:] = -1
+    graph.neighbors = np.full_like(graph.neighbors, -1)
     assert (ak.search_graph(graph, second, q, 500)[1] == -1).any()
 
 

@@ -56,7 +56,8 @@ def test_a_graph_is_saved(data, tmp_path):
 @pytest.mark.parametrize("wrong", [3000, -2])
 def test_a_file_cannot_lead_out_of_the_rows(data, tmp_path, wrong):
     graph = ak.build_graph(data[0], degree=8, window=16)
-    graph.neighbors[5, 0] = wrong
+    graph._neighbors = graph.neighbors.copy()
+    graph._neighbors[5, 0] = wrong
     graph.save(tmp_path / "g.safetensors")
     with pytest.raises(ValueError, match=r"g\.safetensors: graph\.neighbors: expected rows in \[-1, 3000\), got"):
         ak.load(tmp_path / "g.safetensors", mmap=True)
@@ -123,6 +124,19 @@ def test_wrong_rerank_k(data):
     for wrong, error in ((0, ValueError), (2.5, TypeError), ("a", TypeError)):
         with pytest.raises(error, match="rerank_k: expected"):
             index.search(data[1], 5, rerank_k=wrong)
+
+
+@pytest.mark.parametrize("spec", ["flat,lvq4", "flat,bin"])
+def test_tune_of_a_flat_index(data, spec):
+    """Of one level there is nothing to widen: it reaches what it reaches, or that is said."""
+    x, q = data
+    index, truth = ak.Index.build(x, spec), ak.knn(x, q, 10)[1]
+    reached = recall(index.search(q, 10)[1], truth)
+    assert reached < 0.999
+    assert ak.tune(index, q, truth, reached - 0.001) == (10, None, pytest.approx(reached))
+    for wanted in (reached + 0.001, 1.0):
+        with pytest.raises(ValueError, match=rf"recall: expected {wanted}, but '{spec}' reaches {reached:.4f} at most"):
+            ak.tune(index, q, truth, wanted)
 
 
 def test_wrong_arguments_of_tune(data):

@@ -5,6 +5,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "ops/first_nonfinite.h"
 #include "ops/search_graph.h"
@@ -128,8 +130,8 @@ inline PyObject* search(PyObject* self, PyObject* const* given, Py_ssize_t count
   const bool fits = has(given[0], neighbors, own->neighbors) && has(given[0], entries, own->entries) &&
                     refers_to(own->store, given[1]) && refers_to(own->rerank, given[6]) &&
                     same_name(own->metric, given[5]) && matrix_of(given[2], args.queries.dims, &args.queries) && k > 0 &&
-                    window > 0 && rerank_k >= 0 && threads >= 0 && threads <= INT32_MAX && (reranks || rerank_k == 0) &&
-                    PyBool_Check(given[9]);
+                    k <= INT32_MAX && window > 0 && rerank_k >= 0 && threads >= 0 && threads <= INT32_MAX &&
+                    (reranks || rerank_k == 0) && PyBool_Check(given[9]);
   if (!fits) Py_RETURN_NONE;
   PyObject* const distances = new_array(pybind11::detail::npy_api::NPY_FLOAT_, args.queries.rows, k);
   PyObject* const indices =
@@ -137,7 +139,7 @@ inline PyObject* search(PyObject* self, PyObject* const* given, Py_ssize_t count
   PyObject* result = indices == nullptr ? nullptr : PyTuple_Pack(2, distances, indices);
   if (result != nullptr) {
     args.k = k;
-    args.window = window > k ? window : k;
+    args.window = std::max(std::min(window, args.graph.rows), k);
     if (reranks) args.rerank_k = depth < args.window ? depth : args.window;
     args.rerank_queries = args.queries;
     args.distances = data_of(distances);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -23,6 +24,7 @@ class Buffer {
     std::free(data_);
     data_ = nullptr;
     size_ = 0;
+    if (count > (SIZE_MAX / 2) / sizeof(T)) throw std::bad_alloc();
     const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
     data_ = static_cast<T*>(std::aligned_alloc(64, bytes == 0 ? 64 : bytes));
     if (data_ == nullptr) throw std::bad_alloc();

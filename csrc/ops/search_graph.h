@@ -34,7 +34,7 @@ struct SearchScratch {
 //             otherwise                as without a filter, with a window of window / p
 //           Where the walk finds fewer than k although more pass, all rows that pass are compared. All true: as no filter.
 // Shapes    base (n, d), queries (m, d), rerank (n, d'), rerank_queries (m, d') -> distances, indices (m, k), contiguous.
-//           n < 2^31. window is raised to k; rerank_k lies in [k, window], and is not used where it is 0.
+//           n < 2^31. window is lowered to n, then raised to k; rerank_k lies in [k, window], and is not used where it is 0.
 // Numerics  Keys are those of ops/distances.h, bit for bit.
 // Order     Ascending (key, id). A query's result depends on the graph, the base, the query and the instruction set: not on
 //           threads, batch or position.

@@ -135,11 +135,12 @@ class GraphWalk {
   bool finite() const { return finite_; }
   void meet_bad_row() { finite_ = false; }
 
-  // filter: null, or that which the walk looks through. expanded: null, or where to note what is expanded.
+  // The pool holds `window` rows, or all where there are fewer. filter: null, or that which the walk looks through.
+  // expanded: null, or where to note what is expanded.
   void begin(int64_t window, const Filter* filter, int64_t query, Growing<Candidate>* expanded) {
     for (size_t i = 0; i < met_.size(); ++i) visited_.forget(met_[i]);
     met_.clear();
-    pool_.begin(window);
+    pool_.begin(window < graph_.rows ? window : graph_.rows);
     filter_ = filter;
     of_query_ = query;
     expanded_ = expanded;

@@ -15,7 +15,7 @@ from ..ops.operands import Metric, Scan, address_of, metric_named, refuse_bad_ro
 from ..runtime.call import Call, described, real_number, whole_number
 from ..runtime.progress import Bar
 from ..stores.store import Store
-from .graph import Graph
+from .graph import Graph, frozen
 from .nn_descent import decoded, descend, finish, made, placed, refuse_wide
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -57,8 +57,8 @@ def build_graph(
     degree : int
         Neighbours of a row, at most: 32 to 64. More of them reach high recall with fewer steps, and take 4 bytes each.
     window : int
-        Rows kept in view while the neighbours of a row are looked for; "nn_descent" raises it to the degree. Twice the
-        degree is enough; more costs time in proportion, and gains little. At most 4096 on a device.
+        Rows kept in view while the neighbours of a row are looked for, at most n; "nn_descent" raises it to the degree.
+        Twice the degree is enough; more costs time in proportion, and gains little. At most 4096 on a device.
     alpha : float, optional
         How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances; by
         default 1.15, or 0.95 for "inner_product". Larger keeps longer edges. (Under "inner_product" a neighbour longer
@@ -108,7 +108,7 @@ def build_graph(
     degree = whole_number("degree", degree, 1)
     if degree > MOST_DEGREE:
         raise ValueError(f"degree: expected at most {MOST_DEGREE}, got {degree}")
-    window = whole_number("window", window, 1)
+    window = max(1, min(whole_number("window", window, 1), scan.n))
     sampled = Sample.of(store, scan, whole_number("seed", seed, 0))
     measure = scan.metric
     if measure.name == "inner_product" and sampled.norms_are_equal():
@@ -132,7 +132,7 @@ def build_graph(
         lists = descend(scan, store, measure.name, order, degree, window, seed, progress)
     else:
         lists = _grow(scan, measure, order, degree, window, alpha, progress)
-    return Graph(lists, placed(scan.call, order[0][: order[1]].copy()).owner, scan.metric.name)
+    return Graph(frozen(lists), frozen(placed(scan.call, order[0][: order[1]].copy()).owner), scan.metric.name)
 
 
 def _scan(store: Any, metric: str, threads: int | None) -> Scan:

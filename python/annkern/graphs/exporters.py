@@ -47,8 +47,11 @@ def from_one_entry(graph: Graph) -> tuple[Array, int]:
     return neighbors, int(entries[0])
 
 
-def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str) -> Array:
-    """The vectors as float32 in host memory; of length 1 where the metric is "cosine"."""
+def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str, deletes: bool = False) -> Array:
+    """The vectors as float32 in host memory; of length 1 where the metric is "cosine". Where the library does not know rows
+    that are deleted, a graph that has some is refused."""
+    if graph.deleted is not None and not deletes:
+        raise ValueError(f"graph: expected one without deleted rows, which {library} cannot leave out")
     if graph.metric not in known:
         raise ValueError(f"metric: expected {described(list(known))}, which {library} has, got {graph.metric!r}")
     if isinstance(vectors, Store):
@@ -117,16 +120,19 @@ def faiss_nsg(graph: Graph, vectors: Any) -> Any:
 
 def hnswlib_records(graph: Graph, vectors: Any) -> tuple[bytes, Array]:
     """What `hnswlib.Index.save_index` writes: the head, and a record for each row: its list, vector and label."""
-    rows = rows_of(graph, vectors, HNSWLIB_SPACES, "hnswlib")
+    rows = rows_of(graph, vectors, HNSWLIB_SPACES, "hnswlib", deletes=True)
     neighbors, entry = from_one_entry(graph)
-    (n, degree), d = neighbors.shape, rows.shape[1]
+    m = max(2, neighbors.shape[1] // 2)
+    # hnswlib gives a row that is added as many links as it has above layer 0: m, for which there must be places.
+    n, degree, d = len(neighbors), max(m, neighbors.shape[1]), rows.shape[1]
     record = np.dtype([("count", "<u4"), ("links", "<u4", (degree,)), ("vector", "<f4", (d,)), ("label", "<u8")])
     records = np.zeros(n, record)
     records["count"] = (neighbors >= 0).sum(axis=1)
-    records["links"] = np.maximum(neighbors, 0)
+    records["links"][:, : neighbors.shape[1]] = np.maximum(neighbors, 0)
+    if graph.deleted is not None:
+        records["count"] |= host_copy(view("graph.deleted", graph.deleted)).astype(np.uint32) << 16
     records["vector"] = rows
     records["label"] = np.arange(n)
-    m = max(2, degree // 2)
     size, of = record.itemsize, record.fields
     assert of is not None
     # Offset of the lists, room, rows, bytes of a record, where its label is, and its vector; the highest layer and where to

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays.libraries import aligned
-from ..arrays.views import View, as_numpy, view
+from ..arrays.views import View, as_numpy, host_copy, view
 from ..files.atomic import replacing
 from ..files.container import Form, Parts, register
 from ..ops.operands import metric_known
@@ -31,43 +31,89 @@ class Graph:
     Attributes
     ----------
     neighbors : array (n, degree) int32
-        The rows that row i leads to; -1 behind a list that is shorter. NumPy's, until `convert` moves it.
+        The rows that row i leads to; -1 behind a list that is shorter. NumPy's and read-only, until `convert` moves it.
     entries : array (e,) int32
-        Where searches begin.
+        Where searches begin. Read-only, too.
+    deleted : ndarray (n,) bool or None
+        Rows that searches go through and do not return. Read-only, too, and always in host memory.
     metric : str
-        Under which it was built.
+        Under which it was built, and which `search_graph` takes by default. It can be set.
 
     Notes
     -----
-    `build_graph` makes one, and `Graph.of` takes what others made and sees to it that all rows are reached. Where the arrays
-    are given as they are, those in host memory are looked at, since kernels trust them: ValueError for rows out of [0, n).
+    `build_graph` makes one, and `Graph.of` takes what others made and makes sure that all rows are reached. Kernels trust
+    the arrays: those in host memory are checked (ValueError for rows out of [0, n)), and copied where they can be written
+    to.
     """
 
-    def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean") -> None:
-        self.neighbors: Any = neighbors
-        self.entries: Any = entries
-        self.metric = metric_known(metric)
-        self.again: Again | None = None  # what the last search found of its stores
+    def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean", deleted: Any = None) -> None:
+        self._neighbors, self._entries = _read_only("neighbors", neighbors), _read_only("entries", entries)
+        self.metric = metric
         _refuse_unfit(self.views())
+        self._deleted = None if deleted is None else _deleted_rows(deleted, len(self))
+        self._live: Any = None if deleted is None else self._where_it_lies(~self._deleted)
+
+    @property
+    def neighbors(self) -> Any:
+        return self._neighbors
+
+    @neighbors.setter
+    def neighbors(self, given: Any) -> None:
+        self.__dict__.update(Graph(given, self.entries, self.metric, self.deleted).__dict__)
+
+    @property
+    def entries(self) -> Any:
+        return self._entries
+
+    @entries.setter
+    def entries(self, given: Any) -> None:
+        self.__dict__.update(Graph(self.neighbors, given, self.metric, self.deleted).__dict__)
+
+    @property
+    def deleted(self) -> Any:
+        return self._deleted
+
+    @property
+    def metric(self) -> str:
+        return self._metric
+
+    @metric.setter
+    def metric(self, name: str) -> None:
+        self._metric = metric_known(name)
+        self.again: Again | None = None  # what the last search found of its stores, under the metric of then
+
+    @property
+    def live(self) -> Any:
+        """The filter of a search that returns no deleted row, where the graph lies; None where there are none."""
+        return self._live
+
+    def _where_it_lies(self, array: Any) -> Any:
+        x = self.views()[0][1]
+        return frozen(array) if x.device.on_host else x.space.from_numpy(array, x.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"again": None}  # holds addresses
+        arrays = {name: getattr(self, name) for name in ("neighbors", "entries", "deleted")}
+        return arrays | {"metric": self.metric}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = (frozen(state[name]) for name in ("neighbors", "entries"))
+        Graph.__init__(self, *arrays, state["metric"], frozen(state.get("deleted")))
 
     @classmethod
-    def of(cls, neighbors: Any, entries: Any = None, metric: str = "sqeuclidean") -> Graph:
+    def of(cls, neighbors: Any, entries: Any = None, metric: str | None = None) -> Graph:
         """A graph that another library built, or that an array holds.
 
         Parameters
         ----------
         neighbors : array (n, degree) of integers, hnswlib.Index, or faiss IndexHNSW or IndexNSG
             Rows; -1 (of an unsigned type: its largest number) stands for none. Of hnswlib and faiss, layer 0 is taken;
-            labels of hnswlib must be the rows of the vectors.
+            labels of hnswlib must be the rows of the vectors. What is marked as deleted there is never returned here.
         entries : array (e,) of integers, optional
             Where searches begin: by default where the library's do, and else the row that most lead to. What cannot be
             reached from there gives more of them; what 1024 do not reach is given an edge from a neighbour of its own
             that is reached, with a warning.
-        metric : str
-            What `search_graph` takes by default.
+        metric : str, optional
+            What `search_graph` takes by default: the space of hnswlib or the metric of faiss, "sqeuclidean" for an array.
 
         Examples
         --------
@@ -75,7 +121,8 @@ class Graph:
         >>> ak.Graph.of(np.array([[1, 2], [0, -1], [0, 1]]), [0])
         Graph(n=3, degree=2, metric='sqeuclidean', 9 bytes a row)
         """
-        ids, known = importers.read(neighbors)
+        found = importers.read(neighbors, metric)
+        ids = found.neighbors
         n, degree = ids.shape
         if n >= 2**31:
             raise ValueError(f"neighbors: expected fewer than 2^31 rows, got {n}")
@@ -87,14 +134,16 @@ class Graph:
         own = aligned((n, degree), "int32")
         own[:] = ids
         own[ids == none] = -1  # of unsigned types that are narrower than int32, too
+        own[own == np.arange(n)[:, None]] = -1  # an edge of a row to itself leads a search nowhere
         own[:] = np.take_along_axis(own, np.argsort(own < 0, axis=1, kind="stable"), axis=1)
-        begin = known if entries is None else np.asarray(entries)
+        begin = found.entries if entries is None else np.asarray(entries)
         if begin is not None and (begin.ndim != 1 or begin.dtype.kind not in "iu" or ((begin < 0) | (begin >= n)).any()):
             raise ValueError(f"entries: expected rows in [0, {n}), got {begin!r}")
         if begin is None or len(begin) == 0:
             popular = np.bincount(own[own >= 0], minlength=n)
             begin = np.array([int(popular.argmax())] if n else [], np.int32)
-        return cls(own, _entries_that_reach(own, begin.astype(np.int32)), metric)
+        reaching = _entries_that_reach(own, begin.astype(np.int32))
+        return cls(frozen(own), frozen(reaching), found.metric, found.deleted)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -114,8 +163,8 @@ class Graph:
         return int(n * degree + self.entries.shape[0]) * np.dtype(np.int32).itemsize
 
     def convert(self, to: Callable[[Any], Any]) -> Graph:
-        """The same graph with both arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU."""
-        return Graph(to(self.neighbors), to(self.entries), self.metric)
+        """The same graph with its arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU."""
+        return Graph(to(self.neighbors), to(self.entries), self.metric, self.deleted)
 
     def save(self, path: Any) -> None:
         """Write the graph as a safetensors file at `path`; see `annkern.load`."""
@@ -178,6 +227,30 @@ class Graph:
         return named
 
 
+def frozen(array: Any) -> Any:
+    """An array that nobody else writes to, made read-only; others' arrays than NumPy's as they are."""
+    own = array
+    while isinstance(own, np.ndarray):
+        own.flags.writeable = False
+        own = own.base
+    return array
+
+
+def _read_only(name: str, given: Any) -> Any:
+    """The array, where it cannot be written to or lies on a device; else a copy."""
+    own = given
+    while isinstance(own, np.ndarray) and not own.flags.writeable:
+        own = own.base
+    if isinstance(given, np.ndarray) and not isinstance(own, np.ndarray):
+        return given
+    x = view(f"graph.{name}", given)
+    if not x.device.on_host:
+        return given
+    copy = aligned(x.shape, x.dtype)
+    copy[...] = as_numpy(x)
+    return frozen(copy)
+
+
 def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
     """More entries for what is out of reach; beyond MOST_ENTRIES, edges are written into `neighbors` instead."""
     seen = reached(neighbors, entries)
@@ -214,11 +287,24 @@ def _refuse_unfit(named: list[tuple[str, View]]) -> None:
                 raise ValueError(f"{name}: expected rows in [{least}, {n}), got {low} to {high}")
 
 
+def _deleted_rows(given: Any, n: int) -> Any:
+    own = _read_only("deleted", given if isinstance(given, np.ndarray) else host_copy(view("graph.deleted", given)))
+    if own.shape != (n,) or own.dtype != bool:
+        raise ValueError(f"graph.deleted: expected ({n},) bool, got {own.shape} {own.dtype}")
+    return own
+
+
+def _parts(graph: Graph) -> Parts:
+    arrays = {"neighbors": graph.neighbors, "entries": graph.entries}
+    if graph.deleted is not None:
+        arrays["deleted"] = graph.deleted
+    return Parts({"metric": graph.metric}, arrays, {})
+
+
 def _of_parts(parts: Parts) -> Graph:
-    return Graph(parts.arrays["neighbors"], parts.arrays["entries"], **parts.parameters)
+    arrays = (frozen(parts.arrays.get(name)) for name in ("neighbors", "entries", "deleted"))
+    neighbors, entries, deleted = arrays
+    return Graph(neighbors, entries, deleted=deleted, **parts.parameters)
 
 
-register(
-    "graph",
-    Form(Graph, lambda g: Parts({"metric": g.metric}, {"neighbors": g.neighbors, "entries": g.entries}, {}), _of_parts),
-)
+register("graph", Form(Graph, _parts, _of_parts))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a walk can come to, and the few edges that bring the rest of a graph within its reach."""
+"""What a search can come to, and the few edges that bring the rest of a graph within its reach."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.int32]]
+WIDE_FRONT = 64  # rows from which on a step by arrays costs less than one by numbers
 
 
 def reached(neighbors: Array, entries: Array, seen: Any = None) -> Any:
-    """(n,) booleans: what a walk from `entries` can come to; `seen`, where given, is added to."""
+    """(n,) booleans: what a search from `entries` can come to; `seen`, where given, is added to."""
     seen = np.zeros(len(neighbors), bool) if seen is None else seen
     front = entries[~seen[entries]]
     while len(front):
@@ -61,13 +62,27 @@ class Reach:
         return starts.tolist(), by[grouped].tolist()
 
     def _spread(self, front: Any) -> None:
-        while len(front):
+        """Breadth first; the rows of a step in ascending order, each with the first of the step before that leads to it."""
+        while len(front) > WIDE_FRONT:
             self.order.extend(front.tolist())
             there = self.neighbors[front].ravel()
             by = np.repeat(front, self.neighbors.shape[1])
             new = (there >= 0) & (self.parents[there] < 0)
             front, first = np.unique(there[new], return_index=True)
             self.parents[front] = by[new][first]
+        few = front.tolist()
+        while few:
+            if len(few) > WIDE_FRONT:
+                return self._spread(np.array(few))
+            self.order.extend(few)
+            found: list[int] = []
+            for row in few:
+                for to in self.neighbors[row].tolist():
+                    if to >= 0 and self.parents[to] < 0:
+                        self.parents[to] = row
+                        found.append(to)
+            few = sorted(found)
+        return None
 
     def _give_from_any(self, row: int) -> None:
         while self._room < len(self.order):
@@ -80,13 +95,14 @@ class Reach:
 
     def _give(self, row: int, to: int, spare: bool) -> bool:
         """An edge in the first free place of `row`; or else, to spare, in that of the last one that is no parent's."""
-        own = self.neighbors[row]
-        places = np.flatnonzero(own < 0)[:1]
-        if len(places) == 0 and spare:
-            places = np.flatnonzero(self.parents[own] != row)[-1:]
-        if len(places) == 0:
+        own = self.neighbors[row].tolist()
+        place = own.index(-1) if -1 in own else -1
+        if place < 0 and spare:
+            # An edge of a row to itself is no parent's, though a row where searches begin is its own parent.
+            place = max((p for p, other in enumerate(own) if other == row or self.parents[other] != row), default=-1)
+        if place < 0:
             return False
-        own[places[0]] = to
+        self.neighbors[row, place] = to
         self.parents[to] = row
         self._spread(np.array([to]))
         return True

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays.libraries import aligned
 from ..arrays.views import as_numpy, host_copy, view, with_adjacent_rows
-from .graph import Graph
+from .graph import Graph, frozen
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -39,7 +39,7 @@ def in_order(graph: Graph, order: Array) -> Graph:
     places[-1] = -1
     neighbors = aligned(graph.neighbors.shape, "int32")
     neighbors[:] = places[graph.neighbors[order]]
-    return Graph(neighbors, places[graph.entries], graph.metric)
+    return Graph(frozen(neighbors), frozen(places[graph.entries]), graph.metric)
 
 
 def rows_in_order(x: Any, order: Array) -> Any:

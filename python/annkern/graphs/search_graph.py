@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..arrays.views import host_copy, view
 from ..ops.operands import Scan, address_of, refuse_bad_row
 from ..ops.rerank import finer_scan
 from ..runtime.call import pair, refuse_overlap, whole_number
@@ -43,8 +46,8 @@ def search_graph(
     k : int
         Neighbours for each query.
     window : int
-        The best rows met so far that the walk keeps, and expands one after the other; raised to k. Larger finds more of the
-        true neighbours, and takes time in proportion: 16 to 300, chosen by `tune`.
+        The best rows met so far that the walk keeps, and expands one after the other; raised to k, at most n. Larger
+        finds more of the true neighbours, and takes time in proportion: 16 to 300, chosen by `tune`.
     metric : str, optional
         As in `knn`; by default the graph's own.
     rerank : array (n, d) or Store, optional
@@ -99,8 +102,8 @@ def search_graph(
     for part, x in graph.views():
         scan.call.beside(part, x, "queries")
     count = whole_number("k", k, 0)
-    wide = max(whole_number("window", window, 1), count)
-    passing = scan.filter(filter)
+    wide = max(min(whole_number("window", window, 1), scan.n), count)
+    passing = scan.filter(filter if graph.deleted is None else without_deleted(graph, filter))
     given = pair(out)
     fine = None
     if finer is not None or rerank_k is not None:
@@ -132,5 +135,21 @@ def search_graph(
                 address_of(bad),
             )
             refuse_bad_row("store", bad)
-            graph.again = again(graph, *asked, metric, scan, fine)
+            graph.again = again(graph, *asked, metric, scan, fine) if graph.deleted is None else None
         return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
+
+
+def without_deleted(graph: Graph, given: Any) -> Any:
+    """The filter, or what stands for none, without the rows that the graph has as deleted; one of a wrong type or shape as
+    it is, to be refused."""
+    if given is None:
+        return graph.live
+    seen, n = view("filter", given), len(graph)
+    packed = seen.dtype == "uint32"
+    if not (packed or seen.dtype == "bool") or not seen.shape or seen.shape[-1] != (-(-n // 32) if packed else n):
+        return given
+    live = ~graph.deleted
+    if packed:
+        live = np.packbits(np.pad(live, (0, -n % 32)), bitorder="little").view("<u4").astype(np.uint32, copy=False)
+    both = host_copy(seen) & live
+    return both if seen.device.on_host else seen.space.from_numpy(both, seen.device)

@@ -80,10 +80,11 @@ def tune(index: Index, queries: Any, truth: Any, recall: float = 0.95, *, thread
     # Each of both is sought with as much of the other as there is.
     wide = max(k, min(WIDEST, len(index)))
     window, best = k, 0.0
-    if index.graph is not None:
-        window, best = _least(lambda w: reached(w, w if index.reranks else None), k, wide, recall, index.spec)
+    if index.graph is not None or not index.reranks:  # without either there is one way to search, which may not reach it
+        widest = wide if index.graph is not None else k
+        window, best = _least(lambda w: reached(w, w if index.reranks else None), k, widest, recall, index.spec)
     if not index.reranks:
-        return Tuned(window, None, best or reached(window, None))
+        return Tuned(window, None, best)
     deep = window if index.graph is not None else wide
     depth, best = _least(lambda r: reached(window, r), k, deep, recall, index.spec)
     return Tuned(window, depth, best)
