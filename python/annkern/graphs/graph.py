@@ -50,8 +50,11 @@ class Graph:
         self._neighbors, self._entries = _read_only("neighbors", neighbors), _read_only("entries", entries)
         self.metric = metric
         _refuse_unfit(self.views())
-        self._deleted = None if deleted is None else _deleted_rows(deleted, len(self))
-        self._live: Any = None if deleted is None else self._where_it_lies(~self._deleted)
+        self._deleted: Any = None
+        self._live: Any = None
+        if deleted is not None:
+            self._deleted = _deleted_rows(deleted, len(self))
+            self._live = self._where_it_lies(~self._deleted)
 
     @property
     def neighbors(self) -> Any:
@@ -96,8 +99,8 @@ class Graph:
         return arrays | {"metric": self.metric}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arrays = (frozen(state[name]) for name in ("neighbors", "entries"))
-        Graph.__init__(self, *arrays, state["metric"], frozen(state.get("deleted")))
+        neighbors, entries, deleted = (frozen(state.get(name)) for name in ("neighbors", "entries", "deleted"))
+        Graph.__init__(self, neighbors, entries, state["metric"], deleted)
 
     @classmethod
     def of(cls, neighbors: Any, entries: Any = None, metric: str | None = None) -> Graph:
