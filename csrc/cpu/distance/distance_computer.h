@@ -36,10 +36,11 @@ class Tiles {
   size_t panel_bytes = 0, tile_bytes = 0;  // multiples of 64
   size_t few_bytes = 0;                    // a query, packed for few_keys
   int64_t row_bytes = 0;                   // of a base row
-  int few_queries = 0;                     // up to so many, few_keys is the cheaper way
-  int few_block = 64;                      // no more at a time: what packed queries fit L2
-  int within_block = 0;                    // the same for keys_within; 0: it cannot be called
-  bool few_apart = true;                   // queries that were packed one by one can be asked for together
+  int tile_group = 1;     // tiles packed together: each panel is scored against all of them while it is in L1
+  int few_queries = 0;    // up to so many, few_keys is the cheaper way
+  int few_block = 64;     // no more at a time: what packed queries fit L2
+  int within_block = 0;   // the same for keys_within; 0: it cannot be called
+  bool few_apart = true;  // queries that were packed one by one can be asked for together
   virtual ~Tiles() = default;
 
   // These three are not called where few_queries has no limit.
@@ -48,6 +49,11 @@ class Tiles {
   // At most tile_rows rows. False: one of them holds NaN or infinity.
   virtual bool pack_tile(const RowList&, void*) const { return true; }
   virtual void keys(const void*, const void*, float*) const {}
+  // keys() of `count` tiles, tile_bytes apart, against one panel: those of tile t begin at out + t * tile_rows * lanes.
+  virtual void keys_of_tiles(const void* tiles, int count, const void* panel, float* out) const {
+    for (int t = 0; t < count; ++t)
+      keys(static_cast<const char*>(tiles) + t * tile_bytes, panel, out + t * tile_rows * lanes);
+  }
 
   // Queries [first, first + count), few_bytes apart; count rounds up to a multiple of kFewStep.
   virtual void pack_few(int64_t first, int count, void* packed) const = 0;

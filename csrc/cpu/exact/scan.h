@@ -63,11 +63,11 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
   // time).
   const size_t even = static_cast<size_t>((queries + plan.blocks - 1) / plan.blocks);
   plan.block = std::min(most, static_cast<int64_t>(round_up(even, plan.few ? kFewStep : tiles.lanes)));
-  // Chunks hold whole tiles. A block of queries costs as many operations on a byte of rows as it has queries.
+  // Chunks hold whole groups of tiles. A block of queries costs as many operations on a byte of rows as it has queries.
   const int64_t bytes = plan.few ? kTaskBytes : kTaskBytes / 8;
   const int64_t whole = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);
-  plan.chunk = static_cast<int64_t>(
-      round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)), plan.few ? kFewRows : tiles.tile_rows));
+  plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)),
+                                             plan.few ? kFewRows : tiles.tile_rows * tiles.tile_group));
   plan.chunks = (rows + plan.chunk - 1) / plan.chunk;
   plan.workers = workers_for(threads, plan.tasks());
   return plan;
@@ -79,9 +79,9 @@ class ScanScratch {
   ScanScratch(const Tiles& tiles, const ScanPlan& plan)
       : queries(plan.few ? tiles.few_bytes * round_up(static_cast<size_t>(plan.block), kFewStep)
                          : tiles.panel_bytes * static_cast<size_t>(plan.block / tiles.lanes) + tiles.few_bytes),
-        tile(plan.few ? 0 : tiles.tile_bytes),
+        tile(plan.few ? 0 : tiles.tile_bytes * static_cast<size_t>(tiles.tile_group)),
         keys(plan.few ? round_up(static_cast<size_t>(plan.block), kFewStep) * kFewRows
-                      : static_cast<size_t>(tiles.tile_rows) * tiles.lanes),
+                      : static_cast<size_t>(tiles.tile_rows * tiles.tile_group) * tiles.lanes),
         ids(kFewRows),
         near(plan.within ? round_up(static_cast<size_t>(plan.block), kFewStep) : 0) {}
 
@@ -194,6 +194,23 @@ class BadRow {
   std::atomic<bool> met_{false};
 };
 
+// Packs a group of tiles and hands `sink` their keys, panel by panel. False: a row holds NaN or infinity.
+template <class Sink>
+bool scan_tiles(const Tiles& tiles, const RowList& rows, int64_t first_query, int count, ScanScratch& scratch, Sink& sink) {
+  bool finite = true;
+  int packed = 0;
+  for (int r = 0; r < rows.count; r += tiles.tile_rows, ++packed) {
+    const RowList part = rows.part(r, std::min(tiles.tile_rows, rows.count - r));
+    finite = tiles.pack_tile(part, scratch.tile.get() + packed * tiles.tile_bytes) && finite;
+  }
+  for (int q = 0; q < count; q += tiles.lanes) {
+    const char* const panel = scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes;
+    tiles.keys_of_tiles(scratch.tile.get(), packed, panel, scratch.keys.get());
+    sink.tile(rows, first_query + q, std::min(tiles.lanes, count - q), scratch.keys.get(), tiles.lanes);
+  }
+  return finite;
+}
+
 // Sink: one per worker, with
 //   begin(block, chunk)                              before the first tile of a task
 //   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
@@ -219,7 +236,7 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
   sink.begin(b, c);
   RowWalk walk(c * plan.chunk, std::min(plan.rows, (c + 1) * plan.chunk), filter, scratch.ids.get());
   for (;;) {
-    const RowList rows = walk.next(plan.few ? kFewRows : tiles.tile_rows);
+    const RowList rows = walk.next(plan.few ? kFewRows : tiles.tile_rows * tiles.tile_group);
     if (rows.count == 0) return;
     bool fit = true;
     if (plan.within) {
@@ -232,11 +249,7 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
       fit = tiles.few_keys(scratch.queries.get(), count, rows, scratch.keys.get(), kFewRows);
       for (int q = 0; q < count; ++q) sink.column(rows, q0 + q, scratch.keys.get() + q * kFewRows);
     } else {
-      fit = tiles.pack_tile(rows, scratch.tile.get());
-      for (int q = 0; q < count; q += tiles.lanes) {
-        tiles.keys(scratch.tile.get(), scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes, scratch.keys.get());
-        sink.tile(rows, q0 + q, std::min(tiles.lanes, count - q), scratch.keys.get(), tiles.lanes);
-      }
+      fit = scan_tiles(tiles, rows, q0, count, scratch, sink);
     }
     if (!fit && bad.looks()) [[unlikely]] {
       bad.meet();
