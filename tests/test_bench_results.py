@@ -119,7 +119,22 @@ def test_fronts_and_interpolation():
     assert a.qps_at(0.9, 2) == pytest.approx(100)  # half the way on a logarithmic scale
     assert a.qps_at(0.5, 2) == pytest.approx(1000) and a.qps_at(1.0, 2) == pytest.approx(10)
     assert b.qps_at(0.95, 2) == pytest.approx(400) and b.qps_at(0.99, 2) is None
-    assert found.ratio(0.9, 2) == pytest.approx(4) and found.ratio(0.99, 2) is None
+    assert found.ratio(0.99, 2) is None
+
+
+def test_ratios_compare_like_with_like():
+    """annkern's least recall is 0.97: the peer is read there too, and not at 0.9."""
+    (found,) = curves.comparisons(LINES)
+    ratio = found.ratio(0.9, 2)
+    assert ratio.recall == 0.97 and ratio.ours.qps == pytest.approx(400) and not ratio.bound
+    assert ratio.theirs.qps == pytest.approx(1000 ** (0.03 / 0.2) * 10 ** (0.17 / 0.2)) and ratio.theirs.method == "peer a"
+    assert tables.compared(ratio, 0.9) == "20.05x at 0.970 (peer a)"
+    low = [line for line in LINES if line["kind"] != "point"] + [point("peer a", 0.91, 1000), point("annkern b", 1.0, 4000)]
+    assert tables.compared(curves.comparisons(low)[0].ratio(0.9, 2), 0.9) == "at least 4.00x (peer a)"
+    low[-2:] = [point("peer a", 1.0, 1000), point("annkern b", 0.91, 4000)]
+    assert tables.compared(curves.comparisons(low)[0].ratio(0.9, 2), 0.9) == "at most 4.00x (peer a)"
+    near = [*low[:-2], point("peer a", 0.904, 1000), point("annkern b", 0.908, 4000)]
+    assert tables.compared(curves.comparisons(near)[0].ratio(0.9, 2), 0.9) == "4.00x (peer a)"
 
 
 def test_a_method_that_was_measured_after_it_failed_did_not_fail():
@@ -137,7 +152,8 @@ def test_tables_and_pages(tmp_path):
     found = curves.comparisons(LINES)
     rows = tables.rows(found[0], 2)
     assert [row[0] for row in rows] == ["annkern b", "peer a", "annkern / best peer"]
-    assert rows[0][1:5] == ("400", "400", "-", "0.9700") and rows[2][1:4] == ("4.00x", "12.65x", "-")
+    assert rows[0][1:5] == ("400 at 0.970", "400 at 0.970", "-", "0.9700") and rows[1][1:3] == ("100", "31.6")
+    assert rows[2][1:4] == ("20.05x at 0.970 (peer a)",) * 2 + ("-",)
     text = page.as_html(found, ["annkern-bench run"])
     assert text.count("<svg") == 1 and "a &lt;set&gt;" in text and "signal SIGILL" in text and "q is not installed" in text
     assert "http" not in text.split("</style>")[1].replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
@@ -146,6 +162,43 @@ def test_tables_and_pages(tmp_path):
     markdown = page.as_markdown(found, [], tmp_path / "plots", tmp_path)
     assert "(plots/set-k10-t2.svg)" in markdown and (tmp_path / "plots/set-k10-t2.svg").exists()
     assert page.as_markdown(found, [], tmp_path / "plots", tmp_path) == markdown
+
+
+def test_the_page_says_what_a_reader_needs_to_judge_and_to_measure_again():
+    state = {"date": "2026-11-29 08:00", "load": 0.25, "memory_free_gib": 20.5}
+    machine = MACHINE | {"memory_gib": 23.5, "processors": 2}
+    build = {"kind": "build", "machine": "m", "dataset": "set", "n": 100, "method": "annkern b", "version": "1"}
+    build |= {"seconds": 1.0, "peak": 1, "bytes": 1, "params": {"index": "graph64,f32"}}
+    lines = [LINES[0] | {"machine": machine} | state, *LINES[1:], build]
+    lines += [point("annkern b", 0.97, 200, repeat=1), point("annkern dominated", 0.9, 3), point("peer low", 0.3, 10**6)]
+    found = curves.comparisons(lines)
+    text = page.as_html(found, ["annkern-bench run"], "Mind this.")
+    for words in (
+        "<b>Mind this.</b>",
+        "run of 2026-11-29 08:00 UTC: load 0.25 on 2 processors before it, 20.5 GiB free",
+        "23.5 GiB of memory",
+        "1 to 2 repeats of each point",
+        "annkern dominated (another of annkern has more of both everywhere)",
+        "peer low (recall below 0.7)",
+        'title="spread above 50%">100% (!)</td>',
+        "--dataset set -k 10 --threads 2 --peers PEER --only METHOD",
+        "<td>index graph64,f32</td><td>2</td><td>w 0.97</td><td>0.9700</td><td>400</td><td>2</td><td>100%</td><td>10</td>",
+        'name="viewport"',
+    ):
+        assert words in text, words
+    assert "not recorded" not in text and "100% (!)" in page.as_html(curves.comparisons(lines), [])
+
+
+def test_files_of_sets_with_like_names_stay_apart(tmp_path):
+    """Paths of HDF5 files, and machines, whose files would have one name."""
+    lines = []
+    for name, machine in (("/a/b/x.hdf5", "m"), ("c/x.hdf5", "m"), ("c/x.hdf5", "w")):
+        run = LINES[0] | {"machine": MACHINE | {"id": machine}, "dataset": FACTS | {"name": name}}
+        lines += [run, point("peer a", 0.9, 10, dataset=name, machine=machine)]
+    found = curves.comparisons(lines)
+    assert curves.stems(found) == ["x.hdf5-k10", "x.hdf5-k10~2", "x.hdf5-k10~3"] and found[0].title.startswith("x.hdf5, ")
+    text = page.as_markdown(found, [], tmp_path / "other" / "plots", tmp_path / "beside")
+    assert "(../other/plots/x.hdf5-k10~2-t2.svg)" in text and len(list((tmp_path / "other" / "plots").iterdir())) == 3
 
 
 @pytest.mark.parametrize("law", synthetic.LAWS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -21,8 +22,9 @@ from typer.testing import CliRunner
 
 import bench_peers
 from annkern import io
-from annkern.bench import cli, curves, datasets, journal
+from annkern.bench import checks, cli, curves, datasets, journal
 from annkern.bench.peers import PEERS
+from annkern.bench.peers.base import Method
 from annkern.bench.runner import Listener, Options, Run
 from annkern.bench.worker import batch_times
 
@@ -118,8 +120,18 @@ def test_a_peer_that_misbehaves_is_written_down_and_the_run_goes_on(name, words,
     (failure,) = [line for line in lines if line["kind"] == "failure"]
     assert words in failure["reason"] and failure["method"] == f"{name} method"
     assert len(points_of(lines)) == 4 and listener.steps == listener.all
-    _, again = run(tmp_path, [name, "exact"], repeats=1)
+    _, again = run(tmp_path, [name, "exact"], repeats=1, time_limit=1 if name == "hangs" else 30)
     assert any("failed before" in text for text in again.said)
+
+
+def test_a_larger_limit_tries_again_what_a_limit_ended(tmp_path):
+    def failures(**options):
+        lines, _ = run(tmp_path, ["hangs", "eats"], repeats=1, **options)
+        return sorted(line["method"] for line in lines if line["kind"] == "failure")
+
+    assert failures(time_limit=0.5, memory_limit=400 << 20) == ["eats method", "hangs method"]
+    assert len(failures(time_limit=0.5, memory_limit=400 << 20)) == 2
+    assert failures(time_limit=0.6, memory_limit=401 << 20) == ["eats method"] * 2 + ["hangs method"] * 2
 
 
 def test_others_keep_still_while_a_lock_is_held(tmp_path):
@@ -184,7 +196,9 @@ def test_commands(tmp_path):
         status, text = invoke(command, out, "--out", place)
         assert status == 2 and "--out: expected a place to write to" in text
     status, text = invoke("run", *common[:2], "--only", "exat*", "--peers", "none", "--out", out)
-    assert status == 0 and "--only: no method of these peers is named like 'exat*'" in text
+    assert status == 2 and "--only: no method of these peers is named like 'exat*'" in text
+    assert invoke("report", out, "--out", tmp_path / "N.md", "--note", "Mind this.")[0] == 0
+    assert (tmp_path / "N.md").read_text().splitlines()[2] == "> Mind this."
 
 
 @pytest.mark.parametrize(
@@ -201,6 +215,21 @@ def test_commands(tmp_path):
         (("table", "none.jsonl"), "none.jsonl"),
         (("plot", "none.jsonl", "--out", "p"), "none.jsonl"),
         (("report", "none.jsonl", "--out", "x.pdf"), ".html or .md"),
+        (("run", "--time-limit", "0"), "--time-limit: expected a number of more than 0 and at most 604800, got 0"),
+        (("run", "--time-limit", "nan"), "--time-limit: expected"),
+        (("run", "--memory-limit", "-1"), "--memory-limit: expected a number of at least 0"),
+        (("run", "--memory-limit", "inf"), "--memory-limit: expected"),
+        (("run", "--seconds", "nan"), "--seconds: expected a number of at least 0 and at most 900, got nan"),
+        (("run", "--seconds", "2", "--time-limit", "1"), "--seconds: expected a number of at least 0 and at most 1, got 2"),
+        (("run", "--threads", "9" * 400), "--threads: expected a number of at least 1 and at most"),
+        (("run", "--repeats", "10000000"), "--repeats: expected a number of at least 1 and at most 1000"),
+        (("run", "--lock", "/nowhere/lock"), "--lock: expected a file that can be locked, got"),
+        (("run", "--out", "/dev/null"), "--out: expected a regular file, or a place for one to write to, got /dev/null"),
+        (("run", "--out", "/dev/null/x"), "--out: expected a place to write to, got"),
+        (("run", "--out", "."), "--out: expected a regular file"),
+        (("run", "--dataset", "gaussian:99999999999x99999"), "no more than the memory that is free"),
+        (("run", "--dataset", "decaying:5x999999"), "no more than the memory that is free"),
+        (("run", "--dataset", "files", "--base", "/dev/null", "--queries", "/dev/null", "--metric", "cosine"), "/dev/null"),
     ],
 )
 def test_bad_input(arguments, words, tmp_path, monkeypatch):
@@ -208,6 +237,57 @@ def test_bad_input(arguments, words, tmp_path, monkeypatch):
     status, text = invoke(*arguments)
     assert status == 2 and words in text.replace("\n", " ")
     assert not (tmp_path / "p").exists()
+
+
+def test_a_pipe_as_a_place_for_results_is_refused(tmp_path, monkeypatch):
+    """It would be read, for ever, before it is written."""
+    os.mkfifo(tmp_path / "pipe")
+    status, text = invoke("run", "--dataset", "sphere:20x4", "--out", tmp_path / "pipe")
+    assert status == 2 and "--out: expected a regular file" in text
+    (tmp_path / "printed").write_text("")
+    with open(tmp_path / "printed", "a") as printed:
+        monkeypatch.setattr("sys.stderr", printed)
+        with pytest.raises(ValueError, match="other than the one that is printed to"):
+            checks.output("--out", tmp_path / "printed")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_in_which_every_method_fails_is_an_error(tmp_path, again):
+    common = ("run", "--dataset", "sphere:300x8", "--repeats", 1, "--seconds", 0.001, "--out", tmp_path / "r.jsonl")
+    for _ in range(1 + again):
+        status, text = invoke(*common, "--peers", "raises", "--only", "raises*")
+        assert status == 2 and "no method was measured" in text
+    assert invoke(*common, "--peers", "exact,raises", "--only", "exact method;raises*")[0] == 0
+
+
+def test_a_quick_run_names_whom_it_leaves_out(tmp_path, monkeypatch):
+    slow = bench_peers.peer(bench_peers.Exact)
+    slow = dataclasses.replace(slow, name="slow", methods=lambda shape: [Method("slow", "slow method", {}, quick=False)])
+    monkeypatch.setattr("annkern.bench.runner.PEERS", {"annkern": PEERS["annkern"], "slow": slow})
+    monkeypatch.setitem(PEERS, "slow", slow)
+    dataset, listener = datasets.prepare("sphere:100x8", datasets.Where(), lambda _: None), Quiet()
+
+    def methods(**options):
+        book = journal.Journal(tmp_path / "r.jsonl")
+        return [job.method.name for job in Run(dataset, Options(quick=True, **options), book, listener).jobs()]
+
+    assert "slow method" not in methods(peers=["all"]) and "slow method" in methods(peers=["slow"])
+    assert any("--quick leaves slow out; --peers slow measures it" in text for text in listener.said)
+    assert methods(peers=["all"], only="slow*") == ["slow method"]
+
+
+def test_results_of_an_hdf5_file_make_a_page(tmp_path, rng):
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "folder").mkdir()
+    with h5py.File(tmp_path / "folder" / "x.hdf5", "w") as file:
+        file["train"], file["test"] = rng.standard_normal((120, 6)), rng.standard_normal((9, 6))
+        file.attrs["distance"] = "euclidean"
+    common = ("--dataset", tmp_path / "folder" / "x.hdf5", "--only", "exact*", "--repeats", 1, "--seconds", 0.001)
+    assert invoke("run", *common, "--peers", "exact", "-k", 3, "--out", tmp_path / "r.jsonl")[0] == 0
+    assert invoke("report", tmp_path / "r.jsonl", "--out", tmp_path / "R.md")[0] == 0
+    assert (
+        "(r-plots/x.hdf5-k3-t1.svg)" in (tmp_path / "R.md").read_text() and (tmp_path / "r-plots/x.hdf5-k3-t1.svg").exists()
+    )
 
 
 def test_hdf5_files(tmp_path, rng):

@@ -18,8 +18,8 @@ try:
 except ImportError:  # pragma: no cover
     sys.exit("annkern-bench needs more than annkern: pip install 'annkern[bench]'")
 
-from . import datasets, journal, page, tables
-from .curves import Comparison, comparisons
+from . import checks, datasets, journal, page, tables
+from .curves import Comparison, comparisons, stems
 from .peers import PEERS
 from .runner import Listener, Options, Run, chosen_peers
 
@@ -39,6 +39,8 @@ def writing(option: str) -> Iterator[None]:
         yield
     except OSError as error:
         stop(f"{option}: expected a place to write to, got {error}")
+    except ValueError as error:
+        stop(error)
 
 
 def say(text: str) -> None:
@@ -78,11 +80,9 @@ def run(
     queries: Annotated[Path | None, typer.Option(help="With --dataset files: queries.")] = None,
     truth: Annotated[Path | None, typer.Option(help="With --dataset files: ground truth, to compare.")] = None,
     metric: Annotated[str | None, typer.Option(help=f"With --dataset files: {', '.join(datasets.METRICS)}.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Turns of each measurement; 3, or 2 with --quick.", min=1)] = None,
-    seconds: Annotated[float | None, typer.Option(help="About so long each; 0.7, or 0.2 with --quick.", min=0)] = None,
-    threads: Annotated[int, typer.Option(help="All threads, which are measured beside one.", min=1)] = len(
-        os.sched_getaffinity(0)
-    ),
+    repeats: Annotated[int | None, typer.Option(help="Turns of each measurement; 3, or 2 with --quick.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="About so long each; 0.7, or 0.2 with --quick.")] = None,
+    threads: Annotated[int, typer.Option(help="All threads, which are measured beside one.")] = len(os.sched_getaffinity(0)),
     time_limit: Annotated[float, typer.Option(help="Seconds for a build, or for one measurement.")] = 900,
     memory_limit: Annotated[float, typer.Option(help="GiB for a method; 0: half of what is free.")] = 0,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
@@ -93,26 +93,30 @@ def run(
 ) -> None:
     """Measure, one line of JSON a measurement. A run that was stopped goes on where it was."""
     where = datasets.Where(data, cache, base, queries, truth, metric)
-    options = Options(
-        ks=sorted(set(k or [10])),
-        quick=quick,
-        peers=peers.split(","),
-        only=only,
-        repeats=repeats or (2 if quick else 3),
-        seconds=(0.2 if quick else 0.7) if seconds is None else seconds,
-        threads=threads,
-        time_limit=time_limit,
-        memory_limit=int(memory_limit * 2**30),
-        retry_failed=retry_failed,
-        locks=lock or [],
-    )
     try:
+        options = Options(
+            ks=sorted(set(k or [10])),
+            quick=quick,
+            peers=peers.split(","),
+            only=only,
+            repeats=int(
+                checks.number("--repeats", (2 if quick else 3) if repeats is None else repeats, 1, checks.MOST_REPEATS)
+            ),
+            threads=int(checks.number("--threads", threads, 1, os.cpu_count() or threads)),
+            time_limit=checks.number("--time-limit", time_limit, 0, checks.MOST_SECONDS, above=True),
+            memory_limit=int(checks.number("--memory-limit", memory_limit, 0, 1 << 20) * 2**30),
+            retry_failed=retry_failed,
+            locks=checks.locks("--lock", lock or []),
+        )
+        usual = min(0.2 if quick else 0.7, time_limit)
+        options.seconds = checks.number("--seconds", usual if seconds is None else seconds, 0, time_limit)
         chosen_peers(options.peers)
+        checks.output("--out", out)
         prepared = datasets.prepare(dataset, where, say)
         lines = journal.Journal(out, say)
         bars = Bars()
         work = Run(prepared, options, lines, bars)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         stop(error)
     try:
         with bars.progress:
@@ -120,11 +124,15 @@ def run(
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on from {out}")
         raise typer.Exit(130) from None
+    except (ValueError, OSError) as error:
+        stop(error)
     finally:
         lines.close()
     own = [c for c in comparisons(lines.lines) if c.dataset["name"] == prepared.name and c.k in options.ks]
     for comparison in own:
         show(comparison, comparison.threads()[-1])
+    if not work.measured():
+        stop(f"{out}: no method was measured")
     say(f"{out}: annkern-bench report {out} --out report.html draws it")
 
 
@@ -134,7 +142,7 @@ def show(comparison: Comparison, threads: int) -> None:
         table.add_column(name, justify="right" if number else "left", no_wrap=not number)
     ours = {curve.method for curve in comparison.curves if curve.ours}
     for row in tables.rows(comparison, threads):
-        table.add_row(*row, style="bold" if row[0] in ours or row[0].startswith("annkern /") else None)
+        table.add_row(*row, style="bold" if row[0] in ours or row[0] == tables.BEST else None)
     wide = console if console.is_terminal else Console(width=170)
     wide.print(table)
 
@@ -175,13 +183,12 @@ def plot(files: Files, out: Annotated[Path, typer.Option(help="Folder of the pic
     found, _ = load(files)
     with writing("--out"):
         out.mkdir(parents=True, exist_ok=True)
-    for comparison in found:
+    for comparison, stem in zip(found, stems(found), strict=True):
         for threads in comparison.threads():
-            stem = f"{Path(comparison.dataset['name']).name.replace(':', '-')}-k{comparison.k}-t{threads}"
             for form in ("svg", "png"):
                 with writing("--out"):
-                    (out / f"{stem}.{form}").write_bytes(draw.rendered(comparison, threads, form))
-                say(f"{out / f'{stem}.{form}'}")
+                    (out / f"{stem}-t{threads}.{form}").write_bytes(draw.rendered(comparison, threads, form))
+                say(f"{out / f'{stem}-t{threads}.{form}'}")
 
 
 @app.command()
@@ -191,17 +198,20 @@ def report(
         "report.html"
     ),
     plots: Annotated[Path | None, typer.Option(help="Folder of a .md file's SVGs.")] = None,
+    note: Annotated[str | None, typer.Option(help="What a reader must know first, under the title.")] = None,
 ) -> None:
     """Plots, tables, machine, versions and failures in one page."""
     if out.suffix not in (".html", ".md"):
         stop(f"--out: expected a name that ends in .html or .md, got {out}")
     found, commands = load(files)
     with writing("--out"):
+        checks.output("--out", out)
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".html":
-            text = page.as_html(found, commands)
+            text = page.as_html(found, commands, note)
         else:
-            text = page.as_markdown(found, commands, plots or out.parent / f"{out.stem.lower()}-plots", out.parent)
+            folder = plots or out.parent / f"{out.stem.lower()}-plots"
+            text = page.as_markdown(found, commands, folder, out.parent, note)
         out.write_text(text, encoding="utf-8")
     say(str(out))
 

@@ -7,11 +7,49 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .journal import Line
 
 RECALLS = (0.90, 0.95, 0.99)
+NEAR = 0.1  # a point stands for a recall that it exceeds by no more than this share of what is left to 1
+
+
+@dataclass
+class Reading:
+    """Queries per second at a recall. `recall` is above the one that was asked for where a method has no point as low: it
+    could be faster there, and is not known to be."""
+
+    qps: float
+    recall: float
+    method: str
+
+    def beyond(self, recall: float) -> bool:
+        return self.recall > recall + NEAR * (1 - recall)
+
+
+@dataclass
+class Ratio:
+    """annkern's best over the best peer's."""
+
+    ours: Reading
+    theirs: Reading
+
+    @property
+    def value(self) -> float:
+        return self.ours.qps / self.theirs.qps
+
+    @property
+    def bound(self) -> str:
+        """Which way it is off where only one of them was read at a higher recall, and would be as fast or faster lower."""
+        if self.ours.beyond(self.theirs.recall):
+            return "at least "
+        return "at most " if self.theirs.beyond(self.ours.recall) else ""
+
+    @property
+    def recall(self) -> float:
+        return max(self.ours.recall, self.theirs.recall)
 
 
 @dataclass
@@ -37,6 +75,7 @@ class Curve:
     build_seconds: float | None = None
     peak: int | None = None
     bytes: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)  # of the build
 
     @property
     def ours(self) -> bool:
@@ -50,7 +89,7 @@ class Curve:
                 best.append(point)
         return best[::-1]
 
-    def qps_at(self, recall: float, threads: int) -> float | None:
+    def at(self, recall: float, threads: int) -> Reading | None:
         """On the front, log-linear between its points. None where no point is that good."""
         front = self.front(threads)
         above = next((i for i, point in enumerate(front) if point.recall >= recall), None)
@@ -58,10 +97,14 @@ class Curve:
             return None
         high = front[above]
         if above == 0 or high.recall == recall:
-            return high.qps
+            return Reading(high.qps, high.recall, self.method)
         low = front[above - 1]
         share = (recall - low.recall) / (high.recall - low.recall)
-        return math.exp((1 - share) * math.log(low.qps) + share * math.log(high.qps))
+        return Reading(math.exp((1 - share) * math.log(low.qps) + share * math.log(high.qps)), recall, self.method)
+
+    def qps_at(self, recall: float, threads: int) -> float | None:
+        found = self.at(recall, threads)
+        return found.qps if found else None
 
 
 @dataclass
@@ -74,23 +117,43 @@ class Comparison:
     curves: list[Curve]
     failures: list[Line]
     skips: list[Line]
+    runs: list[Line] = field(default_factory=list)
 
     @property
     def title(self) -> str:
         facts = self.dataset
-        return f"{facts['name']}, {facts['n']:,} x {facts['d']}, k = {self.k}"
+        return f"{Path(facts['name']).name}, {facts['n']:,} x {facts['d']}, k = {self.k}"
 
     def threads(self) -> list[int]:
         return sorted({point.threads for curve in self.curves for point in curve.points})
 
-    def best(self, recall: float, threads: int, ours: bool) -> tuple[float, str] | None:
-        found = [(curve.qps_at(recall, threads), curve.method) for curve in self.curves if curve.ours == ours]
-        return max(((qps, name) for qps, name in found if qps is not None), default=None)
+    def best(self, recall: float, threads: int, ours: bool) -> Reading | None:
+        found = [curve.at(recall, threads) for curve in self.curves if curve.ours == ours]
+        return max((reading for reading in found if reading), key=lambda reading: reading.qps, default=None)
 
-    def ratio(self, recall: float, threads: int) -> float | None:
-        """annkern's best over the best peer's."""
-        ours, theirs = self.best(recall, threads, True), self.best(recall, threads, False)
-        return ours[0] / theirs[0] if ours and theirs else None
+    def ratio(self, recall: float, threads: int) -> Ratio | None:
+        """Like with like: where the best of either has no point as low as the recall, both are read at the recall that it
+        has. Where the other does not reach that, the ratio is a bound."""
+        found = None
+        while True:
+            ours, theirs = self.best(recall, threads, True), self.best(recall, threads, False)
+            if ours is None or theirs is None:
+                return found
+            found = Ratio(ours, theirs)
+            if not (ours.beyond(recall) or theirs.beyond(recall)):
+                return found
+            recall = found.recall
+
+
+def stems(comparisons: Sequence[Comparison]) -> list[str]:
+    """A name for the files of each comparison: no two alike, and no folders in them."""
+    found: list[str] = []
+    for comparison in comparisons:
+        name = Path(comparison.dataset["name"]).name
+        stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name) + f"-k{comparison.k}"
+        again = sum(other == stem or other.startswith(f"{stem}~") for other in found)
+        found.append(f"{stem}~{again + 1}" if again else stem)
+    return found
 
 
 def comparisons(lines: Iterable[Line]) -> list[Comparison]:
@@ -118,7 +181,10 @@ def comparisons(lines: Iterable[Line]) -> list[Comparison]:
             if line["kind"] in ("point", "failure"):
                 last[line["method"]] = line
         failures = [line for line in last.values() if line["kind"] == "failure"]
-        found.append(Comparison(own[-1]["dataset"], k, own[-1]["machine"], curves_of(points, builds), failures, skips))
+        used = {line.get("run") for line in points}
+        made = [run for run in own if run["run"] in used] or own
+        facts = own[-1]["dataset"], k, own[-1]["machine"]
+        found.append(Comparison(*facts, curves_of(points, builds), failures, skips, made))
     return found
 
 
@@ -151,5 +217,5 @@ def curves_of(points: Sequence[Line], builds: Sequence[Line]) -> list[Curve]:
         curve = curves.get(line["method"])
         if curve is not None and line["version"] == curve.version:
             curve.build_seconds = min(line["seconds"], curve.build_seconds or math.inf)
-            curve.peak, curve.bytes = line["peak"], line["bytes"]
+            curve.peak, curve.bytes, curve.params = line["peak"], line["bytes"], line.get("params", {})
     return list(curves.values())

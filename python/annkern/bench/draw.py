@@ -17,8 +17,8 @@ TICKS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 
 def figure(comparison: Comparison, threads: int) -> Any:
-    """One panel; annkern in reds and bold, each peer in a colour that is its own in every panel. Where another method of the
-    same library has more of both everywhere, a method is left to the table."""
+    """One panel; annkern in reds and bold, each peer in a colour that is its own in every panel. `left_out` names
+    the methods that are in the table alone."""
     matplotlib = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     pyplot = importlib.import_module("matplotlib.pyplot")
@@ -29,9 +29,9 @@ def figure(comparison: Comparison, threads: int) -> Any:
     colours = dict(zip((name for name in PEERS if name != "annkern"), palette, strict=False))
     counts: dict[str, int] = {}
     for curve in comparison.curves:
-        front = [point for point in curve.front(threads) if point.recall >= LEAST_RECALL]
-        if not front or not _leads_somewhere(curve, comparison, threads):
+        if _reason(curve, comparison, threads):
             continue
+        front = [point for point in curve.front(threads) if point.recall >= LEAST_RECALL]
         number = counts[curve.peer] = counts.get(curve.peer, -1) + 1
         colour = reds(0.95 - 0.15 * (number % 5)) if curve.ours else colours.get(curve.peer, "silver")
         axes.plot(
@@ -59,6 +59,27 @@ def figure(comparison: Comparison, threads: int) -> Any:
     if axes.get_legend_handles_labels()[0]:
         drawn.legend(fontsize=7, loc="outside lower center", ncols=3)
     return drawn
+
+
+def _reason(curve: Curve, comparison: Comparison, threads: int) -> str | None:
+    """Why it is not drawn, or None."""
+    front = curve.front(threads)
+    if not front:
+        return "not measured"
+    if front[-1].recall < LEAST_RECALL:
+        return f"recall below {LEAST_RECALL:g}"
+    return None if _leads_somewhere(curve, comparison, threads) else f"another of {curve.peer} has more of both everywhere"
+
+
+def left_out(comparison: Comparison, threads: int) -> str:
+    """The methods that are not drawn, by reason; "" where all are."""
+    reasons: dict[str, list[str]] = {}
+    for curve in comparison.curves:
+        reason = _reason(curve, comparison, threads)
+        if reason:
+            reasons.setdefault(reason, []).append(curve.method)
+    said = "; ".join(f"{', '.join(methods)} ({reason})" for reason, methods in reasons.items())
+    return said and f"Not drawn: {said}."
 
 
 def _leads_somewhere(curve: Curve, comparison: Comparison, threads: int) -> bool:

@@ -10,6 +10,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,12 @@ def about(threads: int) -> dict[str, Any]:
     words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
     facts["command"] = shlex.join(["annkern-bench", *words])
     return facts
+
+
+def state() -> dict[str, Any]:
+    """What changes from run to run: the date (UTC), how busy the machine is before the run, the memory that is free."""
+    date = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    return {"date": date, "load": round(os.getloadavg()[0], 2), "memory_free_gib": round(memory_available() / 2**30, 1)}
 
 
 def memory_available() -> int:

@@ -21,14 +21,19 @@ LOOK_SECONDS = 0.2  # between two looks at the memory: 50 us each
 
 
 class Failed(Exception):
-    """A method that raised, crashed, hung or took too much memory; the message says which."""
+    """A method that raised, crashed, hung or took too much memory; the message says which. `limits` holds the limit that
+    ended it, by the name of the option: a larger one may be tried."""
+
+    def __init__(self, reason: str, **limits: float) -> None:
+        super().__init__(reason)
+        self.limits = limits
 
 
 def environment(threads: int) -> dict[str, str]:
     """What workers run under; libraries read it when they are loaded."""
     kept = {name: value for name, value in os.environ.items() if name not in HINDERING}
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ANNKERN_NUM_THREADS")
-    package = str(Path(__file__).resolve().parents[2])
+    package = str(Path(__file__).absolute().parents[2])  # a link stays one: extensions may lie beside it
     paths = [path for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]
     # The worker runs the very package that started it.
     return kept | dict.fromkeys(names, str(threads)) | {"PYTHONPATH": os.pathsep.join([package, *paths])}
@@ -60,9 +65,10 @@ class WorkerProcess:
                 if self.process.poll() is not None:
                     raise EOFError
                 if self.resident() > self.memory_limit:
-                    raise Failed(f"took more than {self.memory_limit / 2**30:.1f} GiB of memory")
+                    reason = f"took more than {self.memory_limit / 2**30:.1f} GiB of memory"
+                    raise Failed(reason, memory_limit=self.memory_limit)
                 if time.monotonic() > until:
-                    raise Failed(f"took more than {time_limit:.0f} s")
+                    raise Failed(f"took more than {time_limit:g} s", time_limit=time_limit)
             answer: dict[str, Any] = self.connection.recv()
         except (EOFError, OSError):
             reason = self.epitaph()

@@ -18,7 +18,7 @@ from typing import Any
 
 from .datasets import Dataset, unknown
 from .journal import Journal, Line, same_work
-from .machine import about, annkern_version, memory_available
+from .machine import about, annkern_version, memory_available, state
 from .peers import PEERS
 from .peers.base import Method, Setting, Shape
 from .process import Failed, WorkerProcess
@@ -91,14 +91,18 @@ class Run:
         done = [line for line in journal.lines if line["kind"] == "point"]
         self.done = {same_work(line) for line in done}
         self.recalls = {self.recall_key(line): line["recall"] for line in done}
-        failures = [line for line in journal.lines if line["kind"] == "failure"]
+        failures = [line for line in journal.lines if line["kind"] == "failure" and not self.has_more_room(line)]
+        self.asked: list[Job] = []
         self.failed = {(line["method"], line["version"], line["dataset"], line["n"]): line["reason"] for line in failures}
 
+    def has_more_room(self, failure: Line) -> bool:
+        """Whether a limit ended a method that is now larger. That of memory counts where it is given: half of what is free
+        is another number each time."""
+        limits = {"time_limit": self.options.time_limit, "memory_limit": self.options.memory_limit}
+        return any(name in failure and limit > failure[name] for name, limit in limits.items())
+
     def go(self) -> None:
-        jobs = self.jobs()
-        if not jobs:
-            self.listener.say(f"--only: no method of these peers is named like {self.options.only!r}")
-            return
+        jobs = self.asked = self.jobs()
         left = [job for job in jobs if job.points]
         points = sum(len(job.points) for job in left)
         self.listener.total(points + len(left))
@@ -106,7 +110,8 @@ class Run:
             self.listener.say("nothing is left to measure")
             return
         settings = vars(self.options) | {"locks": len(self.options.locks)}
-        self.journal.add("run", run=self.run_id(), machine=self.machine, dataset=self.dataset.facts(), options=settings)
+        facts = {"machine": self.machine, "dataset": self.dataset.facts(), "options": settings}
+        self.journal.add("run", run=self.run_id(), **facts, **state())
         for wave in self.waves(left):
             try:
                 self.measure(wave)
@@ -120,7 +125,6 @@ class Run:
 
     def jobs(self) -> list[Job]:
         """Every method that is wanted and here. A line says what is not."""
-        shapes = [Shape(self.dataset.n, self.dataset.d, k, self.dataset.metric) for k in self.options.ks]
         jobs: list[Job] = []
         for name in chosen_peers(self.options.peers):
             peer = PEERS[name]
@@ -130,15 +134,9 @@ class Run:
                 if not any(line["kind"] == "skip" and line["peer"] == name for line in self.journal.lines):
                     self.journal.add("skip", peer=name, reason=reason)
                 continue
-            version = annkern_version() if name == "annkern" else peer.version()
-            named: dict[str, Job] = {}
-            for shape in shapes:
-                for method in peer.methods(shape):
-                    job = named.setdefault(method.name, Job(method, version, {}))
-                    job.sweeps[shape.k] = method.swept(self.options.quick)
-            wanted = [job for job in named.values() if job.method.quick or not self.options.quick]
-            only = [pattern.strip() for pattern in self.options.only.split(";")]
-            jobs += [job for job in wanted if any(fnmatch.fnmatchcase(job.method.name, pattern) for pattern in only)]
+            jobs += self.wanted(name)
+        if not jobs:
+            raise ValueError(f"--only: no method of these peers is named like {self.options.only!r}")
         for job in jobs:
             failed = self.failed.get((job.method.name, job.version, self.dataset.name, self.dataset.n))
             if failed and not self.options.retry_failed:
@@ -146,6 +144,35 @@ class Run:
                 continue
             job.points = [point for point in self.points(job) if same_work(point) not in self.done]
         return jobs
+
+    def wanted(self, name: str) -> list[Job]:
+        """The methods of a peer. A quick run takes the quick ones of those that are named; where a peer has none of those,
+        all that are named, unless nothing names it."""
+        peer, options = PEERS[name], self.options
+        version = annkern_version() if name == "annkern" else peer.version()
+        methods: dict[str, Job] = {}
+        for k in options.ks:
+            for method in peer.methods(Shape(self.dataset.n, self.dataset.d, k, self.dataset.metric)):
+                job = methods.setdefault(method.name, Job(method, version, {}))
+                job.sweeps[k] = method.swept(options.quick)
+        only = [pattern.strip() for pattern in options.only.split(";")]
+        named = [job for job in methods.values() if any(fnmatch.fnmatchcase(job.method.name, pattern) for pattern in only)]
+        quick = [job for job in named if job.method.quick]
+        if not options.quick or (named and not quick and (only != ["*"] or name in options.peers)):
+            return named
+        if named and not quick:
+            self.listener.say(f"--quick leaves {name} out; --peers {name} measures it")
+        return quick
+
+    def measured(self) -> bool:
+        """Whether the journal holds a point of the methods that were asked for, of this run or of an earlier one."""
+        asked = {(job.method.name, job.version) for job in self.asked}
+        here = self.machine["id"], self.dataset.name, self.dataset.n
+        points = (line for line in self.journal.lines if line["kind"] == "point")
+        return any(
+            (line["method"], line["version"]) in asked and (line["machine"], line["dataset"], line["n"]) == here
+            for line in points
+        )
 
     def facts(self, job: Job) -> Line:
         """What says which method on which vectors and machine a line is about."""
@@ -215,7 +242,8 @@ class Run:
         except Failed as error:
             job.worker = None
             self.listener.say(f"{job.method.name} failed in {stage}: {error}")
-            self.journal.add("failure", run=self.run_of(), **self.facts(job), stage=stage, reason=str(error))
+            line = self.facts(job) | {"stage": stage, "reason": str(error)} | error.limits
+            self.journal.add("failure", run=self.run_of(), **line)
             return None
 
     def measure(self, wave: list[Job]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .machine import memory_available
+
 Array = np.ndarray[Any, Any]
 QUERIES = 1000
 SEED = 20
@@ -71,5 +73,8 @@ def draw(name: str) -> tuple[Array, Array, str, str]:
     if not match or match[1] not in LAWS or not int(match[3]):
         raise ValueError(f"dataset: expected LAW:ROWSxDIMENSIONS with a law of {', '.join(LAWS)}, got {name!r}")
     law, n, d = LAWS[match[1]], int(match[2]), int(match[3])
+    needed = 8 * d * (n + QUERIES) + (24 * d * d if law.draw is decaying else 0)  # the rows once more while they are made
+    if needed > memory_available():
+        raise ValueError(f"dataset: expected no more than the memory that is free, got {name!r}, {needed / 2**30:,.0f} GiB")
     x = law.draw(np.random.default_rng(SEED), n + QUERIES, d)
     return x[:n], x[n:], law.metric, f"{law.words}; seed {SEED}"

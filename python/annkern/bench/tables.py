@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .curves import RECALLS, Comparison, Curve
+from .curves import RECALLS, Comparison, Curve, Ratio, Reading
+from .journal import Line
 
 HEAD = ("method", *(f"QPS at {recall:.2f}" for recall in RECALLS), "best recall", "single p50 / p95 / p99 ms", "build s")
 HEAD += ("peak MB", "index MB", "spread")
+BEST = "annkern / best peer"
 NONE = "-"
+NOISY = 0.5  # spreads above it are flagged
+FLAG = " (!)"
 
 
 def number(value: float | None) -> str:
@@ -27,14 +31,28 @@ def rows(comparison: Comparison, threads: int) -> list[tuple[str, ...]]:
     found = [cells(curve, threads) for curve in curves]
     ratios = [comparison.ratio(recall, threads) for recall in RECALLS]
     if any(ratio is not None for ratio in ratios):
-        texts = [f"{ratio:.2f}x" if ratio is not None else NONE for ratio in ratios]
-        found.append(("annkern / best peer", *texts, *[""] * (len(HEAD) - 1 - len(texts))))
+        texts = [compared(ratio, recall) for ratio, recall in zip(ratios, RECALLS, strict=True)]
+        found.append((BEST, *texts, *[""] * (len(HEAD) - 1 - len(texts))))
     return found
+
+
+def compared(ratio: Ratio | None, recall: float) -> str:
+    """With the peer's name, and with the recall where it is another than asked for."""
+    if ratio is None:
+        return NONE
+    where = "" if ratio.bound or not Reading(0, ratio.recall, "").beyond(recall) else f" at {ratio.recall:.3f}"
+    return f"{ratio.bound}{ratio.value:.2f}x{where} ({ratio.theirs.method})"
+
+
+def speed(reading: Reading | None, recall: float) -> str:
+    if reading is None:
+        return NONE
+    return number(reading.qps) + (f" at {reading.recall:.3f}" if reading.beyond(recall) else "")
 
 
 def cells(curve: Curve, threads: int) -> tuple[str, ...]:
     front = curve.front(threads)
-    speeds = [number(curve.qps_at(recall, threads)) for recall in RECALLS]
+    speeds = [speed(curve.at(recall, threads), recall) for recall in RECALLS]
     size, peak = (NONE if value is None else number(value / 1e6) for value in (curve.bytes, curve.peak))
     spread = max(point.spread for point in front)
     return (
@@ -45,7 +63,7 @@ def cells(curve: Curve, threads: int) -> tuple[str, ...]:
         number(curve.build_seconds),
         peak,
         size,
-        f"{spread:.0%}",
+        f"{spread:.0%}" + (FLAG if spread > NOISY else ""),
     )
 
 
@@ -65,7 +83,8 @@ def notes(comparison: Comparison) -> list[str]:
     found = [
         f"{facts['about']}; {facts['m']:,} queries, {facts['metric']}; {kind}",
         f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads, Python {machine['python']}, annkern "
-        f"{machine['annkern']}",
+        f"{machine['annkern']}, {machine.get('memory_gib', '?')} GiB of memory",
+        *runs(comparison),
         "versions: " + ", ".join(dict.fromkeys(f"{curve.peer} {curve.version}" for curve in comparison.curves)),
     ]
     found += [
@@ -73,6 +92,19 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     found += [f"left out: {line['reason']}" for line in comparison.skips]
     return found
+
+
+def runs(comparison: Comparison) -> list[str]:
+    """When and how often, on how busy a machine; of runs that say so."""
+    repeats = sorted({point.repeats for curve in comparison.curves for point in curve.points})
+    often = f"{repeats[0]} to {repeats[-1]}" if len(repeats) > 1 else str(repeats[0])
+    found = [f"{often} repeat{'' if repeats == [1] else 's'} of each point"]
+    return found + [dated(line) for line in comparison.runs if "date" in line]
+
+
+def dated(line: Line) -> str:
+    machine, free = line["machine"], line["memory_free_gib"]
+    return f"run of {line['date']} UTC: load {line['load']} on {machine['processors']} processors before it, {free} GiB free"
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
