@@ -17,7 +17,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ("nn_leaves.cu", "uninitialised", "int rank = 0;"): OF_A_SET,
     ("nn_leaves.cu", "uninitialised", "int sum = 0, rank = 0;"): OF_A_SET,
     ("nn_leaves.cu", "uninitialised", "unsigned of_mine = 0;"): ALWAYS_SET,
-    ("pairs.cuh", "uninitialised", "uint32_t made = kNoOrder;"): ALWAYS_SET,
+    ("pairs.cuh", "uninitialised", "uint32_t made = kNoKey;"): ALWAYS_SET,
     (
         "radix.cuh",
         "other lane",
@@ -33,15 +33,15 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ("scan_rabitq.cu", "delete initial store", "team.each(a.pitch, [&](int64_t at) { to[at] = 0; });"): PADDING,
     ("prefilter_tile.cuh", "other lane", "sum += __shfl_xor_sync(kAllLanes, sum, 2);"): "both lanes of a pair hold its sum",
     ("select_k.cu", "uninitialised", "bool any = false;"): "looks closer without need, and keeps the same candidates",
-    ("multi_block_search.cuh", "delete initial store", "if ((empty >> lane & 1u) != 0) chosen = kNoEntry;"): AHEAD,
+    ("multi_block_search.cuh", "delete initial store", "if ((empty >> lane & 1u) != 0) chosen = kNoKeyId;"): AHEAD,
     (
         "multi_block_search.cuh",
         "other lane",
-        "const Entry theirs = __shfl_sync(kAllLanes, chosen, slot), asked = __shfl_sync(kAllLanes, wanted, slot);",
+        "const KeyId theirs = __shfl_sync(kAllLanes, chosen, slot), asked = __shfl_sync(kAllLanes, wanted, slot);",
     ): AHEAD,
     (
         "warp_select.cuh",
         "uninitialised",
-        "Entry before = 0;  // what stands before this lane's entry, if anything does",
+        "KeyId before = 0;  // what stands before this lane's entry, if anything does",
     ): "of lane 0 alone, which does not ask for it",
 }

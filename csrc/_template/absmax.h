@@ -21,7 +21,7 @@ struct AbsmaxView {
   float* scales;
   int64_t dims;
 
-  ANNK_HD explicit AbsmaxView(const Base& b) : codes(b.array<int8_t>(0)), scales(b.array<float>(1)), dims(b.dims) {}
+  ANNK_HD explicit AbsmaxView(const Dataset& b) : codes(b.array<int8_t>(0)), scales(b.array<float>(1)), dims(b.dims) {}
   ANNK_HD int8_t* row(int64_t i) const { return codes + i * dims; }
 
   // What both codecs compute is written once, so that they give the same bytes.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of store/absmax.h. Threads that share a row take turns in its dimensions, so that they read neighbours.
+// The rows of store/absmax.h. Threads that share a row take turns in its dimensions, so that they read neighbors.
 #pragma once
 #include "cuda/codec/codec.cuh"
 #include "store/absmax.h"
@@ -14,7 +14,7 @@ struct AbsmaxCodec {
   using Team = RowTeam<kLanes>;
   AbsmaxView view;
 
-  explicit AbsmaxCodec(const Base& store) : view(store) {}
+  explicit AbsmaxCodec(const Dataset& store) : view(store) {}
 
   template <class X>
   __device__ bool encode_row(const Team& team, const X& x, int64_t row, float*) const {

@@ -7,7 +7,7 @@ namespace annk::ANNK_ISA {
 
 class AbsmaxCodec final : public Codec {
  public:
-  explicit AbsmaxCodec(const Base& store) : view_(store) {}  // scratch_floats, where rows need room beside them
+  explicit AbsmaxCodec(const Dataset& store) : view_(store) {}  // scratch_floats, where rows need room beside them
 
   // x is finite. False would say that the store cannot hold such numbers; this one holds them all.
   bool encode(const float* x, int64_t row, float*) const override {

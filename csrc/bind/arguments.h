@@ -40,10 +40,11 @@ inline Matrix matrix(uintptr_t data, int64_t rows, int64_t dims, int64_t stride,
   return {pointer<const void>(data), rows, dims, stride, kind_from_name<DType>("dtype", kDTypeNames, dtype)};
 }
 
-inline Base store(const std::string& kind, int64_t rows, int64_t dims, const std::vector<uintptr_t>& arrays,
-                  const std::vector<int64_t>& numbers) {
-  check(arrays.size() <= Base::kMostArrays && numbers.size() <= Base::kMostNumbers, "store: too many arrays or numbers");
-  Base base(Matrix{nullptr, rows, dims, 0, DType::f32});
+inline Dataset store(const std::string& kind, int64_t rows, int64_t dims, const std::vector<uintptr_t>& arrays,
+                     const std::vector<int64_t>& numbers) {
+  check(arrays.size() <= Dataset::kMostArrays && numbers.size() <= Dataset::kMostNumbers,
+        "store: too many arrays or numbers");
+  Dataset base(Matrix{nullptr, rows, dims, 0, DType::f32});
   base.kind = kind_from_name<StoreKind>("store", kStoreNames, kind);
   for (size_t i = 0; i < arrays.size(); ++i) base.arrays[i] = pointer<void>(arrays[i]);
   for (size_t i = 0; i < numbers.size(); ++i) base.numbers[i] = numbers[i];

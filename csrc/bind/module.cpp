@@ -27,12 +27,12 @@ using namespace pybind11::literals;
 namespace annk {
 namespace {
 
-PairwiseArgs pairwise_args(Matrix queries, Base base, const std::string& metric, uintptr_t distances, uintptr_t bad_row,
+PairwiseArgs pairwise_args(Matrix queries, Dataset base, const std::string& metric, uintptr_t distances, uintptr_t bad_row,
                            Exec where) {
   return {queries, base, metric_from_name(metric), pointer<void>(distances), pointer<int64_t>(bad_row), where};
 }
 
-KnnArgs knn_args(Base base, Matrix queries, const std::string& metric, int64_t k, Filter filter, uintptr_t distances,
+KnnArgs knn_args(Dataset base, Matrix queries, const std::string& metric, int64_t k, Filter filter, uintptr_t distances,
                  uintptr_t indices, uintptr_t bad_row, Exec where) {
   return {base,
           queries,
@@ -45,7 +45,7 @@ KnnArgs knn_args(Base base, Matrix queries, const std::string& metric, int64_t k
           where};
 }
 
-RadiusArgs radius_args(Base base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
+RadiusArgs radius_args(Dataset base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
                        uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
   return {base,
           queries,
@@ -59,7 +59,7 @@ RadiusArgs radius_args(Base base, Matrix queries, const std::string& metric, flo
           where};
 }
 
-DistancesArgs distances_args(Base base, Matrix queries, const std::string& metric, uintptr_t ids, int64_t width,
+DistancesArgs distances_args(Dataset base, Matrix queries, const std::string& metric, uintptr_t ids, int64_t width,
                              uintptr_t distances, uintptr_t bad_row, Exec where) {
   return {base,
           queries,
@@ -71,11 +71,11 @@ DistancesArgs distances_args(Base base, Matrix queries, const std::string& metri
           where};
 }
 
-EncodeArgs encode_args(Matrix x, Base store, int64_t first, uintptr_t bad_row, Exec where) {
+EncodeArgs encode_args(Matrix x, Dataset store, int64_t first, uintptr_t bad_row, Exec where) {
   return {x, store, first, pointer<int64_t>(bad_row), where};
 }
 
-DecodeArgs decode_args(Base store, uintptr_t ids, int64_t count, uintptr_t out, Exec where) {
+DecodeArgs decode_args(Dataset store, uintptr_t ids, int64_t count, uintptr_t out, Exec where) {
   return {store, pointer<const int64_t>(ids), count, pointer<float>(out), where};
 }
 
@@ -96,8 +96,8 @@ GraphView graph(uintptr_t neighbors, int64_t rows, int64_t degree, int64_t strid
   return {pointer<const int32_t>(neighbors), pointer<const int32_t>(entries), rows, degree, stride, entry_count};
 }
 
-SearchGraphArgs search_graph_args(GraphView graph, Base base, Matrix queries, const std::string& metric, int64_t k,
-                                  int64_t window, Base rerank, Matrix rerank_queries, int64_t rerank_k, Filter filter,
+SearchGraphArgs search_graph_args(GraphView graph, Dataset base, Matrix queries, const std::string& metric, int64_t k,
+                                  int64_t window, Dataset rerank, Matrix rerank_queries, int64_t rerank_k, Filter filter,
                                   uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
   return {graph,
           base,
@@ -117,7 +117,8 @@ SearchGraphArgs search_graph_args(GraphView graph, Base base, Matrix queries, co
 
 // order: address, rows that are entries, first row and count of the batch. sizes: window, candidates of a pruning, degree,
 // room. lists: addresses of both arrays, and of the number of those that outgrow; then that number.
-BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple<uintptr_t, int64_t, int64_t, int64_t> order,
+BuildGraphArgs build_graph_args(Dataset base, const std::string& metric,
+                                std::tuple<uintptr_t, int64_t, int64_t, int64_t> order,
                                 std::tuple<int64_t, int64_t, int64_t, int64_t> sizes, float alpha,
                                 std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t> lists, uintptr_t bad_row, Exec where) {
   const auto [rows, entry_count, first, count] = order;
@@ -144,9 +145,9 @@ BuildGraphArgs build_graph_args(Base base, const std::string& metric, std::tuple
 
 // order: its address and length. lists: their address, width, how many of them a round samples, and whether they are empty.
 // graph: degree, address.
-NnDescentArgs nn_descent_args(Base base, const std::string& metric, std::pair<uintptr_t, int64_t> order,
+NnDescentArgs nn_descent_args(Dataset base, const std::string& metric, std::pair<uintptr_t, int64_t> order,
                               std::tuple<uintptr_t, int64_t, int64_t, bool> lists, std::pair<int64_t, uintptr_t> graph,
-                              uintptr_t untaken, uintptr_t bad_row, Exec where) {
+                              uintptr_t still_new, uintptr_t bad_row, Exec where) {
   const auto [rows, count] = order;
   const auto [entries, width, sample, empties] = lists;
   const auto [degree, neighbors] = graph;
@@ -160,7 +161,7 @@ NnDescentArgs nn_descent_args(Base base, const std::string& metric, std::pair<ui
           pointer<uint64_t>(entries),
           empties,
           pointer<int32_t>(neighbors),
-          pointer<int64_t>(untaken),
+          pointer<int64_t>(still_new),
           pointer<int64_t>(bad_row),
           where};
 }
@@ -226,7 +227,7 @@ void def_op(py::module_& m, const char* name, Args (*make)(In...), void (*run)(c
 
 // The search as a builtin function, which owns what is known: bind/search_again.h.
 py::object search_again(py::object neighbors, py::object entries, py::object store, py::object rerank, py::object metric,
-                        std::tuple<GraphView, Base, std::optional<Base>, std::string, int64_t> known) {
+                        std::tuple<GraphView, Dataset, std::optional<Dataset>, std::string, int64_t> known) {
   static PyMethodDef method{"search", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&again::search)), METH_FASTCALL,
                             nullptr};
   const auto& [graph, base, finer, name, dims] = known;
@@ -271,10 +272,10 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
       .def(py::init(&exec), "threads"_a = 0, "stream"_a = 0, "workspace"_a = 0, "workspace_bytes"_a = 0);
   py::class_<Matrix>(m, "Matrix", py::module_local())
       .def(py::init(&matrix), "data"_a, "rows"_a, "dims"_a, "stride"_a, "dtype"_a);
-  py::class_<Base>(m, "Base", py::module_local())
-      .def(py::init([](const Matrix& matrix) { return Base(matrix); }), "matrix"_a)
+  py::class_<Dataset>(m, "Base", py::module_local())
+      .def(py::init([](const Matrix& matrix) { return Dataset(matrix); }), "matrix"_a)
       .def(py::init(&store), "kind"_a, "rows"_a, "dims"_a, "arrays"_a, "numbers"_a);
-  py::implicitly_convertible<Matrix, Base>();
+  py::implicitly_convertible<Matrix, Dataset>();
   py::class_<Filter>(m, "Filter", py::module_local())
       .def(py::init<>())
       .def(py::init(&filter), "data"_a, "query_stride"_a, "packed"_a);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A search of the same graph over the same stores, asked again (annkern/graphs/search_plan.py): a function of plain CPython,
-// for pybind11's way of calling one, with 14 arguments, costs as much as half of a query's walk.
+// for pybind11's way of calling one, with 14 arguments, costs as much as half of a query's search.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -13,7 +13,7 @@
 
 namespace annk {
 
-// What was found when these objects were looked at. The stores are not kept alive: their weak references say that they live.
+// What was found when these objects were checked. The stores are not kept alive: their weak references say that they live.
 struct SearchAgain {
   PyObject *neighbors, *entries;  // owned
   PyObject *store, *rerank;       // weak references, owned; rerank may be None
@@ -115,7 +115,7 @@ inline bool run(SearchGraphArgs& args, bool check_finite) {
 }
 
 // (graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite) -> (distances, indices), or None
-// where something is not as it was or not as it should be: then the caller looks at everything anew, and knows what to say.
+// where something is not as it was or not as it should be: then the caller checks everything anew, and knows what to say.
 inline PyObject* search(PyObject* self, PyObject* const* given, Py_ssize_t count) {
   SearchAgain* const own = static_cast<SearchAgain*>(PyCapsule_GetPointer(self, kCapsule));
   if (own == nullptr) return nullptr;

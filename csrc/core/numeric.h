@@ -104,14 +104,14 @@ ANNK_HD double product16(const float* a, const float* b, int64_t count) {
   return sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
 }
 
-// A monotone map of floats onto unsigned integers: a < b exactly when ordered(a) < ordered(b). -0 maps as +0 does, NaN
-// as +infinity does, so that a key is always comparable.
-ANNK_HD uint32_t ordered(float key) {
+// A monotone map of floats onto unsigned integers: a < b exactly when sortable_bits(a) < sortable_bits(b). -0 maps as +0
+// does, NaN as +infinity does, so that a key is always comparable.
+ANNK_HD uint32_t sortable_bits(float key) {
   if (!(key < INFINITY)) return 0xff800000u;
   const uint32_t bits = bits_of_float(key + 0.0f);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
-ANNK_HD float key_of_ordered(uint32_t order) { return float_of_bits(order & 0x80000000u ? order & 0x7fffffffu : ~order); }
+ANNK_HD float key_of_bits(uint32_t bits) { return float_of_bits(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits); }
 
 // 1 / |x| from the float32 sum of squares. A sum that is small or large enough to have lost digits is to be made again
 // in float64 first (needs_wide_sum). Norms whose inverse float32 cannot hold count as zero.

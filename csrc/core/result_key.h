@@ -11,7 +11,7 @@ namespace annk::ANNK_ISA {
 // the order in which entries came cannot show.
 struct ResultKey {
   unsigned __int128 value;
-  ANNK_HD uint32_t order() const { return static_cast<uint32_t>(value >> 96); }
+  ANNK_HD uint32_t key_bits() const { return static_cast<uint32_t>(value >> 96); }
   ANNK_HD int64_t id() const { return static_cast<int64_t>(static_cast<uint64_t>(value >> 32)); }
   template <class T>
   ANNK_HD T distance() const {
@@ -38,15 +38,16 @@ template <class T>
 ANNK_HD ResultKey result_key(T distance, int64_t id, int64_t offset, bool largest) {
   const uint64_t shifted = static_cast<uint64_t>(id) + static_cast<uint64_t>(offset);
   if (id < 0 || shifted >> 63 != 0 || distance == missing_result<T>(largest)) return no_result();
-  uint32_t order, bits;
+  uint32_t key_bits, bits;
   if constexpr (std::is_same_v<T, float>) {
-    order = distance == distance ? ordered(largest ? -distance : distance) : ~0u;  // NaN behind infinity
+    key_bits = distance == distance ? sortable_bits(largest ? -distance : distance) : ~0u;  // NaN behind infinity
     bits = bits_of_float(distance);
   } else {
     bits = static_cast<uint32_t>(distance);
-    order = largest ? ~bits ^ 0x80000000u : bits ^ 0x80000000u;
+    key_bits = largest ? ~bits ^ 0x80000000u : bits ^ 0x80000000u;
   }
-  return {static_cast<unsigned __int128>(static_cast<uint64_t>(order) << 32 | shifted >> 32) << 64 | shifted << 32 | bits};
+  return {static_cast<unsigned __int128>(static_cast<uint64_t>(key_bits) << 32 | shifted >> 32) << 64 | shifted << 32 |
+          bits};
 }
 
 }  // namespace annk::ANNK_ISA

@@ -27,7 +27,8 @@ class TaskRef {
 // caller among them as worker 0. Each worker begins with a contiguous range of tasks, in ascending order, and helps the
 // others when its own is done. The first exception stops the rest and is thrown here. The caller asks `interrupted`
 // (may be null) between its tasks, at most 20 times a second, and throws Interrupted when it says so.
-// Calls from several threads share the pool: who finds no idle thread works alone, so there is no oversubscription.
+// Calls from several threads share the pool. A caller that finds no idle thread runs all tasks itself, so that there is no
+// oversubscription.
 void parallel_for(int threads, int64_t tasks, bool (*interrupted)(), TaskRef body);
 
 // How many workers parallel_for would use, so that a caller can prepare as many scratch areas.

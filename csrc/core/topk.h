@@ -10,12 +10,14 @@ namespace annk::ANNK_ISA {
 
 // A key and where it came from, as one number that sorts as (key, position). A type of its own, so that the standard
 // algorithms over it are compiled once per instruction set too.
-struct Entry {
+struct KeyId {
   uint64_t value;
-  ANNK_HD static Entry of(uint32_t order, uint32_t position) { return {static_cast<uint64_t>(order) << 32 | position}; }
-  ANNK_HD uint32_t order() const { return static_cast<uint32_t>(value >> 32); }
+  ANNK_HD static KeyId of(uint32_t key_bits, uint32_t position) {
+    return {static_cast<uint64_t>(key_bits) << 32 | position};
+  }
+  ANNK_HD uint32_t key_bits() const { return static_cast<uint32_t>(value >> 32); }
   ANNK_HD uint32_t position() const { return static_cast<uint32_t>(value); }
-  friend ANNK_HD bool operator<(Entry a, Entry b) { return a.value < b.value; }
+  friend ANNK_HD bool operator<(KeyId a, KeyId b) { return a.value < b.value; }
 };
 
 // The k smallest of n entries come first, in any order; 0 < k < n. Quickselect by a partition without branches: on the few
@@ -53,7 +55,7 @@ constexpr int64_t topk_capacity(int64_t k, int64_t stream) { return std::min(str
 // Entries are collected in lent memory of topk_capacity() and pruned to the k smallest when it is full. `threshold` is
 // NaN until then, so that below(key, threshold) lets everything in; afterwards it is the k-th key. A later entry of equal
 // key has a larger position, so "below" need not ask about ties. Positions must come in ascending order.
-// E is Entry, or another type with order() that compares as (key, id); then pushes may come in any order, because push()
+// E is KeyId, or another type with key_bits() that compares as (key, id); then pushes may come in any order, because push()
 // compares whole entries and only `threshold` leaves ties out.
 template <class E>
 class TopK {
@@ -97,7 +99,7 @@ class TopK {
     count_ = k_;
     limit_ = *std::max_element(entries_, entries_ + k_);
     limited_ = true;
-    *threshold_ = key_of_ordered(limit_.order());
+    *threshold_ = key_of_bits(limit_.key_bits());
   }
 
   E* entries_ = nullptr;

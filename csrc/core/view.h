@@ -19,14 +19,14 @@ struct Matrix {
 
 // What is searched: a matrix, or a compressed store of as many rows and dims. What a store's arrays and numbers are, in
 // which order, stands in store/<kind>.h, and under the same names in annkern/stores/<kind>.py.
-struct Base : Matrix {
+struct Dataset : Matrix {
   static constexpr int kMostArrays = 8, kMostNumbers = 8;
   StoreKind kind = StoreKind::array;
   void* arrays[kMostArrays] = {};
   int64_t numbers[kMostNumbers] = {};
 
-  Base() = default;
-  ANNK_HD Base(const Matrix& matrix) : Matrix(matrix) {}
+  Dataset() = default;
+  ANNK_HD Dataset(const Matrix& matrix) : Matrix(matrix) {}
   template <class T>
   ANNK_HD T* array(int i) const {
     return static_cast<T*>(arrays[i]);
@@ -42,7 +42,7 @@ struct Filter {
   Kind kind = Kind::none;
 
   ANNK_HD bool shared() const { return query_stride == 0; }
-  ANNK_HD bool pass(int64_t query, int64_t row) const {
+  ANNK_HD bool is_allowed(int64_t query, int64_t row) const {
     if (kind == Kind::none) return true;
     const unsigned char* own = static_cast<const unsigned char*>(data) + query * query_stride;
     if (kind == Kind::bytes) return own[row] != 0;

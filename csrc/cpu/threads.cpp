@@ -79,7 +79,7 @@ class Job {
   std::exception_ptr failure_;
 };
 
-class Pool {
+class ThreadPool {
  public:
   void run(Job& job, bool (*interrupted)()) {
     {
@@ -128,16 +128,16 @@ class Pool {
   int threads_ = 0;
 };
 
-std::atomic<Pool*> current_pool{nullptr};
+std::atomic<ThreadPool*> current_pool{nullptr};
 
 // Never destroyed: its threads may outlive static destructors. A forked child has none of the parent's threads, so it
 // forgets the parent's pool and makes its own.
-Pool& pool() {
-  Pool* found = current_pool.load(std::memory_order_acquire);
+ThreadPool& pool() {
+  ThreadPool* found = current_pool.load(std::memory_order_acquire);
   if (found != nullptr) return *found;
   static const int registered = pthread_atfork(nullptr, nullptr, [] { current_pool.store(nullptr); });
   static_cast<void>(registered);
-  Pool* made = new Pool;
+  ThreadPool* made = new ThreadPool;
   if (current_pool.compare_exchange_strong(found, made)) return *made;
   delete made;
   return *found;

@@ -21,7 +21,7 @@ ANNK_HD auto visit(Metric metric, F&& f) {
   return f(SqEuclidean{});  // not reached: the bindings refuse other numbers
 }
 
-// What the caller sees for a key, and for a neighbour that is missing.
+// What the caller sees for a key, and for a neighbor that is missing.
 ANNK_HD float report(Metric metric, float key) { return metric == Metric::inner_product ? InnerProduct::report(key) : key; }
 ANNK_HD float missing_distance(Metric metric) { return metric == Metric::inner_product ? -INFINITY : INFINITY; }
 inline constexpr int32_t kMissingInt = 0x7fffffff;

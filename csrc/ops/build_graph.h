@@ -7,19 +7,19 @@
 namespace annk {
 
 // Computes  a Vamana graph (Subramanya et al., NeurIPS 2019), built by batches that each search the graph as it was before
-//           them (Manohar et al., PPoPP 2024), so that the result does not depend on who comes first. The rows come in the
+//           them (Manohar et al., PPoPP 2024), so that the result does not depend on which comes first. The rows come in the
 //           order of `order`; the caller cuts it into batches, and of each calls first one, then the other, with the same
 //           arguments; once it has come through the order it can do so again, over the graph that is there:
-//             build_graph  Each row p of order[first, first + count) searches the graph with a pool of `window`, from the
-//                          first `entry_count` rows of the order, which are in it. What the search expanded, but for p,
-//                          and what p's list holds is pruned to `degree` neighbours; of what was expanded the last, so
-//                          that these are `most` at most. All rows search before a list is written. No entries: no
-//                          neighbours.
-//             link_graph   p becomes a neighbour of its neighbours, where it is not one. A list that outgrows `room` is
+//             build_graph  Each row p of order[first, first + count) searches the graph with a buffer of `window`, from the
+//                          first `entry_point_count` rows of the order, which are in it. What the search expanded, but for
+//                          p, and what p's list holds is pruned to `degree` neighbors; of what was expanded the last, so
+//                          that these are `most` at most. All rows search before a list is written. No entry points: no
+//                          neighbors.
+//             link_graph   p becomes a neighbor of its neighbors, where it is not one. A list that outgrows `room` is
 //                          pruned to `degree`: what it held, and of the new ones the nearest by (key, id), `most` together
 //                          at most.
-//           finish_graph prunes the lists that are longer than `degree`, and gives every row that no walk from the entries
-//           reaches an edge from a near row that is reached.
+//           finish_graph prunes the lists that are longer than `degree`, and gives every row that no search from the entry
+//           points reaches an edge from a near row that is reached.
 // Pruning   Candidates of p by ascending (key, id). A candidate c is kept unless a kept s is so near to it that
 //             alpha key(s, c) < key(p, c);      for similarities   alpha min(1, |p| / |s|) <s, c> > <p, c>
 //           until `degree` are kept; of those as near as the nearest, half of `degree` at most. Keys under euclidean are
@@ -32,15 +32,15 @@ namespace annk {
 // Order     The lists depend on the inputs and the instruction set: not on threads.
 // Cost      O(window degree) keys a row; on devices O(most^2) for each pruning. Memory beyond the arrays: O(n) bits a thread
 //           and 8 bytes for each edge of a batch; on devices 20 n at most, 4 for each edge of a batch, 8 for each row of
-//           one, and up to `batch_bytes` for what is compared and as much for what walks hold.
-// Devices   Nothing waits, so link_graph is to be told how many lists it will prune: build_graph writes that to `outgrown`,
+//           one, and up to `batch_bytes` for what is compared and as much for what searches hold.
+// Devices   Nothing waits, so link_graph must know how many lists it will prune: build_graph writes that to `outgrown`,
 //           and the caller hands it back as `pruned`. The CPU reads and writes neither.
-// Errors    *bad_row (CPU): the smallest row with NaN or infinity met, or -1; the graph then has no meaning.
+// Errors    *bad_row (CPU): the smallest row with NaN or infinity that was read, or -1; the graph then has no meaning.
 struct BuildGraphArgs {
-  Base base;
+  Dataset base;
   Metric metric = Metric::sqeuclidean;
   const int32_t* order = nullptr;
-  int64_t entry_count = 0, first = 0, count = 0;
+  int64_t entry_point_count = 0, first = 0, count = 0;
   int64_t degree = 0, room = 0, window = 0, most = 0;
   float alpha = 1.0f;
   int32_t* neighbors = nullptr;

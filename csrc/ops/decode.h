@@ -10,7 +10,7 @@ namespace annk {
 // Cost      The codes are read once, 4 count d bytes written.
 // Errors    None: ids are checked before.
 struct DecodeArgs {
-  Base store;
+  Dataset store;
   const int64_t* ids = nullptr;
   int64_t count = 0;
   float* out = nullptr;

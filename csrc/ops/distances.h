@@ -11,7 +11,7 @@ namespace annk {
 // Cost      m c rows are read, in the order of the ids.
 // Errors    None: shapes and ids are checked before.
 struct DistancesArgs {
-  Base base;
+  Dataset base;
   Matrix queries;
   Metric metric = Metric::sqeuclidean;
   const int64_t* ids = nullptr;

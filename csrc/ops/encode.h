@@ -14,7 +14,7 @@ namespace annk {
 //           cannot hold, or -1. The codes of such a row have no meaning.
 struct EncodeArgs {
   Matrix x;
-  Base store;
+  Dataset store;
   int64_t first = 0;
   int64_t* bad_row = nullptr;
   Exec exec;

@@ -14,7 +14,7 @@ namespace annk {
 // Cost      2 m n d flops; memory beyond the outputs O(m k + threads * tile), the (m, n) matrix never exists.
 // Errors    None: shapes and types are checked before.
 struct KnnArgs {
-  Base base;
+  Dataset base;
   Matrix queries;
   Metric metric = Metric::sqeuclidean;
   int64_t k = 0;

@@ -18,10 +18,10 @@ namespace annk {
 // Errors    None: shapes and types are checked before.
 struct PairwiseArgs {
   Matrix queries;
-  Base base;
+  Dataset base;
   Metric metric = Metric::sqeuclidean;
   void* distances = nullptr;   // float32; int32 for hamming
-  int64_t* bad_row = nullptr;  // CPU: see ops/knn.h; here distances written before the row was met stay
+  int64_t* bad_row = nullptr;  // CPU: see ops/knn.h; here distances written before the row was read stay
   Exec exec;
 };
 

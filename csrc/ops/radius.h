@@ -13,7 +13,7 @@ namespace annk {
 // Cost      Twice pairwise's flops (count, fill). Memory beyond the outputs: O(threads * tile); on the CPU fill holds 24
 //           bytes a hit, too.
 struct RadiusArgs {
-  Base base;
+  Dataset base;
   Matrix queries;
   Metric metric = Metric::sqeuclidean;
   float radius = 0;

@@ -32,22 +32,7 @@ namespace annk::ANNK_ISA {
 inline constexpr int64_t kTurboBytes = 64;
 constexpr int64_t turbo_bytes(int64_t dims, int bits) { return (dims * bits + 511) / 512 * kTurboBytes; }
 
-// Where element j of a row lies.
-struct TurboPlace {
-  int64_t byte;
-  int shift;
-};
-ANNK_HD TurboPlace turbo_place(int64_t j, int bits) {
-  const int64_t block = j / (512 / bits), in_block = j % (512 / bits);
-  const int bit = static_cast<int>(in_block / 16) * bits;
-  return {block * kTurboBytes + in_block % 16 * 4 + bit / 8, bit % 8};
-}
-ANNK_HD int turbo_get(const uint8_t* row, int64_t j, int bits) {
-  const TurboPlace at = turbo_place(j, bits);
-  return row[at.byte] >> at.shift & ((1 << bits) - 1);
-}
-
-// The codes of a row are met in the order in which they lie in memory, low nibbles of a block before high ones. Position p
+// The codes of a row are read in the order in which they lie in memory, low nibbles of a block before high ones. Position p
 // of that order is this dimension.
 template <int kBits>
 ANNK_HD int64_t turbo_dim(int64_t p) {
@@ -82,7 +67,7 @@ struct LvqScale {
   ANNK_HD int code(float x) const { return whole_steps(x - low, step, 0.0f, static_cast<float>((1 << bits) - 1)); }
   ANNK_HD float value(int code) const { return low + step * static_cast<float>(code); }
 
-  // Of a row whose numbers end at low and high. The sum with zero leaves zeros one sign, whichever was met first.
+  // Of a row whose numbers end at low and high. The sum with zero leaves zeros one sign, whichever came first.
   ANNK_HD static LvqScales of(float low, float high, int bits) {
     const Half least = narrow_down(low + 0.0f);
     return {narrow_up(((high + 0.0f) - widen(least)) / static_cast<float>((1 << bits) - 1)), least};
@@ -121,7 +106,7 @@ struct LvqView {
   int bits, residual_bits, centroids;
   float unit;  // 2^e
 
-  ANNK_HD explicit LvqView(const Base& b)
+  ANNK_HD explicit LvqView(const Dataset& b)
       : codes(b.array<uint8_t>(0)),
         scales(b.array<LvqScales>(1)),
         norms(b.array<LvqNorms>(2)),

@@ -35,7 +35,7 @@ struct PqView {
   float unit_inverse;                   // 2^-e
   bool blocked;
 
-  ANNK_HD explicit PqView(const Base& b)
+  ANNK_HD explicit PqView(const Dataset& b)
       : codes(b.array<uint8_t>(0)),
         codebook(b.array<const float>(1)),
         norms(b.array<float>(2)),

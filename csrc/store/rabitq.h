@@ -50,7 +50,7 @@ struct RabitqView {
   int bits;
   bool binary, own_terms;
 
-  ANNK_HD explicit RabitqView(const Base& b)
+  ANNK_HD explicit RabitqView(const Dataset& b)
       : rows(b.array<uint8_t>(0)),
         shared(b.array<const RabitqTerms>(1)),
         mean(b.array<const float>(2)),

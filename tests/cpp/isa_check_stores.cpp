@@ -6,7 +6,7 @@
 #include "store/pq.h"
 #include "store/rabitq.h"
 
-using annk::Base, annk::StoreKind;
+using annk::Dataset, annk::StoreKind;
 
 namespace {
 
@@ -27,7 +27,7 @@ struct Numbers {
 
 struct Store {
   std::string name;
-  Base base;
+  Dataset base;
   bool shared_bits;  // all levels give the same keys
   std::vector<std::vector<unsigned char>> memory;
 

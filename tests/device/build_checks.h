@@ -139,7 +139,7 @@ class PlainDescent {
 
  private:
   uint32_t order(int64_t query, int64_t row) const {
-    return generic::ordered(static_cast<float>(keys_[static_cast<size_t>(query * n_ + row)]));
+    return generic::sortable_bits(static_cast<float>(keys_[static_cast<size_t>(query * n_ + row)]));
   }
   uint64_t place(int64_t row, int64_t id) const { return static_cast<uint64_t>((id - row + n_) % n_); }
   int64_t id(int64_t row, uint64_t entry) const { return (row + static_cast<int64_t>(entry >> 1 & 0x7fffffff)) % n_; }
@@ -182,7 +182,7 @@ inline void check_descent(const DescentCase& c) {
   const Shape& s = c.s;
   const Inputs in(s);
   PlainDescent plain(s.n, c.width, keys_of_rows(in, s));
-  const Bytes lists(s.n * c.width * 8), order(s.n * 4), untaken(8), neighbors(s.n * c.degree * 4);
+  const Bytes lists(s.n * c.width * 8), order(s.n * 4), still_new(8), neighbors(s.n * c.degree * 4);
   NnDescentArgs args;
   args.base = in.searched;
   args.metric = s.metric;
@@ -193,7 +193,7 @@ inline void check_descent(const DescentCase& c) {
   args.degree = c.degree;
   args.lists = lists.data<uint64_t>();
   args.neighbors = neighbors.data<int32_t>();
-  args.untaken = untaken.data<int64_t>();
+  args.still_new = still_new.data<int64_t>();
   args.batch_bytes = c.batch_bytes;
   std::mt19937 random(37);
   std::vector<int32_t> rows(static_cast<size_t>(s.n));
@@ -223,7 +223,7 @@ inline void check_descent(const DescentCase& c) {
     uint64_t open = 0;
     for (const auto& list : plain.lists)
       for (const uint64_t entry : list) open += (entry & 1) == 0;
-    compare("untaken", round, 0, static_cast<uint64_t>(*args.untaken), open);
+    compare("untaken", round, 0, static_cast<uint64_t>(*args.still_new), open);
   }
   run(args, nn_descent_prune, nn_descent_prune_workspace);
   const auto woven = plain.prune(c.degree);
@@ -317,7 +317,7 @@ inline void check_finish(const FinishCase& c) {
   args.base = in.searched;
   args.metric = s.metric;
   args.order = order.data<int32_t>();
-  args.entry_count = c.entries;
+  args.entry_point_count = c.entries;
   args.count = s.n;
   args.degree = args.room = c.degree;
   args.window = c.window;
@@ -327,7 +327,7 @@ inline void check_finish(const FinishCase& c) {
   PlainReach reach(own, entries, s.n, c.degree);
   for (int64_t row = 0; row < s.n; ++row)
     if (!reach.reached(row))
-      reach.attach(row, PlainWalk(reach.view(), {}, 0, keys.data() + row * s.n).search(c.window, c.window, c.window));
+      reach.attach(row, PlainSearch(reach.view(), {}, 0, keys.data() + row * s.n).search(c.window, c.window, c.window));
   for (int64_t i = 0; i < s.n * c.degree; ++i)
     compare("finish", i / c.degree, i % c.degree, static_cast<uint64_t>(args.neighbors[i]),
             static_cast<uint64_t>(own[static_cast<size_t>(i)]));

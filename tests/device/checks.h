@@ -63,7 +63,7 @@ inline std::string text_of(const Shape& s) {
 struct Inputs {
   Rows base, queries;
   std::optional<Store> store;
-  Base searched;
+  Dataset searched;
   // closely: the store's bytes, too
   explicit Inputs(const Shape& s, bool closely = false)
       : base(s.n, s.d, s.base, 17, s.layout, s.few, s.magnitude),
@@ -244,7 +244,7 @@ inline void check_knn(const Shape& s, int64_t k, Filter::Kind kind, bool shared,
     std::vector<double> keys(all.begin() + q * s.n, all.begin() + (q + 1) * s.n);
     if (s.metric == Metric::inner_product)
       for (double& key : keys) key = -key;
-    const auto expected = plain::best(keys, ids, k, [&](int64_t i) { return f.filter.pass(q, i); });
+    const auto expected = plain::best(keys, ids, k, [&](int64_t i) { return f.filter.is_allowed(q, i); });
     for (int64_t e = 0; e < k; ++e) {
       const int64_t at = q * k + e;
       const double got = is_int_metric(s.metric) ? out.data<int32_t>()[at] : static_cast<double>(out.data<float>()[at]);
@@ -307,7 +307,7 @@ inline void check_radius(const Shape& s, Filter::Kind kind, bool shared) {
     for (int64_t i = 0; i < s.n; ++i) {
       const double value = all[static_cast<size_t>(q * s.n + i)];
       const bool within = s.metric == Metric::inner_product ? value >= args.radius : value <= args.radius;
-      if (!within || !f.filter.pass(q, i)) continue;
+      if (!within || !f.filter.is_allowed(q, i)) continue;
       if (at >= hits) wrong("radius misses hits of query " + std::to_string(q));
       const double got = is_int_metric(s.metric) ? out.data<int32_t>()[at] : static_cast<double>(out.data<float>()[at]);
       check_row("radius", q, at, got, indices.data<int64_t>()[at], value, i);

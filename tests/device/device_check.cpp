@@ -72,7 +72,7 @@ size_t row_bytes(const plain::Rows& x) { return static_cast<size_t>(plain::Rows:
 
 // Lists of one and two registers a lane, the first k beyond them, k near n and above it; every kind of filter.
 std::vector<Case> knn_cases() {
-  constexpr int64_t kNeighbours[] = {1, 10, 32, 33, 64, 65, 100, 0, 300};
+  constexpr int64_t kNeighbors[] = {1, 10, 32, 33, 64, 65, 100, 0, 300};
   std::vector<Case> cases;
   const auto shapes = all_shapes();
   const auto add = [&](const Shape& s, int64_t k, Filter::Kind kind, bool shared, bool strict = false) {
@@ -81,9 +81,9 @@ std::vector<Case> knn_cases() {
     cases.push_back({"knn " + text_of(s) + how, [=] { check_knn(s, k, kind, shared, strict); }});
   };
   for (size_t i = 0; i < shapes.size(); i += 3)
-    add(shapes[i], kNeighbours[i / 3 % std::size(kNeighbours)], static_cast<Filter::Kind>(i / 3 % 4 % 3), i % 2 == 0);
+    add(shapes[i], kNeighbors[i / 3 % std::size(kNeighbors)], static_cast<Filter::Kind>(i / 3 % 4 % 3), i % 2 == 0);
   for (const bool few : {false, true})
-    for (const int64_t k : kNeighbours)
+    for (const int64_t k : kNeighbors)
       for (const int64_t m : {2, 20})
         add({m, 700, 5, DType::f32, DType::f32, Metric::sqeuclidean, {}, few}, k, static_cast<Filter::Kind>(k % 3), m == 2);
   add({0, 5, 3, DType::f32, DType::f32, Metric::cosine}, 2, Filter::Kind::none, true);
@@ -105,14 +105,14 @@ std::vector<Case> knn_cases() {
   return cases;
 }
 
-// Every kind of product and metric; more rows than a query's survivors have room, so that levels and limits matter; sizes
+// Every kind of product and metric; more rows than a query's candidates have room, so that levels and limits matter; sizes
 // beside the tile's and the chunk's; what all survives: equal rows, zero vectors, norms that squares cannot hold.
-std::vector<Case> screen_cases() {
+std::vector<Case> prefilter_cases() {
   using M = Metric;
   std::vector<Case> cases;
   const auto add = [&](const Shape& s, int64_t k, Filter::Kind kind, Fit fit, bool zeros = false, float offset = 0) {
     const std::string how = std::string(zeros ? " zeros" : "") + (offset != 0 ? " far" : "");
-    cases.push_back({"screen " + text_of(s) + " k=" + std::to_string(k) + how, [=] {
+    cases.push_back({"prefilter " + text_of(s) + " k=" + std::to_string(k) + how, [=] {
                        Inputs in(s);
                        if (!zeros && s.n > 0) {  // the zero vectors of Inputs, which no norm bounds
                          std::memcpy(in.queries.mutable_row(s.m / 2), in.queries.view.row(0), row_bytes(in.queries));
@@ -122,7 +122,7 @@ std::vector<Case> screen_cases() {
                        if (s.base == DType::f16 && s.queries == DType::f32)  // operands are scaled by the largest
                          for (int64_t q = 0; q < s.m; ++q) *reinterpret_cast<float*>(in.queries.mutable_row(q)) *= 64;
                        if (!zeros && !s.few) make_tight(in, s, k);
-                       check_screen(in, s, k, kind, s.m % 2 == 0, fit);
+                       check_prefilter(in, s, k, kind, s.m % 2 == 0, fit);
                      }});
   };
   constexpr auto kNone = Filter::Kind::none, kBytes = Filter::Kind::bytes, kBits = Filter::Kind::bits;
@@ -201,10 +201,10 @@ std::vector<Case> store_cases() {
   constexpr auto kRabitq = StoreKind::rabitq, kPq = StoreKind::pq;
   constexpr StoreSpec kOthers[] = {{1, 0, false, 0, kRabitq}, {5, 0, false, 0, kRabitq}, {8, 0, false, 0, kRabitq},
                                    {4, 0, false, 0, kPq, 21}, {8, 0, false, 0, kPq, 6},  {8, 0, false, 0, kPq, 20}};
-  constexpr int64_t kNeighbours[] = {10, 70, 33};
+  constexpr int64_t kNeighbors[] = {10, 70, 33};
   std::vector<Case> cases;
   const auto add = [&](const Shape& s, size_t i) {
-    const int64_t k = kNeighbours[i % std::size(kNeighbours)];
+    const int64_t k = kNeighbors[i % std::size(kNeighbors)];
     const auto kind = static_cast<Filter::Kind>(i % 3);
     cases.push_back({"store pairwise " + text_of(s), [=] { check_pairwise(s); }});
     cases.push_back({"store knn " + text_of(s) + " k=" + std::to_string(k), [=] { check_knn(s, k, kind, i % 2 == 0); }});
@@ -343,7 +343,7 @@ int run_all(const std::vector<Case>& cases, long seed) {
 
 int main(int count, char** words) {
   std::vector<Case> cases;
-  for (auto* list : {pairwise_cases, knn_cases, screen_cases, radius_cases, distances_cases, store_cases, graph_cases,
+  for (auto* list : {pairwise_cases, knn_cases, prefilter_cases, radius_cases, distances_cases, store_cases, graph_cases,
                      build_cases, select_cases, nonfinite_cases, cluster_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Graph search against plain loops over the device's own distances, and how far the rounds of a shared walk come.
+// Graph search against plain loops over the device's own distances, and how far the rounds of a shared search come.
 #pragma once
 #include <set>
 
@@ -13,12 +13,12 @@ struct GraphCase {
   int64_t k, window, degree, entries;
   Filter::Kind kind = Filter::Kind::none;
   bool shared = true;
-  uint32_t percent = 50;  // of rows that pass
+  uint32_t percent = 50;  // of allowed rows
   int64_t rerank_k = 0;   // by the base itself
   bool full = false;      // lists that never end early, in which the rows far from the first query come first
 };
 
-// Random neighbours: a row twice in a list, lists that -1 ends.
+// Random neighbors: a row twice in a list, lists that -1 ends.
 struct RandomGraph {
   Bytes neighbors, entries;
   GraphView view;
@@ -63,76 +63,76 @@ struct RandomFilter {
 using Keyed = std::pair<double, int64_t>;
 
 // csrc/ops/search_graph.h and reference/search_graph.py, word by word.
-class PlainWalk {
+class PlainSearch {
  public:
-  PlainWalk(const GraphView& graph, const Filter& filter, int64_t query, const double* keys)
+  PlainSearch(const GraphView& graph, const Filter& filter, int64_t query, const double* keys)
       : graph_(graph), filter_(filter), query_(query), keys_(keys) {
-    for (int64_t i = 0; i < graph.rows; ++i) passing_ += filter.pass(query, i);
+    for (int64_t i = 0; i < graph.rows; ++i) allowed_ += filter.is_allowed(query, i);
   }
 
   std::vector<Keyed> search(int64_t k, int64_t window, int64_t wanted) {
-    const FilterPlan plan = plan_filter(passing_, graph_.rows, window);
+    const FilterPlan plan = plan_filter(allowed_, graph_.rows, window);
     std::vector<Keyed> found;
     if (!plan.exact) {
-      walk(plan);
-      for (const Keyed& met : pool_)
-        if (filter_.pass(query_, met.second)) found.push_back(met);
+      search(plan);
+      for (const Keyed& row : buffer_)
+        if (filter_.is_allowed(query_, row.second)) found.push_back(row);
     }
-    if (plan.exact || (passing_ < graph_.rows && static_cast<int64_t>(found.size()) < std::min(k, passing_))) {
+    if (plan.exact || (allowed_ < graph_.rows && static_cast<int64_t>(found.size()) < std::min(k, allowed_))) {
       found.clear();
       for (int64_t i = 0; i < graph_.rows; ++i)
-        if (filter_.pass(query_, i)) found.emplace_back(keys_[i], i);
+        if (filter_.is_allowed(query_, i)) found.emplace_back(keys_[i], i);
       std::sort(found.begin(), found.end());
     }
     if (static_cast<int64_t>(found.size()) > wanted) found.resize(static_cast<size_t>(wanted));
     return found;
   }
-  std::vector<Keyed> expanded;  // in the order in which the walk came to them
+  std::vector<Keyed> expanded;  // in the order in which the search came to them
 
  private:
-  void walk(const FilterPlan& plan) {
+  void search(const FilterPlan& plan) {
     std::vector<int64_t> found;
-    for (int64_t e = 0; e < graph_.entry_count; ++e) meet(graph_.entries[e], found);
+    for (int64_t e = 0; e < graph_.entry_point_count; ++e) visit(graph_.entry_points[e], found);
     std::set<int64_t> behind;
     for (;;) {
-      for (const int64_t row : found) pool_.emplace_back(keys_[row], row);
-      std::sort(pool_.begin(), pool_.end());
-      if (static_cast<int64_t>(pool_.size()) > plan.window) pool_.resize(static_cast<size_t>(plan.window));
+      for (const int64_t row : found) buffer_.emplace_back(keys_[row], row);
+      std::sort(buffer_.begin(), buffer_.end());
+      if (static_cast<int64_t>(buffer_.size()) > plan.window) buffer_.resize(static_cast<size_t>(plan.window));
       const auto next =
-          std::find_if(pool_.begin(), pool_.end(), [&](const Keyed& met) { return behind.count(met.second) == 0; });
-      if (next == pool_.end()) return;
+          std::find_if(buffer_.begin(), buffer_.end(), [&](const Keyed& row) { return behind.count(row.second) == 0; });
+      if (next == buffer_.end()) return;
       behind.insert(next->second);
       expanded.push_back(*next);
       found.clear();
-      plan.looks_through ? hop_through(next->second, found) : hop(next->second, found);
+      plan.two_hop ? hop_through(next->second, found) : hop(next->second, found);
     }
   }
-  void meet(int64_t row, std::vector<int64_t>& found) {
-    if (met_.insert(row).second) found.push_back(row);
+  void visit(int64_t row, std::vector<int64_t>& found) {
+    if (visited_.insert(row).second) found.push_back(row);
   }
   void hop(int64_t row, std::vector<int64_t>& found) {
-    for (int64_t e = 0; e < graph_.degree && graph_.row(row)[e] >= 0; ++e) meet(graph_.row(row)[e], found);
+    for (int64_t e = 0; e < graph_.degree && graph_.row(row)[e] >= 0; ++e) visit(graph_.row(row)[e], found);
   }
   void hop_through(int64_t row, std::vector<int64_t>& found) {
-    std::vector<int64_t> all, failing;
+    std::vector<int64_t> all, excluded;
     hop(row, all);
-    for (const int64_t there : all) (filter_.pass(query_, there) ? found : failing).push_back(there);
-    for (const int64_t through : failing) {
+    for (const int64_t there : all) (filter_.is_allowed(query_, there) ? found : excluded).push_back(there);
+    for (const int64_t through : excluded) {
       if (static_cast<int64_t>(found.size()) >= graph_.degree) return;
       for (int64_t e = 0; e < graph_.degree && graph_.row(through)[e] >= 0; ++e)
-        if (filter_.pass(query_, graph_.row(through)[e])) meet(graph_.row(through)[e], found);
+        if (filter_.is_allowed(query_, graph_.row(through)[e])) visit(graph_.row(through)[e], found);
     }
   }
 
   const GraphView graph_;
   const Filter filter_;
-  int64_t query_, passing_ = 0;
+  int64_t query_, allowed_ = 0;
   const double* keys_;
-  std::vector<Keyed> pool_;
-  std::set<int64_t> met_;
+  std::vector<Keyed> buffer_;
+  std::set<int64_t> visited_;
 };
 
-inline std::vector<double> keys_of(const Inputs& in, const Shape& s, const Base& base) {
+inline std::vector<double> keys_of(const Inputs& in, const Shape& s, const Dataset& base) {
   Shape plain = s;
   const Bytes out(s.m * s.n * 4);
   run(PairwiseArgs{in.queries.view, base, s.metric, out.data(), nullptr, {}}, pairwise, pairwise_workspace);
@@ -149,7 +149,7 @@ inline void check_graph(const GraphCase& c) {
   const Inputs in(s);
   const RandomGraph graph(c);
   const RandomFilter f(c);
-  const auto keys = keys_of(in, s, in.searched), fine = keys_of(in, s, c.rerank_k > 0 ? Base(in.base.view) : in.searched);
+  const auto keys = keys_of(in, s, in.searched), fine = keys_of(in, s, c.rerank_k > 0 ? Dataset(in.base.view) : in.searched);
   if (c.full) graph.put_far_first(keys);
   const Bytes out(s.m * c.k * 4), indices(s.m * c.k * 8);
   run(SearchGraphArgs{graph.view,
@@ -169,7 +169,7 @@ inline void check_graph(const GraphCase& c) {
       search_graph, search_graph_workspace);
   for (int64_t q = 0; q < s.m; ++q) {
     auto expected =
-        PlainWalk(graph.view, f.filter, q, keys.data() + q * s.n).search(c.k, c.window, c.rerank_k > 0 ? c.rerank_k : c.k);
+        PlainSearch(graph.view, f.filter, q, keys.data() + q * s.n).search(c.k, c.window, c.rerank_k > 0 ? c.rerank_k : c.k);
     for (Keyed& found : expected) found.first = fine[static_cast<size_t>(q * s.n + found.second)];
     if (c.rerank_k > 0) std::sort(expected.begin(), expected.end());
     for (int64_t e = 0; e < c.k; ++e) {
@@ -183,27 +183,27 @@ inline void check_graph(const GraphCase& c) {
   }
 }
 
-// Rounds until all shared walks are over: they are to be few, or looking ahead would be for nothing.
+// Rounds until all shared searches are over: they are to be few, or looking ahead would be for nothing.
 inline void check_rounds(const GraphCase& c, int64_t most) {
   const Shape& s = c.s;
   const Inputs in(s);
   const RandomGraph graph(c);
   const cuda::ScanPlan plan = cuda::plan_pairs(in.queries.view, in.base.view, s.metric, cuda::kQueriesPerLaunch, s.n);
-  cuda::WalkArgs walk;
+  cuda::BeamSearchArgs search;
   const auto plan_all = [&](cuda::Workspace& workspace) {
-    walk.pools = workspace.take<cuda::Entry>(s.m * c.window);
-    walk.shared = workspace.take<cuda::SharedWalk>(s.m);
-    walk.tables = workspace.take<uint32_t>(s.m << walk.table_bits);
-    walk.ahead = workspace.take<cuda::Entry>(s.m * cuda::kWalkSlots * c.degree);
+    search.buffers = workspace.take<cuda::KeyId>(s.m * c.window);
+    search.shared = workspace.take<cuda::SharedSearch>(s.m);
+    search.tables = workspace.take<uint32_t>(s.m << search.table_bits);
+    search.ahead = workspace.take<cuda::KeyId>(s.m * cuda::kSearchSlots * c.degree);
     return cuda::take_prepared(workspace, plan);
   };
-  walk.graph = graph.view;
-  walk.m = s.m;
-  walk.window = walk.room = static_cast<int32_t>(c.window);
-  walk.k = walk.wanted = c.k;
-  walk.blocks = static_cast<int32_t>(s.m);
-  walk.table_bits = cuda::walk_table_bits(c.window);
-  walk.stage = cuda::WalkStage::start;
+  search.graph = graph.view;
+  search.m = s.m;
+  search.window = search.room = static_cast<int32_t>(c.window);
+  search.k = search.wanted = c.k;
+  search.blocks = static_cast<int32_t>(s.m);
+  search.table_bits = cuda::visited_table_bits(c.window);
+  search.stage = cuda::SearchStage::start;
   cuda::Workspace counted;
   plan_all(counted);
   const Bytes memory(counted.bytes());
@@ -213,14 +213,14 @@ inline void check_rounds(const GraphCase& c, int64_t most) {
   cuda::Workspace workspace(exec);
   const cuda::Prepared prepared = plan_all(workspace);
   const cuda::ScanArgs scan = cuda::prepare(plan, prepared, in.queries.view, in.base.view, s.metric, 0, s.m, nullptr);
-  cuda::walk_floats({plan, scan, nullptr}, walk, false);
+  cuda::beam_search_floats({plan, scan, nullptr}, search, false);
   const auto open = [&] {
-    return std::count_if(walk.shared, walk.shared + s.m, [](const cuda::SharedWalk& one) { return one.open != 0; });
+    return std::count_if(search.shared, search.shared + s.m, [](const cuda::SharedSearch& one) { return one.open != 0; });
   };
-  if (open() != s.m) wrong("walks end before they have begun");
+  if (open() != s.m) wrong("searches end before they have begun");
   int64_t rounds = 0;
-  for (; open() > 0 && rounds <= most; ++rounds) cuda::walk_floats({plan, scan, nullptr}, walk, true);
-  if (rounds > most) wrong("walks are not over after " + std::to_string(most) + " rounds");
+  for (; open() > 0 && rounds <= most; ++rounds) cuda::beam_search_floats({plan, scan, nullptr}, search, true);
+  if (rounds > most) wrong("searches are not over after " + std::to_string(most) + " rounds");
 }
 
 }  // namespace check

@@ -28,9 +28,9 @@ class PlainGrowth {
     const GraphView graph{own.data(), order_, c_.s.n, c_.room, c_.room, entries};
     for (int64_t i = first; i < first + count && entries > 0; ++i) {
       const int32_t row = order_[i];
-      PlainWalk walk(graph, {}, 0, keys_of(row));
-      walk.search(c_.window, c_.window, c_.window);
-      std::vector<Keyed> near = walk.expanded;
+      PlainSearch search(graph, {}, 0, keys_of(row));
+      search.search(c_.window, c_.window, c_.window);
+      std::vector<Keyed> near = search.expanded;
       near.erase(std::remove_if(near.begin(), near.end(), [&](const Keyed& one) { return one.second == row; }), near.end());
       const std::vector<int32_t> listed = lists[static_cast<size_t>(row)];
       const int64_t all = static_cast<int64_t>(near.size()), most = c_.most - static_cast<int64_t>(listed.size());
@@ -152,9 +152,9 @@ inline void check_grow(const GrowCase& c) {
     for (args.first = 0; args.first < s.n; args.first += args.count) {
       args.count = grows ? std::max<int64_t>(args.first * c.batch, 1) : s.n / 3 + 1;
       args.count = std::min(args.count, s.n - args.first);
-      args.entry_count = grows ? std::min(c.entries, args.first) : c.entries;
+      args.entry_point_count = grows ? std::min(c.entries, args.first) : c.entries;
       run(args, build_graph, build_graph_workspace);
-      plain.build(args.first, args.count, args.entry_count, args.alpha);
+      plain.build(args.first, args.count, args.entry_point_count, args.alpha);
       look("build");
       args.pruned = *args.outgrown;
       run(args, link_graph, link_graph_workspace);
@@ -162,7 +162,7 @@ inline void check_grow(const GrowCase& c) {
       look("link");
     }
   }
-  args.entry_count = c.entries;
+  args.entry_point_count = c.entries;
   args.first = 0;
   args.count = s.n;
   args.window = 8;  // of wider ones check_finish knows
@@ -171,7 +171,7 @@ inline void check_grow(const GrowCase& c) {
   auto own = plain.packed(c.degree);
   PlainReach reach(own, {args.order, args.order + c.entries}, s.n, c.degree);
   for (int64_t row = 0; row < s.n; ++row)
-    if (!reach.reached(row)) reach.attach(row, PlainWalk(reach.view(), {}, 0, plain.keys_of(row)).search(8, 8, 8));
+    if (!reach.reached(row)) reach.attach(row, PlainSearch(reach.view(), {}, 0, plain.keys_of(row)).search(8, 8, 8));
   for (int64_t i = 0; i < s.n * c.room; ++i) {
     const int64_t row = i / c.room, place = i % c.room;
     compare("finish", row, place, static_cast<uint64_t>(args.neighbors[i]),
@@ -186,7 +186,8 @@ inline std::string text_of(const GrowCase& c) {
 }
 
 // Every way of making keys; batches as large as what is there, so that lists outgrow their room and have more sources than
-// a pruning looks at; walks that expand more than that; a row at a time, and all; pools that shared memory does not hold.
+// a pruning looks at; searches that expand more than that; a row at a time, and all; buffers that shared memory does not
+// hold.
 inline std::vector<GrowCase> grow_cases() {
   using M = Metric;
   constexpr DType f32 = DType::f32, f16 = DType::f16, bf16 = DType::bf16, i8 = DType::i8, u8 = DType::u8, bits = DType::bits;

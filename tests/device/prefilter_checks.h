@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sieve of tensor cores against the scan that it spares: the same bytes, with few survivors where distances differ.
+// The prefilter of tensor cores against the scan that it spares: the same bytes, with few candidates where distances differ.
 #pragma once
 #include "checks.h"
 #include "cuda/exact/knn_warp_select.h"
@@ -7,12 +7,12 @@
 
 namespace check {
 
-// What the sieve is to do with the queries: none of them may have more survivors than fit; some must; either.
+// What the prefilter is to do with the queries: none of them may have more candidates than fit; some must; either.
 enum class Fit { all, some_not, any };
 
-struct Neighbours {
+struct Neighbors {
   Bytes distances, ids;
-  Neighbours(int64_t m, int64_t k) : distances(m * k * 4), ids(m * k * 8) {}
+  Neighbors(int64_t m, int64_t k) : distances(m * k * 4), ids(m * k * 8) {}
 };
 
 // Not the NaN patterns of Bytes: as thresholds, -102,287.6 three times, these let nothing survive.
@@ -21,9 +21,9 @@ inline void fill(const Bytes& memory, int64_t bytes) {
 }
 
 // Moves the nearest rows of the first and the last query to where the first level looks, so that their limits are as tight
-// as can be: the k-th neighbour's own key.
+// as can be: the k-th neighbor's own key.
 inline void make_tight(Inputs& in, const Shape& s, int64_t k) {
-  const int64_t each = cuda::kScreenStep;
+  const int64_t each = cuda::kPrefilterStep;
   if (s.n < each * 2 * k) return;
   const size_t size = static_cast<size_t>(Rows::row_bytes(s.d, s.base));
   std::vector<int64_t> place(static_cast<size_t>(s.n)), row(static_cast<size_t>(s.n));  // of a row, at a place
@@ -50,12 +50,12 @@ inline void make_tight(Inputs& in, const Shape& s, int64_t k) {
   }
 }
 
-// Queries with more survivors than fit. Those that fit leave their neighbours in `out`.
-inline int64_t count_misfits(const Inputs& in, const Shape& s, int64_t k, const Filter& filter, const Neighbours& out) {
+// Queries with more candidates than fit. Those that fit leave their neighbors in `out`.
+inline int64_t count_misfits(const Inputs& in, const Shape& s, int64_t k, const Filter& filter, const Neighbors& out) {
   const auto plan_all = [&](cuda::Workspace& workspace) {
     const cuda::ScanPlan scan = cuda::plan_scan(in.queries.view, in.base.view, s.metric, cuda::kQueriesPerLaunch);
     const cuda::Prepared prepared = cuda::take_prepared(workspace, scan);
-    return std::tuple(scan, prepared, cuda::take_screen(workspace, scan, in.base.view, k));
+    return std::tuple(scan, prepared, cuda::take_prefilter(workspace, scan, in.base.view, k));
   };
   cuda::Workspace counted;
   plan_all(counted);
@@ -69,33 +69,33 @@ inline int64_t count_misfits(const Inputs& in, const Shape& s, int64_t k, const 
   cuda::ScanArgs args =
       cuda::prepare(scan, prepared, in.queries.view, in.base.view, s.metric, 0, scan.launch_queries, nullptr);
   args.filter = filter;
-  cuda::screen(plan, args, {out.distances.data(), out.ids.data<int64_t>(), s.metric}, nullptr);
+  cuda::prefilter(plan, args, {out.distances.data(), out.ids.data<int64_t>(), s.metric}, nullptr);
   return std::count_if(plan.counts, plan.counts + args.m, [&](uint32_t count) { return count > plan.capacity; });
 }
 
-inline void check_screen(const Inputs& in, const Shape& s, int64_t k, Filter::Kind kind, bool shared, Fit fit) {
-  if (!cuda::can_screen(in.base.view, in.queries.view, s.metric, k)) wrong("cannot be screened");
+inline void check_prefilter(const Inputs& in, const Shape& s, int64_t k, Filter::Kind kind, bool shared, Fit fit) {
+  if (!cuda::can_prefilter(in.base.view, in.queries.view, s.metric, k)) wrong("cannot be prefiltered");
   const FilterCase f(kind, shared, s.m, s.n);
-  const auto call = [&](bool screened, const Neighbours& to) {
+  const auto call = [&](bool prefiltered, const Neighbors& to) {
     KnnArgs args{in.base.view,        in.queries.view,        s.metric, k, f.filter,
                  to.distances.data(), to.ids.data<int64_t>(), nullptr,  {}};
-    const int64_t bytes = cuda::knn_by_lists_workspace(args, screened);
+    const int64_t bytes = cuda::knn_warp_select_workspace(args, prefiltered);
     const Bytes memory(bytes);
     fill(memory, bytes);
     args.exec.workspace = memory.data();
     args.exec.workspace_bytes = bytes;
-    cuda::knn_by_lists(args, screened);
+    cuda::knn_warp_select(args, prefiltered);
   };
-  const Neighbours expected(s.m, k), got(s.m, k), sieved(s.m, k);
+  const Neighbors expected(s.m, k), got(s.m, k), prefiltered_out(s.m, k);
   call(false, expected);
   call(true, got);
   for (int64_t i = 0; i < s.m * k; ++i) {
     const int64_t id = got.ids.data<int64_t>()[i], other = expected.ids.data<int64_t>()[i];
     if (id != other || got.distances.data<uint32_t>()[i] != expected.distances.data<uint32_t>()[i])
-      wrong("screened (" + std::to_string(i / k) + "," + std::to_string(i % k) + ") is " + std::to_string(id) + ", not " +
+      wrong("prefiltered (" + std::to_string(i / k) + "," + std::to_string(i % k) + ") is " + std::to_string(id) + ", not " +
             std::to_string(other));
   }
-  const int64_t misfits = count_misfits(in, s, k, f.filter, sieved);
+  const int64_t misfits = count_misfits(in, s, k, f.filter, prefiltered_out);
   if ((fit == Fit::all && misfits > 0) || (fit == Fit::some_not && misfits == 0))
     wrong(std::to_string(misfits) + " queries have too many survivors");
 }

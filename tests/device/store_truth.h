@@ -39,19 +39,19 @@ inline std::string difference_from_cpu(const StoreSpec& spec, const Store& made,
 
 // Distances to the rows of a store that has a kernel of its own; null where it is decoded. With `own_rows` the queries are
 // those rows, decoded.
-inline std::unique_ptr<float[]> cpu_distances(const Base& base, const Matrix& queries, Metric metric,
+inline std::unique_ptr<float[]> cpu_distances(const Dataset& base, const Matrix& queries, Metric metric,
                                               bool own_rows = false) {
-  const auto make = base.kind == StoreKind::lvq      ? generic::lvq_tiles
-                    : base.kind == StoreKind::rabitq ? generic::rabitq_tiles
-                                                     : generic::pq_tiles;
-  const auto tiles = make(base, queries, metric);
-  if (!tiles) return nullptr;
+  const auto make = base.kind == StoreKind::lvq      ? generic::lvq_distance_computer
+                    : base.kind == StoreKind::rabitq ? generic::rabitq_distance_computer
+                                                     : generic::pq_distance_computer;
+  const auto computer = make(base, queries, metric);
+  if (!computer) return nullptr;
   std::unique_ptr<float[]> keys(new float[static_cast<size_t>(queries.rows * base.rows)]);
-  const Bytes packed(static_cast<int64_t>(tiles->few_bytes) * generic::kFewStep);
+  const Bytes packed(static_cast<int64_t>(computer->query_bytes) * generic::kQueryStep);
   for (int64_t q = 0; q < queries.rows; ++q) {
-    if (!own_rows || !tiles->pack_row(q, packed.data())) tiles->pack_few(q, 1, packed.data());
+    if (!own_rows || !computer->pack_row(q, packed.data())) computer->pack_query(q, 1, packed.data());
     float* const own = keys.get() + q * base.rows;
-    tiles->few_keys(packed.data(), 1, {nullptr, 0, static_cast<int>(base.rows)}, own, base.rows);
+    computer->score_rows(packed.data(), 1, {nullptr, 0, static_cast<int>(base.rows)}, own, base.rows);
     for (int64_t i = 0; i < base.rows; ++i) own[i] = generic::report(metric, own[i]);
   }
   return keys;

@@ -46,7 +46,7 @@ class Store {
     const unsigned char* data;
     int64_t bytes;
   };
-  Base base;
+  Dataset base;
   Bytes mean, decoded, codes{0}, scales{0}, norms{0}, more{0}, selectors{0};
   std::vector<Array> written;  // by encode
   int64_t bad_row = -1;

@@ -23,6 +23,6 @@ class Codec {
 };
 
 // The codes of a compressed store (codecs.cpp); null for a plain array.
-std::unique_ptr<const Codec> make_codec(const Base& store);
+std::unique_ptr<const Codec> make_codec(const Dataset& store);
 
 }  // namespace annk::ANNK_ISA

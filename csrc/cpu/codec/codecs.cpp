@@ -6,7 +6,7 @@
 
 namespace annk::ANNK_ISA {
 
-std::unique_ptr<const Codec> make_codec(const Base& store) {
+std::unique_ptr<const Codec> make_codec(const Dataset& store) {
   switch (store.kind) {
     case StoreKind::array:
       break;

@@ -15,7 +15,7 @@ namespace annk::ANNK_ISA {
 namespace {
 
 constexpr int64_t kRowsATask = 256;
-constexpr int64_t kRowsAhead = 2;  // a row is worked on for longer than hardware looks ahead
+constexpr int64_t kRowsAhead = 2;  // a row takes longer than hardware prefetches ahead
 
 // body(row, scratch) for each row, where scratch is one thread's own.
 template <class Body>

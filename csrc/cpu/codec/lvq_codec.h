@@ -10,7 +10,7 @@ namespace annk::ANNK_ISA {
 
 class LvqCodec final : public Codec {
  public:
-  explicit LvqCodec(const Base& store) : view_(store), unit_inverse_(1.0f / view_.unit) {
+  explicit LvqCodec(const Dataset& store) : view_(store), unit_inverse_(1.0f / view_.unit) {
     scratch_floats = turbo_bytes(store.dims, 4) * 2;  // x', then whole blocks of either width
   }
 

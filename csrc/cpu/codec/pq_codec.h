@@ -12,7 +12,7 @@ namespace annk::ANNK_ISA {
 
 class PqCodec final : public Codec {
  public:
-  explicit PqCodec(const Base& store)
+  explicit PqCodec(const Dataset& store)
       : view_(store), unrotation_(view_.rotation != nullptr ? static_cast<size_t>(store.dims * store.dims) : 0) {
     const int64_t dims = store.dims;
     rows_together = kRows;

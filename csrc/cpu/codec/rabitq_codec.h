@@ -8,7 +8,7 @@ namespace annk::ANNK_ISA {
 
 class RabitqCodec final : public Codec {
  public:
-  explicit RabitqCodec(const Base& store) : view_(store) { scratch_floats = 3 * view_.padded; }
+  explicit RabitqCodec(const Dataset& store) : view_(store) { scratch_floats = 3 * view_.padded; }
 
   bool encode(const float* x, int64_t row, float* scratch) const override {
     float *const z = scratch, *const other = scratch + view_.padded;

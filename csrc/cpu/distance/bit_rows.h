@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed bit rows: what word_tiles.h and nibble_tiles.h share. Few queries meet the rows one by one.
+// Packed bit rows: what word_tiles.h and nibble_tiles.h share. A few queries take the rows one by one.
 #pragma once
 #include "cpu/distance/distance_computer.h"
 #include "cpu/simd/vec.h"
@@ -14,24 +14,24 @@ inline int32_t popcount_of(const uint64_t* words, int64_t count) {
 }
 
 template <class M>
-class BitRows : public Tiles {
+class BitRows : public DistanceComputer {
  public:
-  void pack_few(int64_t first, int count, void* packed) const override {
-    __builtin_memset(packed, 0, few_bytes * count);
+  void pack_query(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
-      uint64_t* own = reinterpret_cast<uint64_t*>(static_cast<char*>(packed) + q * few_bytes);
+      uint64_t* own = reinterpret_cast<uint64_t*>(static_cast<char*>(packed) + q * query_bytes);
       __builtin_memcpy(own, queries_.row(first + q), row_bytes);
-      reinterpret_cast<int32_t*>(own + few_words_)[0] = popcount_of(own, words_);
+      reinterpret_cast<int32_t*>(own + query_words_)[0] = popcount_of(own, words_);
     }
   }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     for (int i = 0; i < rows.count; ++i) {
       const unsigned char* x = base_.row(rows[i]);
       const int32_t row_count = M::kTerm == Term::popcount ? count_bits(x, x) : 0;
       for (int q = 0; q < count; ++q) {
-        const unsigned char* own = static_cast<const unsigned char*>(packed) + q * few_bytes;
-        const int32_t query_count = *reinterpret_cast<const int32_t*>(own + few_words_ * 8);
+        const unsigned char* own = static_cast<const unsigned char*>(packed) + q * query_bytes;
+        const int32_t query_count = *reinterpret_cast<const int32_t*>(own + query_words_ * 8);
         out[q * stride + i] = M::key(count_bits(own, x), query_count, row_count);
       }
     }
@@ -42,8 +42,8 @@ class BitRows : public Tiles {
   BitRows(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
     row_bytes = row_bytes_of(base);
     words_ = (base.dims / 8 + 7) / 8;
-    few_words_ = static_cast<int64_t>(round_up(static_cast<size_t>(words_), kWords));
-    few_bytes = round_up(static_cast<size_t>(few_words_) * 8 + sizeof(int32_t), 64);
+    query_words_ = static_cast<int64_t>(round_up(static_cast<size_t>(words_), kWords));
+    query_bytes = round_up(static_cast<size_t>(query_words_) * 8 + sizeof(int32_t), 64);
   }
 
   // The set bits of combine(a, b) over a row's bytes; combine(a, a) counts those of a under "and".
@@ -72,7 +72,7 @@ class BitRows : public Tiles {
   }
 
   Matrix base_, queries_;
-  int64_t words_ = 0, few_words_ = 0;
+  int64_t words_ = 0, query_words_ = 0;
 };
 
 }  // namespace annk::ANNK_ISA

@@ -9,14 +9,14 @@
 //   kParts                     1, or 2 where a query is 128 times its first part plus its second, for 15 bits of it
 //   kRowTerms, kQueryTerms     floats beside the codes of a row, and of a query
 //   Rows(base)
-//   positions()                codes of a row in the order in which they are met, padding included
+//   positions()                codes of a row in the order in which they are read, padding included
 //   codes(row)                 their address; code_bytes() from there on are read
 //   kBlock, kBlockBytes        positions of a block of codes, and its bytes
 //   load(block, i)             kLanes * Code::kGroup positions from i on, a multiple of that, as Code::step wants them
 //   row_terms<M>(row, terms)
 //   lane_terms<M>(row, terms)  the same of kLanes adjacent rows
 //   query_floats()             of scratch
-//   pack_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
+//   quantize_query<M>(queries, q, codes, scratch) -> CodeQueryTerms; codes: kParts times positions()
 //   pack_row<M>(row, terms, codes)  optional: a row as a query, where there is a shorter way than decoding; false: none
 //   kTableRows                 so many rows at once have a shorter way, by tables made of a query's codes, where tables():
 //                              make_tables(codes, table) fills table_bytes(), table_sums(rows, table, sums). 0: none
@@ -33,11 +33,11 @@
 
 namespace annk::ANNK_ISA {
 
-// surplus: where the sums of products start.
+// zero-point correction: where the sums of products start.
 template <class Rows>
 struct CodeQueryTerms {
   float terms[Rows::kQueryTerms];
-  int32_t surplus[Rows::kParts];
+  int32_t zero_point[Rows::kParts];
 };
 
 template <class V>
@@ -59,39 +59,39 @@ void code_query(const Matrix& queries, int64_t q, float* v) {
 }
 
 template <class M, class Rows>
-class CodeTiles final : public Tiles {
+class CodeTiles final : public DistanceComputer {
   using Code = typename Rows::Code;
   using CodeQuery = typename Code::Query;
   static constexpr int kGroup = Code::kGroup, kStep = kLanes * kGroup;  // positions in a lane, in a register
   static constexpr int kParts = Rows::kParts, kPanel = 2 * kLanes, kQueries = kPanel / kParts;
   struct PanelTerms {
     float terms[Rows::kQueryTerms][kQueries];
-    int32_t surplus[kPanel];
+    int32_t zero_point[kPanel];
   };
   struct TileTerms {
     float terms[Rows::kRowTerms][kTileRows];
   };
-  using FewTerms = CodeQueryTerms<Rows>;
+  using QueryTerms = CodeQueryTerms<Rows>;
 
  public:
-  CodeTiles(const Base& base, const Matrix& queries) : rows_(base), queries_(queries) {
+  CodeTiles(const Dataset& base, const Matrix& queries) : rows_(base), queries_(queries) {
     row_bytes = rows_.code_bytes();
     tile_rows = kTileRows;
     lanes = kQueries;
-    few_queries = 2;
+    row_major_up_to = 2;
     positions_ = rows_.positions();
     ahead_rows_ = kAheadBytes / std::max<int64_t>(rows_.code_bytes(), 1);
     const size_t positions = static_cast<size_t>(positions_), codes = positions * sizeof(CodeQuery);
     panel_terms_ = round_up(codes * kPanel, 64);
     tile_terms_ = round_up(codes * kTileRows + kPackSlack, 64);
-    few_terms_ = round_up(codes * kParts, 64);
+    query_terms_ = round_up(codes * kParts, 64);
     panel_bytes = round_up(panel_terms_ + sizeof(PanelTerms), 64);
     tile_bytes = round_up(tile_terms_ + sizeof(TileTerms), 64);
-    // Behind the terms: the float query, while it is packed. Panels borrow it from the few_bytes behind them.
-    few_table_ = round_up(few_terms_ + sizeof(FewTerms), 64);
-    few_scratch_ = few_table_;
-    if constexpr (Rows::kTableRows != 0) few_scratch_ += round_up(static_cast<size_t>(rows_.table_bytes()), 64);
-    few_bytes = few_scratch_ + round_up(static_cast<size_t>(rows_.query_floats()) * sizeof(float), 64);
+    // Behind the terms: the float query, while it is packed. Panels borrow it from the query_bytes behind them.
+    query_table_ = round_up(query_terms_ + sizeof(QueryTerms), 64);
+    query_scratch_ = query_table_;
+    if constexpr (Rows::kTableRows != 0) query_scratch_ += round_up(static_cast<size_t>(rows_.table_bytes()), 64);
+    query_bytes = query_scratch_ + round_up(static_cast<size_t>(rows_.query_floats()) * sizeof(float), 64);
   }
 
   void pack_panel(int64_t first, int count, void* panel) const override {
@@ -101,12 +101,12 @@ class CodeTiles final : public Tiles {
     PanelTerms& terms = *reinterpret_cast<PanelTerms*>(bytes + panel_terms_);
     CodeQuery* const codes = reinterpret_cast<CodeQuery*>(bytes + panel_bytes);
     for (int q = 0; q < count; ++q) {
-      const FewTerms own = pack_query(first + q, bytes + panel_bytes);
+      const QueryTerms own = quantize_query(first + q, bytes + panel_bytes);
       for (int part = 0; part < kParts; ++part) {
         const int lane = part * kQueries + q;
         for (int64_t p = 0; p < positions_; ++p)
           out[(p / kGroup * kPanel + lane) * kGroup + p % kGroup] = codes[part * positions_ + p];
-        terms.surplus[lane] = own.surplus[part];
+        terms.zero_point[lane] = own.zero_point[part];
       }
       for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = own.terms[t];
     }
@@ -138,7 +138,7 @@ class CodeTiles final : public Tiles {
     const PanelTerms& query = *reinterpret_cast<const PanelTerms*>(static_cast<const char*>(panel) + panel_terms_);
     const TileTerms& row = *reinterpret_cast<const TileTerms*>(static_cast<const char*>(tile) + tile_terms_);
     alignas(64) int32_t dots[kTileRows * kPanel];
-    code_tile(static_cast<const float*>(tile), static_cast<const CodeQuery*>(panel), query.surplus, dots);
+    code_tile(static_cast<const float*>(tile), static_cast<const CodeQuery*>(panel), query.zero_point, dots);
     for (int from = 0; from < kQueries; from += kLanes) {
       F32 own[Rows::kQueryTerms];
       for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::load(query.terms[t] + from);
@@ -152,31 +152,31 @@ class CodeTiles final : public Tiles {
       for (int i = 0; i < kTileRows * kQueries; ++i) out[i] = sqrtf(out[i]);
   }
 
-  void pack_few(int64_t first, int count, void* packed) const override {
-    __builtin_memset(packed, 0, few_bytes * count);
+  void pack_query(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
-      char* const own = static_cast<char*>(packed) + q * few_bytes;
-      *reinterpret_cast<FewTerms*>(own + few_terms_) = pack_query(first + q, own);
+      char* const own = static_cast<char*>(packed) + q * query_bytes;
+      *reinterpret_cast<QueryTerms*>(own + query_terms_) = quantize_query(first + q, own);
       if constexpr (Rows::kTableRows != 0)
-        rows_.make_tables(reinterpret_cast<const CodeQuery*>(own), reinterpret_cast<int8_t*>(own + few_table_));
+        rows_.make_tables(reinterpret_cast<const CodeQuery*>(own), reinterpret_cast<int8_t*>(own + query_table_));
     }
   }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     const bool asks = !rows.asked_for;
     for (int i = 0; asks && i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
     for (int from = 0; from < rows.count; from += kTogether) {
       const RowList part = rows.part(from, rows.count - from < kTogether ? rows.count - from : kTogether);
       alignas(64) float terms[Rows::kRowTerms][kTogether];
       for (int q = 0; q < count; ++q) {
-        const char* const own = static_cast<const char*>(packed) + q * few_bytes;
-        const FewTerms& query = *reinterpret_cast<const FewTerms*>(own + few_terms_);
+        const char* const own = static_cast<const char*>(packed) + q * query_bytes;
+        const QueryTerms& query = *reinterpret_cast<const QueryTerms*>(own + query_terms_);
         alignas(64) int32_t dots[kParts * kTogether];
         int r = 0;
         if constexpr (Rows::kTableRows != 0)
           for (; r + Rows::kTableRows <= part.count && rows_.tables(); r += Rows::kTableRows) {
             for (int i = 0; asks && q == 0 && i < Rows::kTableRows; i += 4) fetch_four(rows, from + r + i);
-            table_sums(part.part(r, Rows::kTableRows), reinterpret_cast<const int8_t*>(own + few_table_), dots + r);
+            table_sums(part.part(r, Rows::kTableRows), reinterpret_cast<const int8_t*>(own + query_table_), dots + r);
           }
         for (; r < part.count; r += 4) {
           const uint8_t* row[4];
@@ -194,7 +194,7 @@ class CodeTiles final : public Tiles {
 
   bool pack_row(int64_t row, void* packed) const override {
     char* const own = static_cast<char*>(packed);
-    FewTerms& query = *reinterpret_cast<FewTerms*>(own + few_terms_);
+    QueryTerms& query = *reinterpret_cast<QueryTerms*>(own + query_terms_);
     if constexpr (requires(CodeQuery* codes) { rows_.template pack_row<M>(row, query, codes); })
       return rows_.template pack_row<M>(row, query, reinterpret_cast<CodeQuery*>(own));
     return false;
@@ -239,9 +239,9 @@ class CodeTiles final : public Tiles {
     rows_.table_sums(row, tables, dots);
   }
 
-  FewTerms pack_query(int64_t q, char* packed) const {
-    return rows_.template pack_query<M>(queries_, q, reinterpret_cast<CodeQuery*>(packed),
-                                        reinterpret_cast<float*>(packed + few_scratch_));
+  QueryTerms quantize_query(int64_t q, char* packed) const {
+    return rows_.template quantize_query<M>(queries_, q, reinterpret_cast<CodeQuery*>(packed),
+                                            reinterpret_cast<float*>(packed + query_scratch_));
   }
 
   // The sums of kLanes pairs; the parts of a query are `apart`.
@@ -252,10 +252,10 @@ class CodeTiles final : public Tiles {
   static ANNK_HD F32 whole(const int32_t* dots, int apart) {
     return whole(I32::load(dots), I32::load(dots + (kParts - 1) * apart));
   }
-  static ANNK_HD F32 whole(const int32_t* dots, int apart, const int32_t* surplus) {
+  static ANNK_HD F32 whole(const int32_t* dots, int apart, const int32_t* zero_point) {
     constexpr int kLast = kParts - 1;
-    return whole(I32::load(dots) + I32::broadcast(surplus),
-                 I32::load(dots + kLast * apart) + I32::broadcast(surplus + kLast));
+    return whole(I32::load(dots) + I32::broadcast(zero_point),
+                 I32::load(dots + kLast * apart) + I32::broadcast(zero_point + kLast));
   }
 
   ANNK_HD void part_terms(const RowList& rows, float (&terms)[Rows::kRowTerms][kTogether]) const {
@@ -273,14 +273,14 @@ class CodeTiles final : public Tiles {
   }
 
   // Lanes past `count` hold numbers without meaning.
-  ANNK_HD void part_keys(const int32_t* dots, const FewTerms& query, const float (&row)[Rows::kRowTerms][kTogether],
+  ANNK_HD void part_keys(const int32_t* dots, const QueryTerms& query, const float (&row)[Rows::kRowTerms][kTogether],
                          int count, float* out) const {
     F32 own[Rows::kQueryTerms];
     for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::broadcast(query.terms[t]);
     for (int r = 0; r < count; r += kLanes) {
       F32 terms[Rows::kRowTerms];
       for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::load(row[t] + r);
-      const F32 keys = Rows::template key<M>(whole(dots + r, kTogether, query.surplus), own, terms);
+      const F32 keys = Rows::template key<M>(whole(dots + r, kTogether, query.zero_point), own, terms);
       if (r + kLanes <= count) {
         keys.store(out + r);
       } else {
@@ -294,18 +294,18 @@ class CodeTiles final : public Tiles {
   }
 
   // tile: [groups][kTileRows] words; panel: [groups][kPanel][kGroup].
-  ANNK_HD void code_tile(const float* tile, const CodeQuery* panel, const int32_t* surplus, int32_t* out) const {
+  ANNK_HD void code_tile(const float* tile, const CodeQuery* panel, const int32_t* zero_point, int32_t* out) const {
     const int64_t groups = positions_ / kGroup;
     const int64_t run = Rows::kRun == 0 || Rows::kRun > groups ? groups : Rows::kRun;
-    code_run<true>(tile, panel, 0, run, surplus, out);
+    code_run<true>(tile, panel, 0, run, zero_point, out);
     if constexpr (Rows::kRun != 0)
       for (int64_t g = run; g < groups; g += Rows::kRun)
-        code_run<false>(tile, panel, g, groups - g < Rows::kRun ? groups : g + Rows::kRun, surplus, out);
+        code_run<false>(tile, panel, g, groups - g < Rows::kRun ? groups : g + Rows::kRun, zero_point, out);
   }
-  // Groups [begin, end), on top of the surplus or of what `out` holds.
+  // Groups [begin, end), on top of the zero-point correction or of what `out` holds.
   template <bool kFirst>
-  ANNK_HD static void code_run(const float* tile, const CodeQuery* panel, int64_t begin, int64_t end, const int32_t* surplus,
-                               int32_t* out) {
+  ANNK_HD static void code_run(const float* tile, const CodeQuery* panel, int64_t begin, int64_t end,
+                               const int32_t* zero_point, int32_t* out) {
     I32 acc[kTileRows][2];
 #pragma GCC unroll 14
     for (int r = 0; r < kTileRows; ++r) acc[r][0] = acc[r][1] = I32::zero();
@@ -325,7 +325,7 @@ class CodeTiles final : public Tiles {
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
         int32_t* const at = out + r * kPanel + half * kLanes;
-        const I32 before = I32::load(kFirst ? surplus + half * kLanes : at);
+        const I32 before = I32::load(kFirst ? zero_point + half * kLanes : at);
         (before + Code::widened(acc[r][half])).store(at);
       }
   }
@@ -360,7 +360,7 @@ class CodeTiles final : public Tiles {
   Rows rows_;
   Matrix queries_;
   int64_t positions_ = 0, ahead_rows_ = 0;
-  size_t panel_terms_ = 0, tile_terms_ = 0, few_terms_ = 0, few_table_ = 0, few_scratch_ = 0;
+  size_t panel_terms_ = 0, tile_terms_ = 0, query_terms_ = 0, query_table_ = 0, query_scratch_ = 0;
 };
 
 }  // namespace annk::ANNK_ISA

@@ -11,16 +11,16 @@
 namespace annk::ANNK_ISA {
 
 template <class M>
-class DecodedTiles final : public Tiles {
+class DecodedTiles final : public DistanceComputer {
  public:
-  DecodedTiles(const Base& base, std::unique_ptr<const Codec> codec, const Matrix& queries)
+  DecodedTiles(const Dataset& base, std::unique_ptr<const Codec> codec, const Matrix& queries)
       : codec_(std::move(codec)), queries_(queries), dims_(base.dims), floats_(floats(nullptr, 0), queries) {
     row_bytes = floats_.row_bytes;
     tile_rows = floats_.tile_rows;
     lanes = floats_.lanes;
     panel_bytes = floats_.panel_bytes;
-    few_bytes = floats_.few_bytes;
-    few_queries = floats_.few_queries;
+    query_bytes = floats_.query_bytes;
+    row_major_up_to = floats_.row_major_up_to;
     tile_bytes = floats_.tile_bytes + room(kTileRows) * sizeof(float);
   }
 
@@ -31,16 +31,16 @@ class DecodedTiles final : public Tiles {
     return FloatTiles<M>(floats(decoded, rows.count), queries_).pack_tile({nullptr, 0, rows.count}, tile);
   }
   void keys(const void* tile, const void* panel, float* out) const override { floats_.keys(tile, panel, out); }
-  void pack_few(int64_t first, int count, void* packed) const override { floats_.pack_few(first, count, packed); }
+  void pack_query(int64_t first, int count, void* packed) const override { floats_.pack_query(first, count, packed); }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     bool fit = true;
     const Buffer<float> decoded(room(kLanes));
-    const FloatTiles<M> tiles(floats(decoded.get(), kLanes), queries_);
+    const FloatTiles<M> computer(floats(decoded.get(), kLanes), queries_);
     for (int i = 0; i < rows.count; i += kLanes) {
       const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
       decode(rows.part(i, here), decoded.get(), kLanes);
-      fit = tiles.few_keys(packed, count, {nullptr, 0, here}, out + i, stride) && fit;
+      fit = computer.score_rows(packed, count, {nullptr, 0, here}, out + i, stride) && fit;
     }
     return fit;
   }

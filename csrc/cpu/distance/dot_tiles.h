@@ -43,14 +43,14 @@ ANNK_HD Sums sums_of(const T* x, int64_t dims) {
   return sums;
 }
 
-// What joins the stored dot product: q.y = stored + query_surplus + row_surplus, where numbers wrap.
+// What joins the stored dot product: q.y = stored + query_zero_point + row_zero_point, where numbers wrap.
 template <class T>
-ANNK_HD int32_t query_surplus(Sums query) {
+ANNK_HD int32_t query_zero_point(Sums query) {
   if constexpr (kDotCross) return -query.paired;
   return kDotOffset && std::is_same_v<T, uint8_t> ? 128 * query.plain : 0;
 }
 template <class T>
-ANNK_HD int32_t row_surplus(Sums row) {
+ANNK_HD int32_t row_zero_point(Sums row) {
   if constexpr (kDotCross) return -row.paired;
   return kDotOffset && std::is_same_v<T, int8_t> ? -128 * row.plain : 0;
 }
@@ -102,11 +102,11 @@ ANNK_HD void dot_tile(const DotRow* tile, const DotQuery* panel, int64_t groups,
 
 // T is int8_t or uint8_t; M one of the metrics with kFromDot.
 template <class M, class T>
-class DotTiles final : public Tiles {
+class DotTiles final : public DistanceComputer {
   // Behind the numbers of a tile or panel, for each of its vectors.
   template <int N>
   struct Terms {
-    int32_t surplus[N], squared[N];
+    int32_t zero_point[N], squared[N];
     float term[N];
   };
   using RowTerms = Terms<kDotRows>;
@@ -118,14 +118,14 @@ class DotTiles final : public Tiles {
     row_bytes = row_bytes_of(base);
     tile_rows = kDotRows;
     lanes = 2 * kLanes;
-    few_queries = 2;
+    row_major_up_to = 2;
     groups_ = kDotCross ? (base.dims + 3) / 4 * 2 : (base.dims + kDotGroup - 1) / kDotGroup;
     panel_terms_ = round_up(static_cast<size_t>(groups_) * 2 * kChunk * sizeof(DotQuery), 64);
     tile_terms_ = round_up(static_cast<size_t>(groups_) * kDotRows * 4 + kPackSlack, 64);
-    few_terms_ = round_up(round_up(static_cast<size_t>(base.dims), kChunk) * sizeof(DotQuery), 64);
+    query_terms_ = round_up(round_up(static_cast<size_t>(base.dims), kChunk) * sizeof(DotQuery), 64);
     panel_bytes = round_up(panel_terms_ + sizeof(QueryTerms), 64);
     tile_bytes = round_up(tile_terms_ + sizeof(RowTerms), 64);
-    few_bytes = round_up(few_terms_ + sizeof(Terms<1>), 64);
+    query_bytes = round_up(query_terms_ + sizeof(Terms<1>), 64);
   }
 
   void pack_panel(int64_t first, int count, void* panel) const override {
@@ -160,38 +160,39 @@ class DotTiles final : public Tiles {
     dot_tile<T>(static_cast<const DotRow*>(tile), static_cast<const DotQuery*>(panel), groups_, dots);
     for (int r = 0; r < kDotRows; ++r) {
       const int32_t* own = dots + r * 2 * kLanes;
-      const int32_t row_surplus = row.surplus[r], row_squared = row.squared[r];
+      const int32_t row_zero_point = row.zero_point[r], row_squared = row.squared[r];
       const float row_term = row.term[r];
 #pragma GCC unroll 1  // unrolled, g++ 12 vectorizes over the rows where they are four, and transposes twice for it
       for (int l = 0; l < 2 * kLanes; ++l) {
         uint32_t dot = static_cast<uint32_t>(own[l]);
-        if (kDotOffset || kDotCross) dot += static_cast<uint32_t>(query.surplus[l]) + static_cast<uint32_t>(row_surplus);
+        if (kDotOffset || kDotCross)
+          dot += static_cast<uint32_t>(query.zero_point[l]) + static_cast<uint32_t>(row_zero_point);
         out[r * 2 * kLanes + l] =
             M::key_from_dot(static_cast<int32_t>(dot), query.squared[l], row_squared, query.term[l], row_term);
       }
     }
   }
 
-  void pack_few(int64_t first, int count, void* packed) const override {
-    __builtin_memset(packed, 0, few_bytes * count);
+  void pack_query(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
-      char* own = static_cast<char*>(packed) + q * few_bytes;
+      char* own = static_cast<char*>(packed) + q * query_bytes;
       const T* x = elements(queries_, first + q);
       for (int64_t j = 0; j < base_.dims; ++j) reinterpret_cast<DotQuery*>(own)[j] = dot_query(x[j]);
-      set_query_terms(at<Terms<1>>(own, few_terms_), 0, sums_of(x, base_.dims));
+      set_query_terms(at<Terms<1>>(own, query_terms_), 0, sums_of(x, base_.dims));
     }
   }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     for (int i = 0; i < rows.count; ++i) {
       const T* x = elements(base_, rows[i]);
       Terms<1> row{};
       if constexpr (kNeedsSums) set_row_terms(row, 0, sums_of(x, base_.dims));
       for (int q = 0; q < count; ++q) {
-        const char* own = static_cast<const char*>(packed) + q * few_bytes;
-        const Terms<1>& query = at<const Terms<1>>(own, few_terms_);
-        const int32_t surplus = kDotOffset ? query.surplus[0] + row.surplus[0] : 0;
-        const int32_t dot = stored_dot(reinterpret_cast<const DotQuery*>(own), x) + surplus;
+        const char* own = static_cast<const char*>(packed) + q * query_bytes;
+        const Terms<1>& query = at<const Terms<1>>(own, query_terms_);
+        const int32_t zero_point = kDotOffset ? query.zero_point[0] + row.zero_point[0] : 0;
+        const int32_t dot = stored_dot(reinterpret_cast<const DotQuery*>(own), x) + zero_point;
         out[q * stride + i] = M::key_from_dot(dot, query.squared[0], row.squared[0], query.term[0], row.term[0]);
       }
     }
@@ -216,13 +217,13 @@ class DotTiles final : public Tiles {
 
   template <class S>
   static ANNK_HD void set_query_terms(S& terms, int i, Sums sums) {
-    terms.surplus[i] = query_surplus<T>(sums);
+    terms.zero_point[i] = query_zero_point<T>(sums);
     terms.squared[i] = sums.squared;
     terms.term[i] = term_of(sums);
   }
   template <class S>
   static ANNK_HD void set_row_terms(S& terms, int i, Sums sums) {
-    terms.surplus[i] = row_surplus<T>(sums);
+    terms.zero_point[i] = row_zero_point<T>(sums);
     terms.squared[i] = sums.squared;
     terms.term[i] = term_of(sums);
   }
@@ -240,7 +241,7 @@ class DotTiles final : public Tiles {
 
   Matrix base_, queries_;
   int64_t groups_ = 0;
-  size_t panel_terms_ = 0, tile_terms_ = 0, few_terms_ = 0;
+  size_t panel_terms_ = 0, tile_terms_ = 0, query_terms_ = 0;
 };
 
 }  // namespace annk::ANNK_ISA

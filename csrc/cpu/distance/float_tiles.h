@@ -43,17 +43,17 @@ void float_tile(const float* tile, const float* panel, int64_t dims, bool contin
 
 inline constexpr int64_t kAheadBytes = 384;
 
-// Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, and meet Q queries. The kLanes rows
+// Rows in lanes: kLanes rows are transposed in registers, kLanes dimensions at a time, for Q queries. The kLanes rows
 // at `next` are fetched in the order of their addresses: hardware does not follow kLanes streams at once, and fetching
 // along them is half as fast (Zen 4, 384 float32 dimensions: 73 ns a row this way, 150 along the rows, 225 without). They
 // pass L2 by: 41 GB/s for one thread and 52 for two, where 27 and 41 came through it (Zen 5). Rows that do not lie together
 // have no such order: what is read kAheadBytes further on is asked for, in the rows themselves or, near their end, in those
-// named by `ahead`, if any are to come (Zen 5, 384 float32 dimensions, walks of a graph: 205 us a query with whole rows
+// named by `ahead`, if any are to come (Zen 5, 384 float32 dimensions, searches of a graph: 205 us a query with whole rows
 // asked for a group ahead, 198, 164 and 175 with 256, 384 and 512 bytes). A choice of the two within the loop costs a
 // quarter of the speed. look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
 template <class Step, bool kNorms, int Q, bool kAdjacent, class T>
-void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
-              float* acc_out, float* norms, F32& look) {
+void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
+                    float* acc_out, float* norms, F32& look) {
   F32 acc[Q], norm = F32::zero();
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
@@ -99,17 +99,17 @@ void few_rows(const T* const* rows, const T* next, const T* const* ahead, int64_
 }
 
 template <class M>
-class FloatTiles final : public Tiles {
+class FloatTiles final : public DistanceComputer {
  public:
   FloatTiles(const Matrix& base, const Matrix& queries) : base_(base), queries_(queries) {
     row_bytes = row_bytes_of(base);
     tile_rows = kTileRows;
     lanes = 2 * kLanes;
-    few_queries = 12;
+    row_major_up_to = 12;
     const size_t dims = static_cast<size_t>(base.dims);
     panel_bytes = round_up(dims * 2 * kLanes * sizeof(float), 64);
     tile_bytes = round_up((dims * kTileRows + kTileRows) * sizeof(float) + kPackSlack, 64);
-    few_bytes = round_up(dims * sizeof(float), 64);
+    query_bytes = round_up(dims * sizeof(float), 64);
     const int64_t pieces = std::max<int64_t>((base.dims + kPieceDims - 1) / kPieceDims, 1);
     piece_ = std::max<int64_t>((base.dims + pieces - 1) / pieces, 1);
     tile_group = static_cast<int>(std::clamp<int64_t>(kGroupBytes / static_cast<int64_t>(tile_bytes), 1, kMostGroup));
@@ -145,13 +145,13 @@ class FloatTiles final : public Tiles {
     }
   }
 
-  void pack_few(int64_t first, int count, void* packed) const override {
-    __builtin_memset(packed, 0, few_bytes * round_up(count, kFewStep));
+  void pack_query(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, query_bytes * round_up(count, kQueryStep));
     for (int q = 0; q < count; ++q)
-      widen_query(queries_, first + q, M::kTerm, reinterpret_cast<float*>(static_cast<char*>(packed) + q * few_bytes));
+      widen_query(queries_, first + q, M::kTerm, reinterpret_cast<float*>(static_cast<char*>(packed) + q * query_bytes));
   }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     bool fit = true;
     visit_elements(base_.dtype, nullptr, [&]<class T>(const T*) {
       for (int i = 0; i < rows.count; i += kLanes) {
@@ -169,11 +169,11 @@ class FloatTiles final : public Tiles {
           ahead = after;
         }
         if (count == 1)
-          few_group<1>(packed, row, ahead, rows.part(i, here), to, stride, 1, look);
+          score_group<1>(packed, row, ahead, rows.part(i, here), to, stride, 1, look);
         else
-          for (int q = 0; q < count; q += kFewStep)
-            few_group<kFewStep>(static_cast<const char*>(packed) + q * few_bytes, row, ahead, rows.part(i, here),
-                                to + q * stride, stride, count - q, look);
+          for (int q = 0; q < count; q += kQueryStep)
+            score_group<kQueryStep>(static_cast<const char*>(packed) + q * query_bytes, row, ahead, rows.part(i, here),
+                                    to + q * stride, stride, count - q, look);
         if (!finite(look)) [[unlikely]]
           for (int r = 0; r < here; ++r) fit = fit && row_is_finite(row[r], base_.dims);
       }
@@ -181,7 +181,8 @@ class FloatTiles final : public Tiles {
     return fit;
   }
 
-  // Of the rows that few_keys meets first, as much as it does not ask for itself; a row on its own is asked for as a whole.
+  // Of the rows that score_rows reads first, as much as it does not prefetch itself; a row on its own is prefetched as a
+  // whole.
   void prefetch(const RowList& rows) const override {
     const int64_t bytes = rows.count == 1 ? row_bytes : row_bytes < kAheadBytes ? row_bytes : kAheadBytes;
     for (int i = 0; i < rows.count && i < kLanes; ++i)
@@ -225,18 +226,18 @@ class FloatTiles final : public Tiles {
 
   // Keys of min(Q, count) queries against at most kLanes rows.
   template <int Q, class T>
-  ANNK_HD void few_group(const void* packed, const T* const* row, const T* const* ahead, const RowList& rows, float* out,
-                         int64_t stride, int count, F32& look) const {
+  ANNK_HD void score_group(const void* packed, const T* const* row, const T* const* ahead, const RowList& rows, float* out,
+                           int64_t stride, int count, F32& look) const {
     const float* queries[Q];
     for (int q = 0; q < Q; ++q)
-      queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * few_bytes);
+      queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * query_bytes);
     constexpr bool kNorms = M::kTerm == Term::inverse_norm;
     float acc[Q * kLanes], terms[kLanes] = {};
     const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + kLanes));
     if (adjacent(rows))
-      few_rows<typename M::Step, kNorms, Q, true>(row, next, ahead, base_.dims, queries, acc, terms, look);
+      score_in_lanes<typename M::Step, kNorms, Q, true>(row, next, ahead, base_.dims, queries, acc, terms, look);
     else
-      few_rows<typename M::Step, kNorms, Q, false>(row, next, ahead, base_.dims, queries, acc, terms, look);
+      score_in_lanes<typename M::Step, kNorms, Q, false>(row, next, ahead, base_.dims, queries, acc, terms, look);
     if constexpr (kNorms)
       for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
     for (int q = 0; q < Q && q < count; ++q)

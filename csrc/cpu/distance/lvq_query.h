@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Queries in the integer form that CodeTiles multiplies with LVQ codes. The codes of a row are met in the order in which
+// Queries in the integer form that CodeTiles multiplies with LVQ codes. The codes of a row are read in the order in which
 // they lie in memory, low nibbles of a block before high ones; position p of that order is dimension
 //   block * 512 / bits + byte / 4 + 16 * (byte % 4 * 8 / bits + high)
 #pragma once

@@ -21,7 +21,7 @@ class LvqRows {
   static constexpr int kTableRows = 0;
   static_assert(kTurboBytes % (kLanes * Code::kGroup) == 0, "a register never crosses a block");
 
-  explicit LvqRows(const Base& base) : view_(base) {}
+  explicit LvqRows(const Dataset& base) : view_(base) {}
   int64_t positions() const { return view_.code_bytes * 8 / kBits; }
   int64_t query_floats() const { return positions(); }
   ANNK_HD int64_t code_bytes() const { return view_.code_bytes; }
@@ -59,7 +59,7 @@ class LvqRows {
 
   // Fills codes with the query's elements in the order of positions; v is scratch.
   template <class M>
-  CodeQueryTerms<LvqRows> pack_query(const Matrix& queries, int64_t q, typename Code::Query* codes, float* v) const {
+  CodeQueryTerms<LvqRows> quantize_query(const Matrix& queries, int64_t q, typename Code::Query* codes, float* v) const {
     const int64_t dims = view_.dims;
     code_query<M>(queries, q, v);
     LvqQueryTerms<float> own{};
@@ -89,7 +89,7 @@ class LvqRows {
     query.terms[0] = most / 127.0f;
     query.terms[1] = low * static_cast<float>(view_.dims) + step * static_cast<float>(sums.row);
     query.terms[2] = view_.norms[row].squared;
-    query.surplus[0] = Code::kOffset * sums.query;
+    query.zero_point[0] = Code::kOffset * sums.query;
     return true;
   }
 

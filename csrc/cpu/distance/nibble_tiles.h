@@ -10,16 +10,17 @@ namespace annk::ANNK_ISA {
 
 template <class M>
 class NibbleTiles final : public BitRows<M> {
-  using Tiles::lanes, Tiles::panel_bytes, Tiles::tile_bytes, BitRows<M>::base_, BitRows<M>::queries_;
+  using DistanceComputer::lanes, DistanceComputer::panel_bytes, DistanceComputer::tile_bytes, BitRows<M>::base_,
+      BitRows<M>::queries_;
   static constexpr int kHalf = 2 * kLanes, kRegister = 2 * kHalf, kQueries = 2 * kRegister;
   static constexpr int64_t kByteSteps = 63;            // of at most 4 bits each fit a byte
   static constexpr int64_t kSteps = kByteSteps * 256;  // and so many fit 16 bits
 
  public:
   NibbleTiles(const Matrix& base, const Matrix& queries) : BitRows<M>(base, queries) {
-    Tiles::tile_rows = kBitTileRows;
+    DistanceComputer::tile_rows = kBitTileRows;
     lanes = kQueries;
-    Tiles::few_queries = kQueries * 3 / 8;
+    DistanceComputer::row_major_up_to = kQueries * 3 / 8;
     steps_ = base.dims / 4;
     panel_bytes = round_up(static_cast<size_t>(steps_) * kQueries + sizeof(int32_t) * kQueries, 64);
     tile_bytes = round_up(sizeof(int32_t) * kBitTileRows + static_cast<size_t>(steps_) * kBitTileRows, 64);

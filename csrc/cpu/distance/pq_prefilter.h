@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A screen for scans of 8-bit product quantization: a second table of bytes bounds keys from below, 64 rows at a time, and
-// only rows that the bound does not exclude have their keys made. No result changes by a bit. (Zen 5, 96 parts, one thread,
-// nearest 10 of 115,659 text embeddings: the screen leaves less than 0.4% of the rows; a query takes 3.1 ns a row where it
-// took 21, and 1.5 where it took 6.5 in a batch.)
+// A prefilter for scans of 8-bit product quantization: a second table of bytes bounds keys from below, 64 rows at a time,
+// and only rows that the bound does not exclude have their keys made. No result changes by a bit. (Zen 5, 96 parts, one
+// thread, nearest 10 of 115,659 text embeddings: the prefilter leaves less than 0.4% of the rows; a query takes 3.1 ns a row
+// where it took 21, and 1.5 where it took 6.5 in a batch.)
 //
 // With T the table of a query (pq_tiles.h), low_s and high_s the extremes of T[s], span the largest high_s - low_s, and
 //   most = min(127, 65,535 / parts), so that sums fit 16 bits,    scale = fl(most / span),
 //   B[s][c] = floor(fl(fl(T[s][c] - low_s) scale)), at most `most`,
-// the screen makes  bound = fl(low + step (float)(sum of B[s][code_s])),  step = fl(1 / scale), low = bias - slack, where
+// the prefilter makes  bound = fl(low + step (float)(sum of B[s][code_s])),  step = fl(1 / scale), low = bias - slack, where
 // bias is the sum of low_s, and a row is left out where finish(bound) > the limit, finish(x) being what turns the sum of a
 // row's T into its key. That key is then greater than the limit, too: finish is made of rounded operations that do not
 // decrease with x (cosine multiplies by a norm that is not negative), and bound <= the float32 chain of T, because with
@@ -18,7 +18,7 @@
 // and slack = 2 (parts + 16) u A, twice of that. The sums above are made in float64, whose own error is 2^-29 of it.
 // (Rounding to the nearest would bound no better: its error would have to be taken off.) Sums that left 16 bits would come
 // out too small, which is slow, not wrong. Tables that are not finite, of sums beyond 1e30 or spans below 1e-30 are not
-// screened, and no more than 65,535 parts.
+// prefiltered, and no more than 65,535 parts.
 #pragma once
 #include "core/buffer.h"
 #include "cpu/distance/pq_tiles.h"
@@ -28,26 +28,26 @@ namespace annk::ANNK_ISA {
 
 #if defined(__AVX512VBMI__)
 template <class M>
-class PqScreenTiles final : public PqRowTiles<M> {
+class PqPrefilterTiles final : public PqRowTiles<M> {
   struct Scale {
-    float step, low;  // low: -infinity where the table is not screened
+    float step, low;  // low: -infinity where the table is not prefiltered
   };
   static constexpr int kChunk = 32;        // parts of codes and of a table that stay in L1: 16 KB
   static constexpr int kAhead = 128;       // rows that are fetched ahead: from memory, a tenth faster than 64 or 256
   static constexpr int kWithinBlock = 16;  // 16 x 96 parts are 400 KB of bytes: half of L2
-  static_assert(kByteRows == kFewRows);
+  static_assert(kByteRows == kRowBlock);
 
  public:
   using PqRowTiles<M>::view_;
-  PqScreenTiles(const Base& base, const Matrix& queries) : PqRowTiles<M>(base, queries) {
+  PqPrefilterTiles(const Dataset& base, const Matrix& queries) : PqRowTiles<M>(base, queries) {
     const int64_t parts = view_.parts.parts;
     strip_bytes_ = static_cast<int64_t>(round_up(static_cast<size_t>(parts), kByteStrip));
     byte_entries_ = round_up(entries_, 2 * static_cast<size_t>(view_.codewords));
-    if (parts < 65536 && base.rows * parts >= strip_bytes_) this->within_block = kWithinBlock;
+    if (parts < 65536 && base.rows * parts >= strip_bytes_) this->below_block = kWithinBlock;
   }
 
-  void pack_within(int64_t first, int count, void* packed) const override {
-    this->pack_few(first, count, packed);
+  void pack_query_below(int64_t first, int count, void* packed) const override {
+    this->pack_query(first, count, packed);
     for (int q = 0; q < count; ++q) {
       const float* const own = this->own_table(packed, count, q);
       uint8_t* const bytes = bytes_of(packed, count, q);
@@ -57,7 +57,8 @@ class PqScreenTiles final : public PqRowTiles<M> {
     }
   }
 
-  void keys_within(const void* packed, int count, const RowList& rows, const float* limits, NearRows* found) const override {
+  void score_rows_below(const void* packed, int count, const RowList& rows, const float* limits,
+                        NearRows* found) const override {
     ByteSums sums[kWithinBlock][kByteGroups];
     const int64_t parts = view_.parts.parts, most = view_.rows * parts - strip_bytes_;
     int readable = rows.count;
@@ -69,11 +70,11 @@ class PqScreenTiles final : public PqRowTiles<M> {
       readable = choose(rows, most, codes);
       sum_rows_of(packed, count, codes, nullptr, limits, sums);
     }
-    for (int q = 0; q < count; q += kFewStep) {
-      const int here = count - q < kFewStep ? count - q : kFewStep;
+    for (int q = 0; q < count; q += kQueryStep) {
+      const int here = count - q < kQueryStep ? count - q : kQueryStep;
       int all = 0;
       for (int l = q; l < q + here; ++l) {
-        if (screened(packed, count, l, limits[l]))
+        if (prefiltered(packed, count, l, limits[l]))
           leave_out(scale_of(packed, count, l), sums[l], rows, readable, limits[l], found[l]);
         else
           take_all(rows, found[l]);
@@ -82,8 +83,8 @@ class PqScreenTiles final : public PqRowTiles<M> {
       // Four queries that share their look-ups take as long as one that does not.
       if (all >= rows.count) {
         for (int l = q; l < q + here; ++l) take_all(rows, found[l]);
-        this->few_keys(this->group_of(packed, q), count == 1 ? 1 : kFewStep, rows, found[q].keys,
-                       sizeof(NearRows) / sizeof(float));
+        this->score_rows(this->group_of(packed, q), count == 1 ? 1 : kQueryStep, rows, found[q].keys,
+                         sizeof(NearRows) / sizeof(float));
       } else {
         for (int l = q; l < q + here; ++l) this->own_keys(packed, count, l, found[l]);
       }
@@ -103,7 +104,7 @@ class PqScreenTiles final : public PqRowTiles<M> {
   Scale scale_of(const void* packed, int count, int q) const {
     return *reinterpret_cast<const Scale*>(bytes_of(packed, count, q) + byte_entries_);
   }
-  bool screened(const void* packed, int count, int q, float limit) const {
+  bool prefiltered(const void* packed, int count, int q, float limit) const {
     return limit < INFINITY && scale_of(packed, count, q).low > -INFINITY;
   }
 
@@ -170,7 +171,7 @@ class PqScreenTiles final : public PqRowTiles<M> {
                    ByteSums (*sums)[kByteGroups]) const {
     const int64_t parts = view_.parts.parts;
     if (count == 1) {
-      if (screened(packed, 1, 0, limits[0])) sum_bytes(rows, parts, next, bytes_of(packed, 1, 0), sums[0]);
+      if (prefiltered(packed, 1, 0, limits[0])) sum_bytes(rows, parts, next, bytes_of(packed, 1, 0), sums[0]);
       return;
     }
     for (int q = 0; q < count; ++q)
@@ -180,7 +181,7 @@ class PqScreenTiles final : public PqRowTiles<M> {
       const int64_t here = parts - s < kChunk ? parts - s : kChunk;
       transpose_rows(rows, s, here, next == nullptr ? nullptr : next + s * kByteRows, codes);
       for (int q = 0; q < count; ++q)
-        if (screened(packed, count, q, limits[q]))
+        if (prefiltered(packed, count, q, limits[q]))
           add_bytes(codes, here, bytes_of(packed, count, q) + s * view_.codewords, sums[q]);
     }
   }
@@ -211,7 +212,7 @@ class PqScreenTiles final : public PqRowTiles<M> {
 };
 
 template <class M>
-using PqByteTiles = PqScreenTiles<M>;
+using PqByteTiles = PqPrefilterTiles<M>;
 #else
 template <class M>
 using PqByteTiles = PqRowTiles<M>;

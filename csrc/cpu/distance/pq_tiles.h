@@ -23,12 +23,12 @@ namespace annk::ANNK_ISA {
 
 // What both layouts share: a query's table.
 template <class M>
-class PqTables : public Tiles {
+class PqTables : public DistanceComputer {
  protected:
-  PqTables(const Base& base, const Matrix& queries) : view_(base), queries_(queries) {
+  PqTables(const Dataset& base, const Matrix& queries) : view_(base), queries_(queries) {
     tile_rows = 1;
     lanes = 1;
-    few_queries = INT32_MAX;  // rows lie in lanes, however many queries there are
+    row_major_up_to = INT32_MAX;  // rows lie in lanes, however many queries there are
     scratch_floats_ = 2 * static_cast<size_t>(base.dims);
   }
 
@@ -102,19 +102,19 @@ class PqRowTiles : public PqTables<M> {
 
  public:
   using PqTables<M>::view_;
-  PqRowTiles(const Base& base, const Matrix& queries) : PqTables<M>(base, queries) {
+  PqRowTiles(const Dataset& base, const Matrix& queries) : PqTables<M>(base, queries) {
     this->row_bytes = base.numbers[0];
-    this->few_block = kFewStep;  // 4 x 96 parts are 400 KB of tables: half of L2
-    this->few_apart = false;     // they lie in fours
+    this->row_major_block = kQueryStep;  // 4 x 96 parts are 400 KB of tables: half of L2
+    this->queries_apart = false;         // they lie in fours
     entries_ = static_cast<size_t>(view_.parts.parts * view_.codewords);
-    this->few_bytes = round_up((2 * entries_ + this->scratch_floats_) * sizeof(float), 64);
+    this->query_bytes = round_up((2 * entries_ + this->scratch_floats_) * sizeof(float), 64);
   }
 
-  void pack_few(int64_t first, int count, void* packed) const override {
+  void pack_query(int64_t first, int count, void* packed) const override {
     if (count == 1) return this->make_table(first, own_table(packed, 1, 0), own_table(packed, 1, 0) + entries_);
-    for (int q = 0; q < count; q += kFewStep) {
+    for (int q = 0; q < count; q += kQueryStep) {
       float *const group = own_table(packed, 1, q), *const own = own_table(packed, count, q);
-      for (int l = 0; l < kFewStep; ++l) {
+      for (int l = 0; l < kQueryStep; ++l) {
         float* const table = own + static_cast<size_t>(l) * entries_;
         if (q + l < count)
           this->make_table(first + q + l, table, table + entries_);  // scratch where the next will be
@@ -122,11 +122,11 @@ class PqRowTiles : public PqTables<M> {
           __builtin_memset(table, 0, entries_ * sizeof(float));
       }
       for (size_t i = 0; i < entries_; ++i)
-        for (size_t l = 0; l < kFewStep; ++l) group[i * kFewStep + l] = own[l * entries_ + i];
+        for (size_t l = 0; l < kQueryStep; ++l) group[i * kQueryStep + l] = own[l * entries_ + i];
     }
   }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     constexpr int kAhead = 16;
     for (int i = 0; i < rows.count; i += kRows) {
       const int here = rows.count - i < kRows ? rows.count - i : kRows;
@@ -134,14 +134,14 @@ class PqRowTiles : public PqTables<M> {
       for (int r = 0; r < kRows; ++r) row[r] = code_row(rows[i + (r < here ? r : here - 1)]);
       for (int r = 0; rows.ids != nullptr && r < kRows && i + kAhead + r < rows.count; ++r)
         for (int64_t at = 0; at < view_.parts.parts; at += 64) fetch(code_row(rows[i + kAhead + r]) + at);
-      for (int q = 0; q < count; q += kFewStep) {
+      for (int q = 0; q < count; q += kQueryStep) {
         const float* const group = group_of(packed, q);
-        alignas(16) float keys[kRows * kFewStep];
+        alignas(16) float keys[kRows * kQueryStep];
         if (count == 1)
           sum_rows<float, kRows>(row, group, keys);
         else
           sum_rows<Four, kRows>(row, group, keys);
-        const int step = count == 1 ? 1 : kFewStep;
+        const int step = count == 1 ? 1 : kQueryStep;
         for (int l = 0; l < step && q + l < count; ++l)
           for (int r = 0; r < here; ++r) out[(q + l) * stride + i + r] = this->finish(keys[r * step + l], rows[i + r]);
       }
@@ -152,18 +152,18 @@ class PqRowTiles : public PqTables<M> {
  protected:
   // The four of a group lie interleaved in its first half; each by itself, where it was made, in its second half.
   const float* group_of(const void* packed, int q) const {
-    return reinterpret_cast<const float*>(static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes);
+    return reinterpret_cast<const float*>(static_cast<const char*>(packed) + static_cast<size_t>(q) * this->query_bytes);
   }
   float* own_table(void* packed, int count, int q) const {
     float* const group = reinterpret_cast<float*>(static_cast<char*>(packed) +
-                                                  static_cast<size_t>(q / kFewStep * kFewStep) * this->few_bytes);
-    return count == 1 ? group : group + static_cast<size_t>(kFewStep + q % kFewStep) * entries_;
+                                                  static_cast<size_t>(q / kQueryStep * kQueryStep) * this->query_bytes);
+    return count == 1 ? group : group + static_cast<size_t>(kQueryStep + q % kQueryStep) * entries_;
   }
   float* own_table(const void* packed, int count, int q) const { return own_table(const_cast<void*>(packed), count, q); }
 
   // Keys of rows under one of `count` packed queries.
   void own_keys(const void* packed, int count, int q, NearRows& rows) const {
-    const float* const table = group_of(packed, q / kFewStep * kFewStep) + q % kFewStep;
+    const float* const table = group_of(packed, q / kQueryStep * kQueryStep) + q % kQueryStep;
     constexpr int kTogether = 2;
     for (int i = 0; i < rows.count; i += kTogether) {
       const uint8_t* row[kTogether];
@@ -172,7 +172,7 @@ class PqRowTiles : public PqTables<M> {
       if (count == 1)
         sum_rows<float, kTogether>(row, table, sums);
       else
-        sum_rows<float, kTogether, kFewStep>(row, table, sums);
+        sum_rows<float, kTogether, kQueryStep>(row, table, sums);
       for (int r = 0; r < kTogether && i + r < rows.count; ++r) rows.keys[i + r] = this->finish(sums[r], rows.ids[i + r]);
     }
   }
@@ -205,36 +205,36 @@ class PqBlockTiles final : public PqTables<M> {
 
  public:
   using PqTables<M>::view_, PqTables<M>::kMostNibble;
-  PqBlockTiles(const Base& base, const Matrix& queries) : PqTables<M>(base, queries) {
+  PqBlockTiles(const Dataset& base, const Matrix& queries) : PqTables<M>(base, queries) {
     this->row_bytes = view_.code_parts / 2;
-    this->few_block = 64;
+    this->row_major_block = 64;
     bytes_ = static_cast<size_t>(view_.block_bytes());
     scale_at_ = bytes_;
     float_at_ = scale_at_ + 64;
-    this->few_bytes = round_up(
+    this->query_bytes = round_up(
         float_at_ + (static_cast<size_t>(view_.parts.parts) * 16 + this->scratch_floats_ + kLanes) * sizeof(float), 64);
   }
 
-  void pack_few(int64_t first, int count, void* packed) const override {
-    __builtin_memset(packed, 0, this->few_bytes * round_up(static_cast<size_t>(count), kFewStep));
+  void pack_query(int64_t first, int count, void* packed) const override {
+    __builtin_memset(packed, 0, this->query_bytes * round_up(static_cast<size_t>(count), kQueryStep));
     for (int q = 0; q < count; ++q) {
-      char* const own = static_cast<char*>(packed) + static_cast<size_t>(q) * this->few_bytes;
+      char* const own = static_cast<char*>(packed) + static_cast<size_t>(q) * this->query_bytes;
       float* const table = reinterpret_cast<float*>(own + float_at_);
       this->make_table(first + q, table, table + view_.parts.parts * 16);
       *reinterpret_cast<Scale*>(own + scale_at_) = round_table(table, reinterpret_cast<uint8_t*>(own));
     }
   }
 
-  bool few_keys(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
     if (rows.ids == nullptr) {
       run_keys(packed, count, rows.first, rows.first + rows.count, out, stride);
       return true;
     }
     // Of chosen rows, whole pairs of blocks are made: a row alone costs as many lines of memory.
-    alignas(64) float keys[kNibbleRows * kFewStep];
-    for (int q = 0; q < count; q += kFewStep) {
-      const char* const group = static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes;
-      const int here = count - q < kFewStep ? count - q : kFewStep;
+    alignas(64) float keys[kNibbleRows * kQueryStep];
+    for (int q = 0; q < count; q += kQueryStep) {
+      const char* const group = static_cast<const char*>(packed) + static_cast<size_t>(q) * this->query_bytes;
+      const int here = count - q < kQueryStep ? count - q : kQueryStep;
       int64_t ready = -1;
       for (int i = 0; i < rows.count; ++i) {
         const int64_t pair = rows[i] / kNibbleRows, first = pair * kNibbleRows;
@@ -297,20 +297,21 @@ class PqBlockTiles final : public PqTables<M> {
 
   // Keys of rows [first, end), first's at out[0].
   void run_keys(const void* packed, int count, int64_t first, int64_t end, float* out, int64_t stride) const {
-    for (int q = 0; q < count; q += kFewStep) {
-      const char* const group = static_cast<const char*>(packed) + static_cast<size_t>(q) * this->few_bytes;
-      const int here = count - q < kFewStep ? count - q : kFewStep;
+    for (int q = 0; q < count; q += kQueryStep) {
+      const char* const group = static_cast<const char*>(packed) + static_cast<size_t>(q) * this->query_bytes;
+      const int here = count - q < kQueryStep ? count - q : kQueryStep;
       for (int64_t at = first / kNibbleRows * kNibbleRows; at < end; at += kNibbleRows) {
-        alignas(64) int32_t sums[kFewStep * kNibbleRows];
+        alignas(64) int32_t sums[kQueryStep * kNibbleRows];
         const int64_t b = at / kBlockRows;
         const uint8_t* const blocks[2] = {view_.block(b), view_.block(b + 1 < view_.blocks() ? b + 1 : b)};
         const uint8_t* const tables = reinterpret_cast<const uint8_t*>(group);
         if (count == 1)
-          nibble_sums<1>(blocks, view_.code_parts / kPartStep, tables, this->few_bytes, sums);
+          nibble_sums<1>(blocks, view_.code_parts / kPartStep, tables, this->query_bytes, sums);
         else
-          nibble_sums<kFewStep>(blocks, view_.code_parts / kPartStep, tables, this->few_bytes, sums);
+          nibble_sums<kQueryStep>(blocks, view_.code_parts / kPartStep, tables, this->query_bytes, sums);
         for (int l = 0; l < here; ++l) {
-          const Scale scale = *reinterpret_cast<const Scale*>(group + static_cast<size_t>(l) * this->few_bytes + scale_at_);
+          const Scale scale =
+              *reinterpret_cast<const Scale*>(group + static_cast<size_t>(l) * this->query_bytes + scale_at_);
           write_keys(sums + l * kNibbleRows, scale, at, first, end, out + (q + l) * stride);
         }
       }

@@ -16,7 +16,7 @@ class RabitqRows {
   static constexpr int kRun = Code::kRun * (15 * 127 / (((1 << kBits) - 1) * rabitq_query_top(kBits)));
   static constexpr int kBlock = static_cast<int>(kRabitqGroup), kBlockBytes = 8 * kBits;
 
-  explicit RabitqRows(const Base& base) : view_(base) {}
+  explicit RabitqRows(const Dataset& base) : view_(base) {}
   int64_t positions() const { return view_.padded; }
   int64_t query_floats() const { return 2 * view_.padded; }
   ANNK_HD int64_t code_bytes() const { return view_.row_bytes; }
@@ -60,7 +60,7 @@ class RabitqRows {
   }
 
   template <class M>
-  CodeQueryTerms<RabitqRows> pack_query(const Matrix& queries, int64_t q, CodeQuery* codes, float* w) const {
+  CodeQueryTerms<RabitqRows> quantize_query(const Matrix& queries, int64_t q, CodeQuery* codes, float* w) const {
     const int64_t dims = view_.dims, padded = view_.padded;
     code_query<M>(queries, q, w);
     RabitqQueryTerms<float> own{};
@@ -96,7 +96,7 @@ class RabitqRows {
     CodeQueryTerms<RabitqRows> packed{};
     for (int part = 0; part < kParts; ++part) {
       const int64_t twice = ((1 << kBits) - 1) * sums[part];
-      packed.surplus[part] = static_cast<int32_t>(-((twice + 1) >> 1) + (kBits == 8 ? Code::kOffset * sums[part] : 0));
+      packed.zero_point[part] = static_cast<int32_t>(-((twice + 1) >> 1) + (kBits == 8 ? Code::kOffset * sums[part] : 0));
       own.half += static_cast<float>(twice & 1) * (part == 0 && kParts == 2 ? 64.0f : 0.5f);
     }
     packed.terms[0] = own.scale, packed.terms[1] = own.half, packed.terms[2] = own.along, packed.terms[3] = own.shift;

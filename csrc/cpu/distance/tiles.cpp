@@ -8,7 +8,7 @@
 namespace annk::ANNK_ISA {
 namespace {
 
-using Made = std::unique_ptr<const Tiles>;
+using Made = std::unique_ptr<const DistanceComputer>;
 
 template <class M>
 Made array_tiles(const Matrix& base, const Matrix& queries) {
@@ -20,14 +20,14 @@ Made array_tiles(const Matrix& base, const Matrix& queries) {
   if constexpr (!M::kBits) return std::make_unique<FloatTiles<M>>(base, queries);
 }
 
-Made own_tiles(const Base& base, const Matrix& queries, Metric metric) {
+Made own_tiles(const Dataset& base, const Matrix& queries, Metric metric) {
   switch (base.kind) {
     case StoreKind::lvq:
-      return lvq_tiles(base, queries, metric);
+      return lvq_distance_computer(base, queries, metric);
     case StoreKind::rabitq:
-      return rabitq_tiles(base, queries, metric);
+      return rabitq_distance_computer(base, queries, metric);
     case StoreKind::pq:
-      return pq_tiles(base, queries, metric);
+      return pq_distance_computer(base, queries, metric);
     default:
       return nullptr;  // rows are decoded
   }
@@ -35,7 +35,7 @@ Made own_tiles(const Base& base, const Matrix& queries, Metric metric) {
 
 }  // namespace
 
-std::unique_ptr<const Tiles> make_tiles(const Base& base, const Matrix& queries, Metric metric) {
+std::unique_ptr<const DistanceComputer> make_distance_computer(const Dataset& base, const Matrix& queries, Metric metric) {
   if (base.kind == StoreKind::array) return visit(metric, [&]<class M>(M) { return array_tiles<M>(base, queries); });
   if (Made own = own_tiles(base, queries, metric)) return own;
   return visit(metric, [&]<class M>(M) -> Made {

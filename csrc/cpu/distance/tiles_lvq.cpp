@@ -4,8 +4,8 @@
 
 namespace annk::ANNK_ISA {
 
-std::unique_ptr<const Tiles> lvq_tiles(const Base& base, const Matrix& queries, Metric metric) {
-  return visit(metric, [&]<class M>(M) -> std::unique_ptr<const Tiles> {
+std::unique_ptr<const DistanceComputer> lvq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric) {
+  return visit(metric, [&]<class M>(M) -> std::unique_ptr<const DistanceComputer> {
     if constexpr (M::kFromDot) {
       const LvqView store(base);
       if (!store.codes_are_all()) return nullptr;

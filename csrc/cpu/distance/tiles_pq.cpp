@@ -4,8 +4,8 @@
 
 namespace annk::ANNK_ISA {
 
-std::unique_ptr<const Tiles> pq_tiles(const Base& base, const Matrix& queries, Metric metric) {
-  return visit(metric, [&]<class M>(M) -> std::unique_ptr<const Tiles> {
+std::unique_ptr<const DistanceComputer> pq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric) {
+  return visit(metric, [&]<class M>(M) -> std::unique_ptr<const DistanceComputer> {
     if constexpr (M::kFromDot) {
       if (M::kTerm == Term::inverse_norm && base.arrays[2] == nullptr) return nullptr;
       if (base.numbers[3] != 0) return std::make_unique<PqBlockTiles<M>>(base, queries);

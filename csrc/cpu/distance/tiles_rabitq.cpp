@@ -7,7 +7,7 @@ namespace annk::ANNK_ISA {
 namespace {
 
 template <class M, int kBits>
-std::unique_ptr<const Tiles> tiles_of_bits(const Base& base, const Matrix& queries) {
+std::unique_ptr<const DistanceComputer> tiles_of_bits(const Dataset& base, const Matrix& queries) {
   if constexpr (M::kFromDot && kBits <= 8) {
     if (base.numbers[0] == kBits) return std::make_unique<CodeTiles<M, RabitqRows<kBits>>>(base, queries);
     return tiles_of_bits<M, kBits + 1>(base, queries);
@@ -17,7 +17,7 @@ std::unique_ptr<const Tiles> tiles_of_bits(const Base& base, const Matrix& queri
 
 }  // namespace
 
-std::unique_ptr<const Tiles> rabitq_tiles(const Base& base, const Matrix& queries, Metric metric) {
+std::unique_ptr<const DistanceComputer> rabitq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric) {
   return visit(metric, [&]<class M>(M) { return tiles_of_bits<M, 1>(base, queries); });
 }
 

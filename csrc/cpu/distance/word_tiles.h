@@ -35,13 +35,14 @@ void bit_tile(const uint64_t* tile, const uint64_t* panel, int64_t words, int32_
 
 template <class M>
 class WordTiles final : public BitRows<M> {
-  using Tiles::lanes, Tiles::panel_bytes, Tiles::tile_bytes, BitRows<M>::words_, BitRows<M>::row_bytes;
+  using DistanceComputer::lanes, DistanceComputer::panel_bytes, DistanceComputer::tile_bytes, BitRows<M>::words_,
+      BitRows<M>::row_bytes;
 
  public:
   WordTiles(const Matrix& base, const Matrix& queries) : BitRows<M>(base, queries) {
-    Tiles::tile_rows = kBitTileRows;
+    DistanceComputer::tile_rows = kBitTileRows;
     lanes = 2 * kWords;
-    Tiles::few_queries = 3;
+    DistanceComputer::row_major_up_to = 3;
     panel_bytes = round_up(static_cast<size_t>(words_) * lanes * 8 + lanes * sizeof(int32_t), 64);
     tile_bytes = round_up(static_cast<size_t>(words_) * kBitTileRows * 8 + kBitTileRows * sizeof(int32_t), 64);
   }

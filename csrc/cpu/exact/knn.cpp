@@ -15,9 +15,9 @@ constexpr int64_t kSinkBytes = 16 << 20;  // of entries, in each worker
 struct Partial {
   Partial* next;
   int64_t first_row, k;
-  Buffer<Entry> entries;   // (queries, k)
+  Buffer<KeyId> entries;   // (queries, k)
   Buffer<int64_t> counts;  // (queries,)
-  const Entry* of(int q) const { return entries.get() + q * k; }
+  const KeyId* of(int q) const { return entries.get() + q * k; }
 };
 
 // The partial results of each block of queries, from all workers.
@@ -110,7 +110,7 @@ class KnnSink {
   void flush() {
     if (block_ < 0) return;
     const int queries = plan_.block_size(block_);
-    Partial* partial = new Partial{nullptr, first_row_, k_, Buffer<Entry>(static_cast<size_t>(queries * k_)),
+    Partial* partial = new Partial{nullptr, first_row_, k_, Buffer<KeyId>(static_cast<size_t>(queries * k_)),
                                    Buffer<int64_t>(static_cast<size_t>(queries))};
     for (int q = 0; q < queries; ++q) {
       partial->counts[q] = tops_[q].finish();
@@ -122,8 +122,8 @@ class KnnSink {
 
  private:
   void push(int64_t local, int64_t row, float key) {
-    if (by_query_ && !filter_.pass(first_query_ + local, row)) return;
-    tops_[local].push(Entry::of(ordered(key), static_cast<uint32_t>(row - first_row_)));
+    if (by_query_ && !filter_.is_allowed(first_query_ + local, row)) return;
+    tops_[local].push(KeyId::of(sortable_bits(key), static_cast<uint32_t>(row - first_row_)));
   }
 
   const Filter filter_;
@@ -131,24 +131,24 @@ class KnnSink {
   const ScanPlan& plan_;
   const int64_t k_, capacity_;
   Partials& partials_;
-  Buffer<TopK<Entry>> tops_;
-  Buffer<Entry> entries_;
+  Buffer<TopK<KeyId>> tops_;
+  Buffer<KeyId> entries_;
   Buffer<float> thresholds_;
   int64_t block_ = -1, chunk_ = -1, first_row_ = 0, first_query_ = 0;
 };
 
-struct Found {
-  uint32_t order;
+struct Neighbor {
+  uint32_t bits;
   int64_t id;
-  friend ANNK_HD bool operator<(const Found& a, const Found& b) {
-    return a.order < b.order || (a.order == b.order && a.id < b.id);
+  friend ANNK_HD bool operator<(const Neighbor& a, const Neighbor& b) {
+    return a.bits < b.bits || (a.bits == b.bits && a.id < b.id);
   }
 };
 
-void write_found(const KnnArgs& args, int64_t query, int64_t place, Found found) {
+void write_found(const KnnArgs& args, int64_t query, int64_t place, Neighbor found) {
   const int64_t at = query * args.k + place;
   args.indices[at] = found.id;
-  write_key(args.metric, args.distances, at, key_of_ordered(found.order));
+  write_key(args.metric, args.distances, at, key_of_bits(found.bits));
 }
 
 void write_missing(const KnnArgs& args, int64_t query, int64_t from) {
@@ -162,11 +162,11 @@ void write_missing(const KnnArgs& args, int64_t query, int64_t from) {
 void write_query(const KnnArgs& args, int64_t query, int local, const Partial* partials) {
   int64_t count = 0;
   for (const Partial* p = partials; p != nullptr; p = p->next) count += p->counts[local];
-  Buffer<Found> found(static_cast<size_t>(count));
+  Buffer<Neighbor> found(static_cast<size_t>(count));
   count = 0;
   for (const Partial* p = partials; p != nullptr; p = p->next)
     for (int64_t i = 0; i < p->counts[local]; ++i)
-      found[count++] = {p->of(local)[i].order(), p->first_row + p->of(local)[i].position()};
+      found[count++] = {p->of(local)[i].key_bits(), p->first_row + p->of(local)[i].position()};
   const int64_t kept = std::min(count, args.k);
   if (partials != nullptr && partials->next != nullptr)
     std::partial_sort(found.get(), found.get() + kept, found.get() + count);
@@ -174,13 +174,14 @@ void write_query(const KnnArgs& args, int64_t query, int local, const Partial* p
   write_missing(args, query, kept);
 }
 
-void knn_with(const KnnArgs& args, const Tiles& tiles) {
+void knn_with(const KnnArgs& args, const DistanceComputer& computer) {
   const int64_t n = args.base.rows, k = std::min(args.k, n);
-  const int64_t most_block = kSinkBytes / (topk_capacity(k, n) * static_cast<int64_t>(sizeof(Entry)));
-  const ScanPlan plan = plan_scan(tiles, n, args.queries.rows, tiles.row_bytes, args.exec.threads, most_block, k);
+  const int64_t most_block = kSinkBytes / (topk_capacity(k, n) * static_cast<int64_t>(sizeof(KeyId)));
+  const ScanPlan plan = plan_scan(computer, n, args.queries.rows, computer.row_bytes, args.exec.threads, most_block, k);
   Partials partials(plan.blocks);
   BadRow bad(args.bad_row);
-  run_scan(tiles, plan, args.filter, args.exec, bad, [&] { return new KnnSink(args, plan, tiles.lanes, k, partials); });
+  run_scan(computer, plan, args.filter, args.exec, bad,
+           [&] { return new KnnSink(args, plan, computer.lanes, k, partials); });
   if (bad.report(args.base, args.exec)) return;
   auto write_block = [&](int, int64_t b) {
     for (int q = 0; q < plan.block_size(b); ++q) write_query(args, plan.first_query(b) + q, q, partials.of(b));
@@ -196,7 +197,7 @@ void knn(const KnnArgs& args) {
     for (int64_t q = 0; q < args.queries.rows; ++q) write_missing(args, q, 0);
     return;
   }
-  knn_with(args, *make_tiles(args.base, args.queries, args.metric));
+  knn_with(args, *make_distance_computer(args.base, args.queries, args.metric));
 }
 
 }  // namespace annk::ANNK_ISA

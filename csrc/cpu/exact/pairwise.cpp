@@ -34,10 +34,10 @@ class PairwiseSink {
 void pairwise(const PairwiseArgs& args) {
   BadRow bad(args.bad_row);
   if (args.base.rows == 0 || args.queries.rows == 0) return;
-  const auto tiles = make_tiles(args.base, args.queries, args.metric);
-  const ScanPlan plan = plan_scan(*tiles, args.base.rows, args.queries.rows, tiles->row_bytes, args.exec.threads,
+  const auto computer = make_distance_computer(args.base, args.queries, args.metric);
+  const ScanPlan plan = plan_scan(*computer, args.base.rows, args.queries.rows, computer->row_bytes, args.exec.threads,
                                   args.queries.rows, args.base.rows);
-  run_scan(*tiles, plan, Filter{}, args.exec, bad, [&] { return new PairwiseSink(args); });
+  run_scan(*computer, plan, Filter{}, args.exec, bad, [&] { return new PairwiseSink(args); });
   bad.report(args.base, args.exec);
 }
 

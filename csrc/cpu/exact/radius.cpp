@@ -30,26 +30,26 @@ class RadiusSink {
   void tile(const RowList& rows, int64_t first_query, int count, const float* keys, int stride) {
     for (int r = 0; r < rows.count; ++r)
       for (int l = 0; l < count; l += kLanes)
-        for (uint32_t hits = within(keys + r * stride + l, count - l); hits != 0; hits &= hits - 1) {
+        for (uint32_t hits = within_radius(keys + r * stride + l, count - l); hits != 0; hits &= hits - 1) {
           const int q = l + __builtin_ctz(hits);
           hit(first_query + q, rows[r], keys[r * stride + q]);
         }
   }
   void column(const RowList& rows, int64_t query, const float* keys) {
     for (int i = 0; i < rows.count; i += kLanes)
-      for (uint32_t hits = within(keys + i, rows.count - i); hits != 0; hits &= hits - 1) {
+      for (uint32_t hits = within_radius(keys + i, rows.count - i); hits != 0; hits &= hits - 1) {
         const int r = i + __builtin_ctz(hits);
         hit(query, rows[r], keys[r]);
       }
   }
 
  private:
-  uint32_t within(const float* keys, int count) const {
+  uint32_t within_radius(const float* keys, int count) const {
     const uint32_t lanes = count < kLanes ? (1u << count) - 1 : static_cast<uint32_t>((uint64_t{1} << kLanes) - 1);
     return everything_ ? lanes : lanes & ~below(limit_, F32::load(keys));
   }
   void hit(int64_t query, int64_t row, float key) {
-    if (!by_query_ || filter_.pass(query, row)) hits_.hit(query, row, key);
+    if (!by_query_ || filter_.is_allowed(query, row)) hits_.hit(query, row, key);
   }
 
   const Filter filter_;
@@ -103,8 +103,8 @@ class KeepHits {
   TaskHits* current_ = nullptr;
 };
 
-ScanPlan plan_radius(const RadiusArgs& args, const Tiles& tiles) {
-  return plan_scan(tiles, args.base.rows, args.queries.rows, tiles.row_bytes, args.exec.threads, args.queries.rows, 0);
+ScanPlan plan_radius(const RadiusArgs& args, const DistanceComputer& computer) {
+  return plan_scan(computer, args.base.rows, args.queries.rows, computer.row_bytes, args.exec.threads, args.queries.rows, 0);
 }
 
 }  // namespace
@@ -114,9 +114,9 @@ void radius_count(const RadiusArgs& args) {
   BadRow bad(args.bad_row);
   for (int64_t q = 0; q <= m; ++q) args.lims[q] = 0;
   if (m == 0 || args.base.rows == 0) return;
-  const auto tiles = make_tiles(args.base, args.queries, args.metric);
-  const ScanPlan plan = plan_radius(args, *tiles);
-  run_scan(*tiles, plan, args.filter, args.exec, bad,
+  const auto computer = make_distance_computer(args.base, args.queries, args.metric);
+  const ScanPlan plan = plan_radius(args, *computer);
+  run_scan(*computer, plan, args.filter, args.exec, bad,
            [&] { return new RadiusSink<CountHits>(args, plan, CountHits(args.lims + 1, plan)); });
   if (bad.report(args.base, args.exec)) return;
   for (int64_t q = 0; q < m; ++q) args.lims[q + 1] += args.lims[q];
@@ -124,15 +124,15 @@ void radius_count(const RadiusArgs& args) {
 
 void radius_fill(const RadiusArgs& args) {
   if (args.queries.rows == 0 || args.base.rows == 0 || args.lims[args.queries.rows] == 0) return;
-  const auto tiles = make_tiles(args.base, args.queries, args.metric);
-  const ScanPlan plan = plan_radius(args, *tiles);
+  const auto computer = make_distance_computer(args.base, args.queries, args.metric);
+  const ScanPlan plan = plan_radius(args, *computer);
   BadRow unasked(nullptr);
   TaskHits* const tasks = new TaskHits[static_cast<size_t>(plan.tasks())];
   struct Release {
     TaskHits* tasks;
     ~Release() { delete[] tasks; }
   } const release{tasks};
-  run_scan(*tiles, plan, args.filter, args.exec, unasked,
+  run_scan(*computer, plan, args.filter, args.exec, unasked,
            [&] { return new RadiusSink<KeepHits>(args, plan, KeepHits(tasks, plan)); });
   // A block's chunks in order: rows ascend for each query.
   auto write_block = [&](int, int64_t b) {

@@ -18,10 +18,10 @@ namespace annk::ANNK_ISA {
 // How a scan is cut up. It decides the order of the work, never a result.
 struct ScanPlan {
   int64_t rows = 0, queries = 0;
-  bool few = false;     // rows in lanes
-  bool within = false;  // few, and keys beyond a sink's limits are left out
-  int64_t block = 0;    // queries of a block
-  int64_t chunk = 0;    // rows of a chunk
+  bool row_major = false;     // rows in lanes
+  bool below_limits = false;  // row_major, and keys beyond a sink's limits are left out
+  int64_t block = 0;          // queries of a block
+  int64_t chunk = 0;          // rows of a chunk
   int64_t blocks = 0, chunks = 0;
   int workers = 1;
 
@@ -42,32 +42,32 @@ inline constexpr int64_t kTaskBytes = 4 << 20;  // rows of a chunk: a few ms at 
 
 // most_block: no more queries in a block than this (what the sink can afford), rounded up to a panel. kept: of a query's
 // keys, about so many count.
-inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int64_t row_bytes, int threads,
+inline ScanPlan plan_scan(const DistanceComputer& computer, int64_t rows, int64_t queries, int64_t row_bytes, int threads,
                           int64_t most_block, int64_t kept) {
   ScanPlan plan;
   plan.rows = rows;
   plan.queries = queries;
-  plan.few = queries <= tiles.few_queries;
-  // Limits pay where they leave most rows out. The first kFewRows find them.
-  plan.within = plan.few && tiles.within_block > 0 && rows > kFewRows && kept <= rows / 32;
+  plan.row_major = queries <= computer.row_major_up_to;
+  // Limits pay where they leave most rows out. The first kRowBlock find them.
+  plan.below_limits = plan.row_major && computer.below_block > 0 && rows > kRowBlock && kept <= rows / 32;
   const int64_t panels =
-      std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(tiles.panel_bytes), 1), 1);
-  const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / tiles.lanes, 1);
-  const int64_t wanted = std::min(panels, affordable) * tiles.lanes;
-  const int64_t few =
-      std::min<int64_t>(plan.within ? tiles.within_block : tiles.few_block, std::max<int64_t>(most_block, 1));
-  const int64_t most = plan.few ? std::min(queries, few) : wanted;
+      std::max<int64_t>(panel_budget() / std::max<int64_t>(static_cast<int64_t>(computer.panel_bytes), 1), 1);
+  const int64_t affordable = std::max<int64_t>(std::min(most_block, kMostQueries) / computer.lanes, 1);
+  const int64_t wanted = std::min(panels, affordable) * computer.lanes;
+  const int64_t row_major = std::min<int64_t>(plan.below_limits ? computer.below_block : computer.row_major_block,
+                                              std::max<int64_t>(most_block, 1));
+  const int64_t most = plan.row_major ? std::min(queries, row_major) : wanted;
   plan.blocks = (queries + most - 1) / most;
   // Blocks of equal size: workers share tasks out by their number, and one that runs out of its own takes every other chunk
   // of another's, each a stream with a threshold of its own to find (two blocks of 992 queries and one of 16: 1.2 times the
   // time).
   const size_t even = static_cast<size_t>((queries + plan.blocks - 1) / plan.blocks);
-  plan.block = std::min(most, static_cast<int64_t>(round_up(even, plan.few ? kFewStep : tiles.lanes)));
+  plan.block = std::min(most, static_cast<int64_t>(round_up(even, plan.row_major ? kQueryStep : computer.lanes)));
   // Chunks hold whole groups of tiles. A block of queries costs as many operations on a byte of rows as it has queries.
-  const int64_t bytes = plan.few ? kTaskBytes : kTaskBytes / 8;
+  const int64_t bytes = plan.row_major ? kTaskBytes : kTaskBytes / 8;
   const int64_t whole = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);
   plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)),
-                                             plan.few ? kFewRows : tiles.tile_rows * tiles.tile_group));
+                                             plan.row_major ? kRowBlock : computer.tile_rows * computer.tile_group));
   plan.chunks = (rows + plan.chunk - 1) / plan.chunk;
   plan.workers = workers_for(threads, plan.tasks());
   return plan;
@@ -76,14 +76,15 @@ inline ScanPlan plan_scan(const Tiles& tiles, int64_t rows, int64_t queries, int
 // One worker's scratch: the block's panels (or few queries), a tile, its keys, the ids that a filter lets through.
 class ScanScratch {
  public:
-  ScanScratch(const Tiles& tiles, const ScanPlan& plan)
-      : queries(plan.few ? tiles.few_bytes * round_up(static_cast<size_t>(plan.block), kFewStep)
-                         : tiles.panel_bytes * static_cast<size_t>(plan.block / tiles.lanes) + tiles.few_bytes),
-        tile(plan.few ? 0 : tiles.tile_bytes * static_cast<size_t>(tiles.tile_group)),
-        keys(plan.few ? round_up(static_cast<size_t>(plan.block), kFewStep) * kFewRows
-                      : static_cast<size_t>(tiles.tile_rows * tiles.tile_group) * tiles.lanes),
-        ids(kFewRows),
-        near(plan.within ? round_up(static_cast<size_t>(plan.block), kFewStep) : 0) {}
+  ScanScratch(const DistanceComputer& computer, const ScanPlan& plan)
+      : queries(plan.row_major
+                    ? computer.query_bytes * round_up(static_cast<size_t>(plan.block), kQueryStep)
+                    : computer.panel_bytes * static_cast<size_t>(plan.block / computer.lanes) + computer.query_bytes),
+        tile(plan.row_major ? 0 : computer.tile_bytes * static_cast<size_t>(computer.tile_group)),
+        keys(plan.row_major ? round_up(static_cast<size_t>(plan.block), kQueryStep) * kRowBlock
+                            : static_cast<size_t>(computer.tile_rows * computer.tile_group) * computer.lanes),
+        ids(kRowBlock),
+        near(plan.below_limits ? round_up(static_cast<size_t>(plan.block), kQueryStep) : 0) {}
 
   Buffer<char> queries, tile;
   Buffer<float> keys;
@@ -94,15 +95,15 @@ class ScanScratch {
 
 // The rows of a chunk, at most `most` at a time, without those that a shared filter keeps out. The filter is read by words:
 // what it keeps out costs a bit or a byte, and rows that all pass are adjacent ones.
-class RowWalk {
+class AllowedRows {
  public:
-  RowWalk(int64_t first, int64_t end, const Filter& filter, int64_t* ids)
+  AllowedRows(int64_t first, int64_t end, const Filter& filter, int64_t* ids)
       : at_(first), end_(end), filter_(filter), all_(filter.kind == Filter::Kind::none || !filter.shared()), ids_(ids) {}
 
   RowList next(int most) {
     if (!all_) skip();
     const int64_t wanted = std::min<int64_t>(most, end_ - at_);
-    if (all_ || all_pass(wanted)) {
+    if (all_ || all_allowed(wanted)) {
       const RowList rows{nullptr, at_, static_cast<int>(wanted)};
       at_ += wanted;
       return rows;
@@ -110,8 +111,8 @@ class RowWalk {
     RowList rows{ids_, at_, 0};
     while (at_ < end_) {
       Window window = window_from(at_);
-      for (; window.passing != 0; window.passing &= window.passing - 1) {
-        const int64_t row = at_ + __builtin_ctz(window.passing);
+      for (; window.allowed != 0; window.allowed &= window.allowed - 1) {
+        const int64_t row = at_ + __builtin_ctz(window.allowed);
         if (rows.count == most) {
           at_ = row;
           return rows;
@@ -126,9 +127,9 @@ class RowWalk {
  private:
   // Some adjacent rows, the first at bit 0.
   struct Window {
-    uint32_t passing;
+    uint32_t allowed;
     int rows;
-    bool all() const { return passing == ~0u >> (32 - rows); }
+    bool all() const { return allowed == ~0u >> (32 - rows); }
   };
 
   Window window_from(int64_t row) const {
@@ -137,7 +138,7 @@ class RowWalk {
       const uint32_t word = static_cast<const uint32_t*>(filter_.data)[row >> 5];
       return {word >> skipped & ~0u >> (32 - rows), rows};
     }
-    if (row + 8 > end_) return {filter_.pass(0, row), 1};
+    if (row + 8 > end_) return {filter_.is_allowed(0, row), 1};
     uint64_t bytes;
     __builtin_memcpy(&bytes, static_cast<const unsigned char*>(filter_.data) + row, 8);
     constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
@@ -149,19 +150,19 @@ class RowWalk {
   void skip() {
     while (at_ < end_) {
       const Window window = window_from(at_);
-      if (window.passing != 0) {
-        at_ += __builtin_ctz(window.passing);
+      if (window.allowed != 0) {
+        at_ += __builtin_ctz(window.allowed);
         return;
       }
       at_ += window.rows;
     }
   }
 
-  bool all_pass(int64_t rows) const {
+  bool all_allowed(int64_t rows) const {
     for (int64_t row = at_; row < at_ + rows;) {
       const Window window = window_from(row);
       const int64_t left = at_ + rows - row;
-      if (left >= window.rows ? !window.all() : (~window.passing & ((1u << left) - 1)) != 0) return false;
+      if (left >= window.rows ? !window.all() : (~window.allowed & ((1u << left) - 1)) != 0) return false;
       row += window.rows;
     }
     return true;
@@ -173,40 +174,41 @@ class RowWalk {
   int64_t* ids_;
 };
 
-// Whether a scan met a base row with NaN or infinity, for callers that asked.
+// Whether a scan read a base row with NaN or infinity, for callers that asked.
 class BadRow {
  public:
   explicit BadRow(int64_t* out) : out_(out) {
     if (out != nullptr) *out = -1;
   }
-  bool looks() const { return out_ != nullptr; }
-  bool met() const { return met_.load(std::memory_order_relaxed); }
-  void meet() { met_.store(true, std::memory_order_relaxed); }
-  // True, and the smallest bad row written, if one was met.
+  bool is_asked() const { return out_ != nullptr; }
+  bool noted() const { return noted_.load(std::memory_order_relaxed); }
+  void note() { noted_.store(true, std::memory_order_relaxed); }
+  // True, and the smallest bad row written, if there is one.
   bool report(const Matrix& base, const Exec& where) const {
-    if (!met()) return false;
+    if (!noted()) return false;
     first_nonfinite({base, out_, where});
     return true;
   }
 
  private:
   int64_t* out_;
-  std::atomic<bool> met_{false};
+  std::atomic<bool> noted_{false};
 };
 
 // Packs a group of tiles and hands `sink` their keys, panel by panel. False: a row holds NaN or infinity.
 template <class Sink>
-bool scan_tiles(const Tiles& tiles, const RowList& rows, int64_t first_query, int count, ScanScratch& scratch, Sink& sink) {
+bool scan_tiles(const DistanceComputer& computer, const RowList& rows, int64_t first_query, int count, ScanScratch& scratch,
+                Sink& sink) {
   bool finite = true;
   int packed = 0;
-  for (int r = 0; r < rows.count; r += tiles.tile_rows, ++packed) {
-    const RowList part = rows.part(r, std::min(tiles.tile_rows, rows.count - r));
-    finite = tiles.pack_tile(part, scratch.tile.get() + packed * tiles.tile_bytes) && finite;
+  for (int r = 0; r < rows.count; r += computer.tile_rows, ++packed) {
+    const RowList part = rows.part(r, std::min(computer.tile_rows, rows.count - r));
+    finite = computer.pack_tile(part, scratch.tile.get() + packed * computer.tile_bytes) && finite;
   }
-  for (int q = 0; q < count; q += tiles.lanes) {
-    const char* const panel = scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes;
-    tiles.keys_of_tiles(scratch.tile.get(), packed, panel, scratch.keys.get());
-    sink.tile(rows, first_query + q, std::min(tiles.lanes, count - q), scratch.keys.get(), tiles.lanes);
+  for (int q = 0; q < count; q += computer.lanes) {
+    const char* const panel = scratch.queries.get() + q / computer.lanes * computer.panel_bytes;
+    computer.keys_of_tiles(scratch.tile.get(), packed, panel, scratch.keys.get());
+    sink.tile(rows, first_query + q, std::min(computer.lanes, count - q), scratch.keys.get(), computer.lanes);
   }
   return finite;
 }
@@ -217,42 +219,42 @@ bool scan_tiles(const Tiles& tiles, const RowList& rows, int64_t first_query, in
 //   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
 //   limits()                                         where plan.within, of each query of the block: greater ones are left
 template <class Sink>
-void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, int64_t task, ScanScratch& scratch,
-               Sink& sink, BadRow& bad) {
+void scan_task(const DistanceComputer& computer, const ScanPlan& plan, const Filter& filter, int64_t task,
+               ScanScratch& scratch, Sink& sink, BadRow& bad) {
   const int64_t b = plan.block_of(task), c = task % plan.chunks;
   const int64_t q0 = plan.first_query(b);
   const int count = plan.block_size(b);
   if (scratch.block != b) {
-    if (plan.within)
-      tiles.pack_within(q0, count, scratch.queries.get());
-    else if (plan.few)
-      tiles.pack_few(q0, count, scratch.queries.get());
+    if (plan.below_limits)
+      computer.pack_query_below(q0, count, scratch.queries.get());
+    else if (plan.row_major)
+      computer.pack_query(q0, count, scratch.queries.get());
     else
-      for (int q = 0; q < count; q += tiles.lanes)
-        tiles.pack_panel(q0 + q, std::min(tiles.lanes, count - q),
-                         scratch.queries.get() + q / tiles.lanes * tiles.panel_bytes);
+      for (int q = 0; q < count; q += computer.lanes)
+        computer.pack_panel(q0 + q, std::min(computer.lanes, count - q),
+                            scratch.queries.get() + q / computer.lanes * computer.panel_bytes);
     scratch.block = b;
   }
   sink.begin(b, c);
-  RowWalk walk(c * plan.chunk, std::min(plan.rows, (c + 1) * plan.chunk), filter, scratch.ids.get());
+  AllowedRows allowed(c * plan.chunk, std::min(plan.rows, (c + 1) * plan.chunk), filter, scratch.ids.get());
   for (;;) {
-    const RowList rows = walk.next(plan.few ? kFewRows : tiles.tile_rows * tiles.tile_group);
+    const RowList rows = allowed.next(plan.row_major ? kRowBlock : computer.tile_rows * computer.tile_group);
     if (rows.count == 0) return;
     bool fit = true;
-    if (plan.within) {
-      tiles.keys_within(scratch.queries.get(), count, rows, sink.limits(), scratch.near.get());
+    if (plan.below_limits) {
+      computer.score_rows_below(scratch.queries.get(), count, rows, sink.limits(), scratch.near.get());
       for (int q = 0; q < count; ++q) {
         const NearRows& near = scratch.near[q];
         if (near.count > 0) sink.column({near.ids, 0, near.count}, q0 + q, near.keys);
       }
-    } else if (plan.few) {
-      fit = tiles.few_keys(scratch.queries.get(), count, rows, scratch.keys.get(), kFewRows);
-      for (int q = 0; q < count; ++q) sink.column(rows, q0 + q, scratch.keys.get() + q * kFewRows);
+    } else if (plan.row_major) {
+      fit = computer.score_rows(scratch.queries.get(), count, rows, scratch.keys.get(), kRowBlock);
+      for (int q = 0; q < count; ++q) sink.column(rows, q0 + q, scratch.keys.get() + q * kRowBlock);
     } else {
-      fit = scan_tiles(tiles, rows, q0, count, scratch, sink);
+      fit = scan_tiles(computer, rows, q0, count, scratch, sink);
     }
-    if (!fit && bad.looks()) [[unlikely]] {
-      bad.meet();
+    if (!fit && bad.is_asked()) [[unlikely]] {
+      bad.note();
       return;
     }
   }
@@ -260,7 +262,7 @@ void scan_task(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, i
 
 // make_sink() gives a new sink for each worker; sink.flush() is called once all tasks are done.
 template <class MakeSink>
-void run_scan(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, const Exec& where, BadRow& bad,
+void run_scan(const DistanceComputer& computer, const ScanPlan& plan, const Filter& filter, const Exec& where, BadRow& bad,
               MakeSink&& make_sink) {
   using Sink = std::remove_pointer_t<decltype(make_sink())>;
   struct Worker {
@@ -277,15 +279,15 @@ void run_scan(const Tiles& tiles, const ScanPlan& plan, const Filter& filter, co
     ~Release() { delete[] workers; }
   } const release{workers};
   auto body = [&](int w, int64_t task) {
-    if (bad.met()) return;
+    if (bad.noted()) return;
     if (workers[w].sink == nullptr) {
-      workers[w].scratch = new ScanScratch(tiles, plan);
+      workers[w].scratch = new ScanScratch(computer, plan);
       workers[w].sink = make_sink();
     }
-    scan_task(tiles, plan, filter, task, *workers[w].scratch, *workers[w].sink, bad);
+    scan_task(computer, plan, filter, task, *workers[w].scratch, *workers[w].sink, bad);
   };
   parallel_for(where.threads, plan.tasks(), where.interrupted, body);
-  if (bad.met()) return;
+  if (bad.noted()) return;
   auto flush = [&](int, int64_t w) {
     if (workers[w].sink != nullptr) workers[w].sink->flush();
   };

@@ -13,15 +13,15 @@ namespace {
 constexpr int64_t kSplitColumns = 1 << 15;  // fewer are not worth a task of their own
 
 // NaN ranks behind infinity.
-ANNK_HD uint32_t order_of(float key) { return key == key ? ordered(key) : ~uint32_t{0}; }
+ANNK_HD uint32_t key_bits_of(float key) { return key == key ? sortable_bits(key) : ~uint32_t{0}; }
 
 // A value with an id of its own; `at` is the flat index (part, column) that the value is read back from.
-struct Named {
-  uint32_t key_order;
+struct IdCandidate {
+  uint32_t bits;
   int64_t id, at;
-  ANNK_HD uint32_t order() const { return key_order; }
-  friend ANNK_HD bool operator<(const Named& a, const Named& b) {
-    return a.key_order < b.key_order || (a.key_order == b.key_order && a.id < b.id);
+  ANNK_HD uint32_t key_bits() const { return bits; }
+  friend ANNK_HD bool operator<(const IdCandidate& a, const IdCandidate& b) {
+    return a.bits < b.bits || (a.bits == b.bits && a.id < b.id);
   }
 };
 
@@ -31,7 +31,7 @@ class Selection {
 
   void run() const {
     if (args_.ids != nullptr) {
-      auto row = [&](int, int64_t r) { select_named(r); };
+      auto row = [&](int, int64_t r) { select_by_id(r); };
       parallel_for(args_.exec.threads, args_.m, args_.exec.interrupted, row);
       return;
     }
@@ -61,7 +61,7 @@ class Selection {
   }
 
   // Columns [first, end) of a row, over all parts; positions count from `first`.
-  void collect(int64_t row, int64_t first, int64_t end, float& threshold, TopK<Entry>& top) const {
+  void collect(int64_t row, int64_t first, int64_t end, float& threshold, TopK<KeyId>& top) const {
     for (int64_t at = first; at < end;) {
       const int64_t part = at / args_.n, column = at % args_.n;
       const int64_t here = std::min(args_.n - column, end - at);
@@ -70,7 +70,7 @@ class Selection {
       at += here;
     }
   }
-  void collect_run(const float* values, int64_t count, uint32_t position, float& threshold, TopK<Entry>& top) const {
+  void collect_run(const float* values, int64_t count, uint32_t position, float& threshold, TopK<KeyId>& top) const {
     const F32 sign = F32::broadcast(args_.largest ? -1.0f : 1.0f);
     int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes)
@@ -78,16 +78,16 @@ class Selection {
         push(values[i + __builtin_ctz(hits)], position + static_cast<uint32_t>(i) + __builtin_ctz(hits), top);
     for (; i < count; ++i) push(values[i], position + static_cast<uint32_t>(i), top);
   }
-  ANNK_HD void push(float value, uint32_t position, TopK<Entry>& top) const {
-    top.push(Entry::of(order_of(args_.largest ? -value : value), position));
+  ANNK_HD void push(float value, uint32_t position, TopK<KeyId>& top) const {
+    top.push(KeyId::of(key_bits_of(args_.largest ? -value : value), position));
   }
 
   void run_rows() const {
     const int64_t capacity = topk_capacity(k_, columns_);
     auto row = [&](int, int64_t r) {
-      Buffer<Entry> memory(static_cast<size_t>(capacity));
+      Buffer<KeyId> memory(static_cast<size_t>(capacity));
       float threshold;
-      TopK<Entry> top;
+      TopK<KeyId> top;
       top.begin(memory.get(), k_, capacity, &threshold);
       collect(r, 0, columns_, threshold, top);
       const int64_t found = top.finish();
@@ -99,13 +99,13 @@ class Selection {
 
   void run_splits(int64_t splits) const {
     const int64_t capacity = topk_capacity(k_, columns_);
-    Buffer<Entry> kept(static_cast<size_t>(args_.m * splits * k_));
+    Buffer<KeyId> kept(static_cast<size_t>(args_.m * splits * k_));
     Buffer<int64_t> counts(static_cast<size_t>(args_.m * splits));
     auto split = [&](int, int64_t task) {
       const int64_t r = task / splits, s = task % splits;
-      Buffer<Entry> memory(static_cast<size_t>(capacity));
+      Buffer<KeyId> memory(static_cast<size_t>(capacity));
       float threshold;
-      TopK<Entry> top;
+      TopK<KeyId> top;
       top.begin(memory.get(), k_, capacity, &threshold);
       collect(r, columns_ * s / splits, columns_ * (s + 1) / splits, threshold, top);
       counts[task] = top.finish();
@@ -113,37 +113,37 @@ class Selection {
     };
     parallel_for(args_.exec.threads, args_.m * splits, args_.exec.interrupted, split);
     auto merge = [&](int, int64_t r) {
-      Buffer<Named> all(static_cast<size_t>(splits * k_));
+      Buffer<IdCandidate> all(static_cast<size_t>(splits * k_));
       int64_t found = 0;
       for (int64_t s = 0; s < splits; ++s)
         for (int64_t i = 0; i < counts[r * splits + s]; ++i) {
-          const Entry entry = kept[(r * splits + s) * k_ + i];
+          const KeyId entry = kept[(r * splits + s) * k_ + i];
           const int64_t at = columns_ * s / splits + entry.position();
-          all[found++] = {entry.order(), at, at};
+          all[found++] = {entry.key_bits(), at, at};
         }
-      write_named(r, all.get(), std::min(found, k_), found);
+      write_by_id(r, all.get(), std::min(found, k_), found);
     };
     parallel_for(args_.exec.threads, args_.m, args_.exec.interrupted, merge);
   }
 
   // Ids may come in any order, so that ties are settled on whole entries.
-  void select_named(int64_t row) const {
+  void select_by_id(int64_t row) const {
     const int64_t capacity = topk_capacity(k_, columns_);
-    Buffer<Named> memory(static_cast<size_t>(capacity));
+    Buffer<IdCandidate> memory(static_cast<size_t>(capacity));
     float threshold;
-    TopK<Named> top;
+    TopK<IdCandidate> top;
     top.begin(memory.get(), k_, capacity, &threshold);
     for (int64_t p = 0; p < args_.parts; ++p) {
       const float* values = args_.values + p * args_.part_stride + row * args_.row_stride;
       const int64_t* ids = args_.ids + p * args_.ids_part_stride + row * args_.ids_row_stride;
       for (int64_t c = 0; c < args_.n; ++c)
-        if (ids[c] >= 0) top.push({order_of(args_.largest ? -values[c] : values[c]), ids[c], p * args_.n + c});
+        if (ids[c] >= 0) top.push({key_bits_of(args_.largest ? -values[c] : values[c]), ids[c], p * args_.n + c});
     }
     const int64_t found = top.finish();
-    write_named(row, memory.get(), found, found);
+    write_by_id(row, memory.get(), found, found);
   }
 
-  void write_named(int64_t row, Named* all, int64_t kept, int64_t found) const {
+  void write_by_id(int64_t row, IdCandidate* all, int64_t kept, int64_t found) const {
     std::partial_sort(all, all + kept, all + found);
     for (int64_t i = 0; i < kept; ++i) write(row, i, all[i].at, all[i].id);
     write_missing(row, kept);

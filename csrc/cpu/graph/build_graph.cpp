@@ -39,23 +39,23 @@ class Builder {
       : growth_(growth),
         rows_(growth.args.base, growth.args.metric),
         pruner_(growth.args, rows_),
-        walk_(growth.view(entries), rows_.tiles()),
-        query_(rows_.tiles().few_bytes * kFewStep) {}
+        search_(growth.view(entries), rows_.computer()),
+        query_(rows_.computer().query_bytes * kQueryStep) {}
 
   bool finite() const { return pruner_.finite() && finite_; }
 
-  // The pool of a walk towards a row.
-  const Pool& search(int64_t row) {
+  // The buffer of a search towards a row.
+  const SearchBuffer& search(int64_t row) {
     expanded_.clear();
-    rows_.pack(row, walk_.query());
-    walk_.begin(growth_.args.window, nullptr, 0, &expanded_);
-    while (walk_.half_hop(true)) {
+    rows_.pack(row, search_.query());
+    search_.begin(growth_.args.window, nullptr, 0, &expanded_);
+    while (search_.step(true)) {
     }
-    finite_ = finite_ && walk_.finite();
-    return walk_.pool();
+    finite_ = finite_ && search_.finite();
+    return search_.buffer();
   }
 
-  // The new neighbours of a row; returns how many.
+  // The new neighbors of a row; returns how many.
   int64_t insert(int64_t row, int32_t* out) {
     search(row);
     const ListState state = growth_.state(row);
@@ -92,9 +92,10 @@ class Builder {
     make_room(all);
     for (int64_t i = 0; i < all; ++i) ids_[i] = i < state.length ? list[i] : sources[i - state.length];
     rows_.pack(row, query_.get());
-    finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
+    finite_ =
+        rows_.computer().score_rows(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
     near_.clear();
-    for (int64_t i = 0; i < all; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < state.kept});
+    for (int64_t i = 0; i < all; ++i) near_.push({SearchNeighbor::of(keys_[i], ids_[i]), i < state.kept});
     growth_.write(row, prune_near(row, state.length, list));
   }
 
@@ -110,7 +111,7 @@ class Builder {
     keys_.reset(static_cast<size_t>(count * 2 + kLanes));
   }
 
-  // What the list holds and fresh_ does not, to near_. The query of the walk is the row.
+  // What the list holds and fresh_ does not, to near_. The query of the search is the row.
   void push_listed(int64_t row, ListState state) {
     const int32_t* const list = growth_.list(row);
     make_room(state.length);
@@ -122,13 +123,13 @@ class Builder {
     }
     if (count == 0) return;
     const RowList rows{ids_.get(), 0, static_cast<int>(count)};
-    finite_ = rows_.tiles().few_keys(walk_.query(), 1, rows, keys_.get(), count) && finite_;
-    for (int64_t i = 0; i < count; ++i) near_.push({Candidate::of(keys_[i], ids_[i]), i < kept});
+    finite_ = rows_.computer().score_rows(search_.query(), 1, rows, keys_.get(), count) && finite_;
+    for (int64_t i = 0; i < count; ++i) near_.push({SearchNeighbor::of(keys_[i], ids_[i]), i < kept});
   }
 
-  // Of what is in near_, `own` rows of the list in front, `most` are looked at. Returns how many are kept.
+  // Of what is in near_, `own` rows of the list in front, `most` are compared. Returns how many are kept.
   int64_t prune_near(int64_t row, int64_t own, int32_t* out) {
-    Near* const near = near_.get();
+    PruneCandidate* const near = near_.get();
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
     if (count < all) std::nth_element(near + own, near + count, near + all);
     std::sort(near, near + count);
@@ -138,10 +139,10 @@ class Builder {
   const Growth growth_;
   RowQueries rows_;
   Pruner pruner_;
-  GraphWalk walk_;
+  BeamSearch search_;
   Buffer<char> query_;
-  Growing<Candidate> expanded_;
-  Growing<Near> near_;
+  Growing<SearchNeighbor> expanded_;
+  Growing<PruneCandidate> near_;
   Growing<int32_t> fresh_;  // rows that were expanded, or that lead to a list and are not in it
   Buffer<int64_t> ids_;
   Buffer<float> keys_;
@@ -167,8 +168,8 @@ class Builders {
     auto task = [&](int w, int64_t t) {
       if (all_[w] == nullptr) all_[w] = new Builder(growth_, entries_);
       const int64_t end = std::min(count, (t + 1) * kRowsATask);
-      for (int64_t i = t * kRowsATask; i < end && !bad_.met(); ++i) body(*all_[w], i);
-      if (!all_[w]->finite() && bad_.looks()) bad_.meet();
+      for (int64_t i = t * kRowsATask; i < end && !bad_.noted(); ++i) body(*all_[w], i);
+      if (!all_[w]->finite() && bad_.is_asked()) bad_.note();
     };
     parallel_for(threads, (count + kRowsATask - 1) / kRowsATask, growth_.args.exec.interrupted, task);
   }
@@ -181,7 +182,7 @@ class Builders {
   Builder** all_;
 };
 
-// The new edges of a batch, by the row that they lead to: rows in the order in which they are first met, and for each the
+// The new edges of a batch, by the row that they lead to: rows in the order in which they first appear, and for each the
 // rows that lead to it, in the order of the batch.
 struct Reversed {
   Growing<int32_t> targets;
@@ -212,18 +213,18 @@ struct Reversed {
   int64_t end(int64_t t) const { return ends[targets[t]]; }
 };
 
-// Which rows a walk from the entries can reach, and through which edges first: these are never taken away.
+// Which rows a search from the entry points can reach, and through which edges first: these are never taken away.
 class Reach {
  public:
   explicit Reach(const Growth& growth) : growth_(growth), parent_(static_cast<size_t>(growth.args.base.rows)) {
     for (size_t i = 0; i < parent_.size(); ++i) parent_[i] = -1;
-    for (int64_t e = 0; e < growth.args.entry_count; ++e) reach(growth.args.order[e], growth.args.order[e]);
+    for (int64_t e = 0; e < growth.args.entry_point_count; ++e) reach(growth.args.order[e], growth.args.order[e]);
     spread();
   }
   bool reached(int64_t row) const { return parent_[row] >= 0; }
 
   // Gives `row` an edge from the first row of `near` that has one to give, or from any.
-  void attach(int64_t row, const Pool& near) {
+  void attach(int64_t row, const SearchBuffer& near) {
     bool done = false;
     for (int64_t i = 0; i < near.size() && !done; ++i) done = give(near[i].id(), row);
     for (int64_t i = 0; i < growth_.args.base.rows && !done; ++i) done = give(i, row);
@@ -268,8 +269,8 @@ class Reach {
 void build_graph(const BuildGraphArgs& args) {
   BadRow bad(args.bad_row);
   const Growth growth{args};
-  if (args.entry_count == 0) return;
-  Builders builders(growth, args.entry_count, bad);
+  if (args.entry_point_count == 0) return;
+  Builders builders(growth, args.entry_point_count, bad);
   Buffer<int32_t> lists(static_cast<size_t>(args.count * args.degree)), lengths(static_cast<size_t>(args.count));
   builders.each(args.exec.threads, args.count, [&](Builder& builder, int64_t i) {
     lengths[i] = static_cast<int32_t>(builder.insert(args.order[args.first + i], lists.get() + i * args.degree));
@@ -298,7 +299,7 @@ void finish_graph(const BuildGraphArgs& args) {
   BadRow bad(args.bad_row);
   const Growth growth{args};
   if (args.base.rows == 0) return;
-  Builders builders(growth, args.entry_count, bad);
+  Builders builders(growth, args.entry_point_count, bad);
   builders.each(args.exec.threads, args.base.rows, [&](Builder& builder, int64_t row) {
     if (growth.state(row).length > args.degree) builder.prune(row, nullptr, 0);
   });

@@ -11,35 +11,35 @@
 namespace annk::ANNK_ISA {
 
 // One thread's scratch, for groups of `most` members.
-class Joiner {
+class LocalJoin {
  public:
-  Joiner(const NnDescentArgs& args, NearestLists& lists, int64_t most)
+  LocalJoin(const NnDescentArgs& args, NearestLists& lists, int64_t most)
       : lists_(lists),
         rows_(args.base, args.metric),
         stride_(most + kLanes),
         ids_(static_cast<size_t>(most)),
         limits_(static_cast<size_t>(most + kLanes)),
-        queries_(rows_.tiles().few_bytes * static_cast<size_t>(most + kFewStep)),
+        queries_(rows_.computer().query_bytes * static_cast<size_t>(most + kQueryStep)),
         keys_(static_cast<size_t>(kQueries * stride_)),
         entries_(static_cast<size_t>(most * stride_)),
-        offers_(static_cast<size_t>(most)) {}
+        updates_(static_cast<size_t>(most)) {}
 
   bool finite() const { return finite_; }
   int64_t size() const { return count_; }
   void begin() { count_ = 0; }
   void add(int64_t id) { ids_[count_++] = id; }
   void add_new(int64_t id) {
-    uint64_t met = 0;
-    for (int64_t i = 0; i < count_; ++i) met |= static_cast<uint64_t>(ids_[i] == id);
-    if (met == 0) add(id);
+    uint64_t there = 0;
+    for (int64_t i = 0; i < count_; ++i) there |= static_cast<uint64_t>(ids_[i] == id);
+    if (there == 0) add(id);
   }
 
-  // Each of the first `fresh` members meets all that come behind it.
-  void join(int64_t fresh) {
+  // Compares each of the first `fresh` members, which are new, with all that come behind it.
+  void run(int64_t fresh) {
     for (int64_t i = 0; i < count_; ++i) {
       lists_.prefetch(ids_[i]);
       limits_[i] = lists_.limit(ids_[i]);
-      offers_[i] = 0;
+      updates_[i] = 0;
     }
     for (int64_t q = 0; q < fresh; ++q) rows_.pack(ids_[q], packed(q));
     for (int64_t first = 0; first < fresh; first += kQueries) {
@@ -48,7 +48,7 @@ class Joiner {
       for (int q = 0; q < here; ++q) collect(first + q, first, keys_.get() + q * stride_);
     }
     for (int64_t i = 0; i < count_; ++i)
-      if (offers_[i] > 0) lists_.offer(ids_[i], entries_.get() + i * stride_, offers_[i]);
+      if (updates_[i] > 0) lists_.update(ids_[i], entries_.get() + i * stride_, updates_[i]);
   }
 
   // nearest[i]: which of `pivots`, at most kQueries, row i of the group is nearest to; of equally near ones the first.
@@ -66,11 +66,12 @@ class Joiner {
   static constexpr int64_t kQueries = 16;  // whose keys are made together: a tile stays in the L1 cache
 
  private:
-  char* packed(int64_t q) const { return queries_.get() + static_cast<size_t>(q) * rows_.tiles().few_bytes; }
+  char* packed(int64_t q) const { return queries_.get() + static_cast<size_t>(q) * rows_.computer().query_bytes; }
   void find_keys(int64_t first, int count, const RowList& against) {
-    const int together = rows_.tiles().few_apart ? count : 1;
+    const int together = rows_.computer().queries_apart ? count : 1;
     for (int q = 0; q < count; q += together)
-      finite_ = rows_.tiles().few_keys(packed(first + q), together, against, keys_.get() + q * stride_, stride_) && finite_;
+      finite_ =
+          rows_.computer().score_rows(packed(first + q), together, against, keys_.get() + q * stride_, stride_) && finite_;
   }
 
   // Of member q and those behind it, what each is to the other; the key of member i stands at keys[i - first].
@@ -83,11 +84,11 @@ class Joiner {
       if (from <= q) behind &= ~0u << (q + 1 - from);
       for (uint32_t hits = below(here, F32::broadcast(limits_[q])) & behind; hits != 0; hits &= hits - 1) {
         const int64_t i = from + __builtin_ctz(hits);
-        entries_[q * stride_ + offers_[q]++] = lists_.entry(row, ids_[i], keys[i - first]);
+        entries_[q * stride_ + updates_[q]++] = lists_.entry(row, ids_[i], keys[i - first]);
       }
       for (uint32_t hits = below(here, F32::load(limits_.get() + from)) & behind; hits != 0; hits &= hits - 1) {
         const int64_t i = from + __builtin_ctz(hits);
-        entries_[i * stride_ + offers_[i]++] = lists_.entry(ids_[i], row, keys[i - first]);
+        entries_[i * stride_ + updates_[i]++] = lists_.entry(ids_[i], row, keys[i - first]);
       }
     }
   }
@@ -101,32 +102,32 @@ class Joiner {
   Buffer<char> queries_;
   Buffer<float> keys_;
   Buffer<uint64_t> entries_;  // for the list of each member
-  Buffer<int64_t> offers_;    // how many
+  Buffer<int64_t> updates_;   // how many
   bool finite_ = true;
 };
 
-// A Joiner for each worker that wants one.
-class Joiners {
+// A LocalJoin for each worker that wants one.
+class LocalJoins {
  public:
-  Joiners(const NnDescentArgs& args, NearestLists& lists, int64_t most, BadRow& bad)
+  LocalJoins(const NnDescentArgs& args, NearestLists& lists, int64_t most, BadRow& bad)
       : args_(args), lists_(lists), most_(most), bad_(bad), count_(workers_for(args.exec.threads, INT64_MAX)) {
-    all_ = new Joiner*[static_cast<size_t>(count_)]();
+    all_ = new LocalJoin*[static_cast<size_t>(count_)]();
   }
-  ~Joiners() {
+  ~LocalJoins() {
     for (int w = 0; w < count_; ++w) delete all_[w];
     delete[] all_;
   }
-  Joiners(const Joiners&) = delete;
-  Joiners& operator=(const Joiners&) = delete;
+  LocalJoins(const LocalJoins&) = delete;
+  LocalJoins& operator=(const LocalJoins&) = delete;
 
-  // body(joiner, t) for t in [0, tasks).
+  // body(local_join, t) for t in [0, tasks).
   template <class Body>
   void each(int64_t tasks, Body&& body) {
     auto task = [&](int w, int64_t t) {
-      if (bad_.met()) return;
-      if (all_[w] == nullptr) all_[w] = new Joiner(args_, lists_, most_);
+      if (bad_.noted()) return;
+      if (all_[w] == nullptr) all_[w] = new LocalJoin(args_, lists_, most_);
       body(*all_[w], t);
-      if (!all_[w]->finite() && bad_.looks()) bad_.meet();
+      if (!all_[w]->finite() && bad_.is_asked()) bad_.note();
     };
     parallel_for(args_.exec.threads, tasks, args_.exec.interrupted, task);
   }
@@ -137,7 +138,7 @@ class Joiners {
   const int64_t most_;
   BadRow& bad_;
   const int count_;
-  Joiner** all_;
+  LocalJoin** all_;
 };
 
 }  // namespace annk::ANNK_ISA

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A list of the nearest rows for each row, which any number of threads offer rows to. What a list becomes depends on the set
-// of all offers alone: it keeps, of each row, the smallest key that it came with, and of the rows the first `width` by
-// (key, place). Who comes first does not show, because the last entry of a list never moves back: what was refused once
+// A list of the nearest rows for each row, which any number of threads update. What a list becomes depends on the set
+// of all updates alone: it keeps, of each row, the smallest key that it came with, and of the rows the first `width` by
+// (key, place). Which comes first does not show, because the last entry of a list never moves back: what was refused once
 // would be refused again.
 #pragma once
 #include <sched.h>
@@ -19,11 +19,11 @@ struct Ring {
   ANNK_HD int64_t id(int64_t row, int64_t place) const { return row + place < rows ? row + place : row + place - rows; }
 };
 
-inline constexpr uint64_t kNoEntry = ~uint64_t{0};
+inline constexpr uint64_t kNoKeyId = ~uint64_t{0};
 
 inline Buffer<uint64_t> empty_lists(int64_t rows, int64_t width) {
   Buffer<uint64_t> entries(static_cast<size_t>(rows * width));
-  for (size_t i = 0; i < entries.size(); ++i) entries[i] = kNoEntry;
+  for (size_t i = 0; i < entries.size(); ++i) entries[i] = kNoKeyId;
   return entries;
 }
 
@@ -56,15 +56,15 @@ class NearestLists {
     return limit;
   }
 
-  // What offer() will read.
+  // What update() will read.
   void prefetch(int64_t row) const {
     const uint64_t* const slots = list(row);
     for (int64_t at = 0; at < width_; at += 8) __builtin_prefetch(slots + at, 1);
     __builtin_prefetch(locks_.get() + row, 1);
   }
-  uint64_t entry(int64_t row, int64_t id, float key) const { return Candidate::of(key, ring_.place(row, id)).value; }
-  // `count` entries to the list of `row`.
-  void offer(int64_t row, const uint64_t* entries, int64_t count) {
+  uint64_t entry(int64_t row, int64_t id, float key) const { return SearchNeighbor::of(key, ring_.place(row, id)).value; }
+  // Updates the list of `row` by `count` entries.
+  void update(int64_t row, const uint64_t* entries, int64_t count) {
     acquire(row);
     uint64_t* const slots = list(row);
     for (int64_t i = 0; i < count; ++i)
@@ -79,7 +79,7 @@ class NearestLists {
   static constexpr uint64_t kPlace = 0xfffffffeu;
 
   static ANNK_HD float limit_after(uint64_t last) {
-    return last == kNoEntry ? NAN : key_of_ordered(static_cast<uint32_t>(last >> 32) + 1u);
+    return last == kNoKeyId ? NAN : key_of_bits(static_cast<uint32_t>(last >> 32) + 1u);
   }
 
   void insert(uint64_t* slots, uint64_t own) const {
@@ -97,7 +97,7 @@ class NearestLists {
   void acquire(int64_t row) const {
     uint8_t* const lock = locks_.get() + row;
     for (int tries = 0; __atomic_exchange_n(lock, uint8_t{1}, __ATOMIC_ACQUIRE) != 0; ++tries)
-      if (tries % 64 == 63) sched_yield();  // whoever holds it may not be running
+      if (tries % 64 == 63) sched_yield();  // the thread that holds it may not be running
   }
 
   const Ring ring_;

@@ -16,18 +16,18 @@ struct Span {
   int64_t first, end;
   int64_t size() const { return end - first; }
   // Into how many sets it is cut: half a leaf is wanted of each, for many will be larger.
-  int sets() const { return static_cast<int>(std::min(Joiner::kQueries, (2 * size() + kLeafRows - 1) / kLeafRows)); }
+  int sets() const { return static_cast<int>(std::min(LocalJoin::kQueries, (2 * size() + kLeafRows - 1) / kLeafRows)); }
 };
 
 // The rows in an order in which those of a leaf are adjacent, and the leaves.
 class Leaves {
  public:
-  Leaves(const NnDescentArgs& args, Joiners& joiners)
+  Leaves(const NnDescentArgs& args, LocalJoins& local_joins)
       : rows_(args.order), sorted_(static_cast<size_t>(args.count)), nearest_(sorted_.size()) {
     Growing<Span> open, next;
     settle({0, args.count}, open);
     while (open.size() > 0) {
-      find_nearest(open, joiners);
+      find_nearest(open, local_joins);
       for (size_t s = 0; s < open.size(); ++s) cut(open[s], next);
       open.clear();
       for (size_t s = 0; s < next.size(); ++s) open.push(next[s]);
@@ -35,10 +35,10 @@ class Leaves {
     }
   }
   int64_t size() const { return static_cast<int64_t>(leaves_.size()); }
-  void join(int64_t leaf, Joiner& joiner) const {
-    joiner.begin();
-    for (int64_t at = leaves_[leaf].first; at < leaves_[leaf].end; ++at) joiner.add(rows_[at]);
-    joiner.join(joiner.size());
+  void join(int64_t leaf, LocalJoin& local_join) const {
+    local_join.begin();
+    for (int64_t at = leaves_[leaf].first; at < leaves_[leaf].end; ++at) local_join.add(rows_[at]);
+    local_join.run(local_join.size());
   }
 
  private:
@@ -50,7 +50,7 @@ class Leaves {
   }
 
   // nearest_[at]: which of the first sets() rows of its span the row at `at` is nearest to.
-  void find_nearest(const Growing<Span>& spans, Joiners& joiners) {
+  void find_nearest(const Growing<Span>& spans, LocalJoins& local_joins) {
     struct Part {
       Span of, own;
     };
@@ -58,12 +58,12 @@ class Leaves {
     for (size_t s = 0; s < spans.size(); ++s)
       for (int64_t at = spans[s].first; at < spans[s].end; at += kPassRows)
         parts.push({spans[s], {at, std::min(spans[s].end, at + kPassRows)}});
-    joiners.each(static_cast<int64_t>(parts.size()), [&](Joiner& joiner, int64_t t) {
+    local_joins.each(static_cast<int64_t>(parts.size()), [&](LocalJoin& local_join, int64_t t) {
       const Part& part = parts[t];
       for (int64_t at = part.own.first; at < part.own.end; at += kLeafRows) {
-        joiner.begin();
-        for (int64_t i = at; i < std::min(part.own.end, at + kLeafRows); ++i) joiner.add(rows_[i]);
-        joiner.find_nearest(rows_ + part.of.first, part.of.sets(), nearest_.get() + at);
+        local_join.begin();
+        for (int64_t i = at; i < std::min(part.own.end, at + kLeafRows); ++i) local_join.add(rows_[i]);
+        local_join.find_nearest(rows_ + part.of.first, part.of.sets(), nearest_.get() + at);
       }
     });
   }
@@ -71,7 +71,7 @@ class Leaves {
   // Sorts the rows of a span by the row that they are nearest to. What nearly all are nearest to, rows that are equal for
   // example, is cut by number.
   void cut(Span span, Growing<Span>& open) {
-    int64_t places[Joiner::kQueries] = {};
+    int64_t places[LocalJoin::kQueries] = {};
     for (int64_t at = span.first; at < span.end; ++at) ++places[nearest_[at]];
     int64_t to = span.first;
     for (int s = 0; s < span.sets(); ++s) {
@@ -107,13 +107,13 @@ class Samples {
     parallel_for(args.exec.threads, (n_ + kPassRows - 1) / kPassRows, args.exec.interrupted, task);
   }
 
-  void join(int64_t row, Joiner& joiner) const {
-    joiner.begin();
-    gather(row, kNew, joiner);
-    const int64_t fresh = joiner.size();
+  void join(int64_t row, LocalJoin& local_join) const {
+    local_join.begin();
+    gather(row, kNew, local_join);
+    const int64_t fresh = local_join.size();
     if (fresh == 0) return;
-    gather(row, kOld, joiner);
-    joiner.join(fresh);
+    gather(row, kOld, local_join);
+    local_join.run(fresh);
   }
 
  private:
@@ -125,26 +125,26 @@ class Samples {
   void take(int64_t row) {
     int64_t counts[2] = {0, 0};
     uint64_t* const list = lists_.list(row);
-    for (int64_t i = 0; i < lists_.width() && list[i] != kNoEntry; ++i) {
-      const Candidate at{list[i]};
+    for (int64_t i = 0; i < lists_.width() && list[i] != kNoKeyId; ++i) {
+      const SearchNeighbor at{list[i]};
       const Age age = at.expanded() ? kOld : kNew;
       if (counts[age] == sample_) continue;
       const int64_t id = lists_.ring().id(row, at.id());
       own(row, age)[counts[age]++] = static_cast<int32_t>(id);
       const uint64_t entry = others_[age].entry(id, row, at.key());
-      others_[age].offer(id, &entry, 1);
+      others_[age].update(id, &entry, 1);
       list[i] |= 1u;
     }
     for (const Age age : {kNew, kOld})
       if (counts[age] < sample_) own(row, age)[counts[age]] = -1;
   }
 
-  void gather(int64_t row, Age age, Joiner& joiner) const {
+  void gather(int64_t row, Age age, LocalJoin& local_join) const {
     const int32_t* const ids = own(row, age);
-    for (int64_t i = 0; i < sample_ && ids[i] >= 0; ++i) joiner.add_new(ids[i]);
+    for (int64_t i = 0; i < sample_ && ids[i] >= 0; ++i) local_join.add_new(ids[i]);
     const uint64_t* const list = others_[age].list(row);
-    for (int64_t i = 0; i < sample_ && list[i] != kNoEntry; ++i)
-      joiner.add_new(lists_.ring().id(row, Candidate{list[i]}.id()));
+    for (int64_t i = 0; i < sample_ && list[i] != kNoKeyId; ++i)
+      local_join.add_new(lists_.ring().id(row, SearchNeighbor{list[i]}.id()));
   }
 
   const int64_t n_, sample_;
@@ -154,7 +154,7 @@ class Samples {
   NearestLists others_[2];  // that have taken a row
 };
 
-int64_t count_untaken(const NnDescentArgs& args, const NearestLists& lists) {
+int64_t count_new(const NnDescentArgs& args, const NearestLists& lists) {
   std::atomic<int64_t> all{0};
   auto task = [&](int, int64_t t) {
     int64_t count = 0;
@@ -172,9 +172,9 @@ void nn_descent_start(const NnDescentArgs& args) {
   BadRow bad(args.bad_row);
   if (args.empties) __builtin_memset(args.lists, 0xff, static_cast<size_t>(args.base.rows * args.width) * sizeof(uint64_t));
   NearestLists lists(args.lists, args.base.rows, args.width, args.exec);
-  Joiners joiners(args, lists, kLeafRows, bad);
-  const Leaves leaves(args, joiners);
-  joiners.each(leaves.size(), [&](Joiner& joiner, int64_t leaf) { leaves.join(leaf, joiner); });
+  LocalJoins local_joins(args, lists, kLeafRows, bad);
+  const Leaves leaves(args, local_joins);
+  local_joins.each(leaves.size(), [&](LocalJoin& local_join, int64_t leaf) { leaves.join(leaf, local_join); });
   bad.report(args.base, args.exec);
 }
 
@@ -182,13 +182,13 @@ void nn_descent_round(const NnDescentArgs& args) {
   BadRow bad(args.bad_row);
   const int64_t n = args.base.rows;
   NearestLists lists(args.lists, n, args.width, args.exec);
-  Joiners joiners(args, lists, 4 * args.sample, bad);
+  LocalJoins local_joins(args, lists, 4 * args.sample, bad);
   const Samples samples(args, lists);
-  joiners.each((args.count + kRowsATask - 1) / kRowsATask, [&](Joiner& joiner, int64_t t) {
+  local_joins.each((args.count + kRowsATask - 1) / kRowsATask, [&](LocalJoin& local_join, int64_t t) {
     for (int64_t i = t * kRowsATask; i < std::min(args.count, (t + 1) * kRowsATask); ++i)
-      samples.join(args.order[i], joiner);
+      samples.join(args.order[i], local_join);
   });
-  *args.untaken = count_untaken(args, lists);
+  *args.still_new = count_new(args, lists);
   bad.report(args.base, args.exec);
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kRowsATask = 64;
 
-// Where in a list a row stands: a table of 8 slots for each entry, so that most rows that are not in it meet an empty one.
+// Where in a list a row stands: a table of 8 slots for each entry, so that most rows that are not in it find an empty one.
 class Places {
  public:
   explicit Places(int64_t width) {
@@ -58,20 +58,20 @@ class DetourPruner {
 
   static constexpr int64_t kNowhere = 16;
 
-  // The entries of the row's list with the fewest detours, ties to the earlier one, into its neighbours.
+  // The entries of the row's list with the fewest detours, ties to the earlier one, into its neighbors.
   void prune(int64_t row) {
     const int64_t count = read(row);
     for (int64_t i = 0; i + 1 < count; ++i) {
       __builtin_prefetch(list(ids_[i + 1]));
       const uint64_t* const other = list(ids_[i]);
-      for (int64_t r = 0; r + 1 < count && other[r] != kNoEntry; ++r) {
+      for (int64_t r = 0; r + 1 < count && other[r] != kNoKeyId; ++r) {
         // Without a branch, which would be foreseen in three of four cases; rows that are not in the list are counted behind
         // it, in several places, so that one addition need not wait for the other.
-        const int64_t j = places_.find(ring_.id(ids_[i], Candidate{other[r]}.id()));
+        const int64_t j = places_.find(ring_.id(ids_[i], SearchNeighbor{other[r]}.id()));
         detours_[j >= 0 ? j : args_.width + r % kNowhere] += j > i && j > r;
       }
     }
-    for (int64_t j = 0; j < count; ++j) ranked_[j] = Entry::of(detours_[j], static_cast<uint32_t>(j));
+    for (int64_t j = 0; j < count; ++j) ranked_[j] = KeyId::of(detours_[j], static_cast<uint32_t>(j));
     std::sort(ranked_.get(), ranked_.get() + count);
     int32_t* const out = args_.neighbors + row * args_.degree;
     for (int64_t e = 0; e < args_.degree; ++e) out[e] = e < count ? static_cast<int32_t>(ids_[ranked_[e].position()]) : -1;
@@ -82,8 +82,8 @@ class DetourPruner {
   int64_t read(int64_t row) {
     int64_t count = 0;
     places_.clear();
-    for (; count < args_.width && list(row)[count] != kNoEntry; ++count) {
-      ids_[count] = ring_.id(row, Candidate{list(row)[count]}.id());
+    for (; count < args_.width && list(row)[count] != kNoKeyId; ++count) {
+      ids_[count] = ring_.id(row, SearchNeighbor{list(row)[count]}.id());
       detours_[count] = 0;
       places_.put(ids_[count], count);
     }
@@ -95,10 +95,10 @@ class DetourPruner {
   Places places_;
   Buffer<int64_t> ids_;
   Buffer<uint32_t> detours_;
-  Buffer<Entry> ranked_;
+  Buffer<KeyId> ranked_;
 };
 
-// Neighbours of a row: the first half of its own, then those that lead to it, then the others of its own.
+// Neighbors of a row: the first half of its own, then those that lead to it, then the others of its own.
 class Weaver {
  public:
   Weaver(const NnDescentArgs& args, const NearestLists& leading)
@@ -109,8 +109,8 @@ class Weaver {
     const uint64_t* const leading = leading_.list(row);
     count_ = 0;
     for (int64_t e = 0; e < (args_.degree + 1) / 2; ++e) add(own[e]);
-    for (int64_t i = 0; i < args_.degree && leading[i] != kNoEntry; ++i)
-      add(static_cast<int32_t>(leading_.ring().id(row, Candidate{leading[i]}.id())));
+    for (int64_t i = 0; i < args_.degree && leading[i] != kNoKeyId; ++i)
+      add(static_cast<int32_t>(leading_.ring().id(row, SearchNeighbor{leading[i]}.id())));
     for (int64_t e = (args_.degree + 1) / 2; e < args_.degree; ++e) add(own[e]);
     for (int64_t e = 0; e < args_.degree; ++e) own[e] = e < count_ ? woven_[e] : -1;
   }
@@ -153,7 +153,7 @@ void nn_descent_prune(const NnDescentArgs& args) {
         const int32_t* const own = args.neighbors + row * args.degree;
         for (int64_t e = 0; e < args.degree && own[e] >= 0; ++e) {
           const uint64_t entry = leading.entry(own[e], row, static_cast<float>(e));
-          leading.offer(own[e], &entry, 1);
+          leading.update(own[e], &entry, 1);
         }
       });
   each_row(args, [&] { return Weaver(args, leading); }, [](Weaver& weaver, int64_t row) { weaver.weave(row); });

@@ -14,36 +14,36 @@ namespace annk::ANNK_ISA {
 // One thread's way to ask for the keys of a row against others.
 class RowQueries {
  public:
-  RowQueries(const Base& base, Metric metric)
+  RowQueries(const Dataset& base, Metric metric)
       : codec_(base.kind == StoreKind::array ? nullptr : make_codec(base)),
         row_(codec_ == nullptr ? 0 : static_cast<size_t>(base.dims + codec_->scratch_floats)),
         dims_(base.dims),
-        tiles_(make_tiles(base, codec_ == nullptr ? static_cast<const Matrix&>(base) : decoded(base),
-                          metric == Metric::euclidean ? Metric::sqeuclidean : metric)) {}
+        computer_(make_distance_computer(base, codec_ == nullptr ? static_cast<const Matrix&>(base) : decoded(base),
+                                         metric == Metric::euclidean ? Metric::sqeuclidean : metric)) {}
 
-  const Tiles& tiles() const { return *tiles_; }
+  const DistanceComputer& computer() const { return *computer_; }
   void pack(int64_t row, void* packed) {
-    if (codec_ == nullptr) return tiles_->pack_few(row, 1, packed);
-    if (tiles_->pack_row(row, packed)) return;
+    if (codec_ == nullptr) return computer_->pack_query(row, 1, packed);
+    if (computer_->pack_row(row, packed)) return;
     codec_->decode(row, row_.get(), row_.get() + dims_);
-    tiles_->pack_few(0, 1, packed);
+    computer_->pack_query(0, 1, packed);
   }
 
  private:
-  Matrix decoded(const Base& base) const {
+  Matrix decoded(const Dataset& base) const {
     return {row_.get(), 1, base.dims, base.dims * static_cast<int64_t>(sizeof(float)), DType::f32};
   }
   std::unique_ptr<const Codec> codec_;
   Buffer<float> row_;
   int64_t dims_;
-  std::unique_ptr<const Tiles> tiles_;
+  std::unique_ptr<const DistanceComputer> computer_;
 };
 
 // A candidate of a pruning. Those that an earlier pruning of the same list has kept together need not be compared again.
-struct Near {
-  Candidate at;
+struct PruneCandidate {
+  SearchNeighbor at;
   bool kept_before;
-  friend ANNK_HD bool operator<(const Near& a, const Near& b) { return a.at < b.at; }
+  friend ANNK_HD bool operator<(const PruneCandidate& a, const PruneCandidate& b) { return a.at < b.at; }
 };
 
 class Pruner {
@@ -53,12 +53,12 @@ class Pruner {
         degree_(args.degree),
         alpha_(args.alpha),
         by_length_(is_similarity(args.metric)),
-        query_(rows.tiles().few_bytes * kFewStep) {}
+        query_(rows.computer().query_bytes * kQueryStep) {}
 
   bool finite() const { return finite_; }
 
   // Candidates of `row`, sorted and without equals or the row itself -> at most `degree` ids. Returns how many.
-  int64_t prune(int64_t row, const Near* near, int64_t count, int32_t* out) {
+  int64_t prune(int64_t row, const PruneCandidate* near, int64_t count, int32_t* out) {
     if (left_.size() < static_cast<size_t>(count)) {
       left_.reset(static_cast<size_t>(count));
       ids_.reset(static_cast<size_t>(count));
@@ -75,7 +75,7 @@ class Pruner {
     int64_t kept = 0, tied = 0;
     while (tied < count && near[tied].at.key() == near[0].at.key()) ++tied;
     for (int64_t left = count; left > 0 && kept < degree_;) {
-      const Near nearest = near[left_[0]];
+      const PruneCandidate nearest = near[left_[0]];
       out[kept++] = static_cast<int32_t>(nearest.at.id());
       left = without_occluded(near, nearest, left);
       if (kept == (degree_ + 1) / 2 && left > 0 && left_[0] < tied) left = from(tied, left);
@@ -87,7 +87,7 @@ class Pruner {
   // keys_[0, count) = those that `row` has with ids_[0, count).
   void ask(int64_t row, int count) {
     rows_.pack(row, query_.get());
-    finite_ = rows_.tiles().few_keys(query_.get(), 1, {ids_.get(), 0, count}, keys_.get(), count) && finite_;
+    finite_ = rows_.computer().score_rows(query_.get(), 1, {ids_.get(), 0, count}, keys_.get(), count) && finite_;
   }
 
   // left_ without what comes before `first`.
@@ -101,10 +101,10 @@ class Pruner {
   }
 
   // left_[1, left) without those that `nearest` is too near to; returns how many there are.
-  int64_t without_occluded(const Near* near, const Near& nearest, int64_t left) {
+  int64_t without_occluded(const PruneCandidate* near, const PruneCandidate& nearest, int64_t left) {
     int asked = 0;
     for (int64_t i = 1; i < left; ++i) {
-      const Near& other = near[left_[i]];
+      const PruneCandidate& other = near[left_[i]];
       ids_[asked] = other.at.id();
       asked_[asked] = static_cast<int32_t>(i);
       asked += !(nearest.kept_before && other.kept_before);
@@ -118,7 +118,7 @@ class Pruner {
     int64_t to = 0;
     int next = 0;
     for (int64_t i = 1; i < left; ++i) {
-      const Near& other = near[left_[i]];
+      const PruneCandidate& other = near[left_[i]];
       bool occluded = false;
       if (next < asked && asked_[next] == i) {
         const float between = scale * keys_[next++], own = other.at.key();

@@ -11,11 +11,11 @@
 namespace annk::ANNK_ISA {
 namespace {
 
-// Walks of one thread that take turns: 40, 33 and 35 us a query for 1, 2 and 3 (Zen 4, lvq4, window 20; noise of 2 us).
+// Searches of one thread that take turns: 40, 33 and 35 us a query for 1, 2 and 3 (Zen 4, lvq4, window 20; noise of 2 us).
 constexpr int kTurns = 3;
 constexpr int64_t kQueriesATask = 16;
 
-int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
+int64_t count_allowed(const Filter& filter, int64_t query, int64_t rows) {
   const unsigned char* const own = static_cast<const unsigned char*>(filter.data) + query * filter.query_stride;
   int64_t count = 0;
   if (filter.kind == Filter::Kind::bytes) {
@@ -31,26 +31,26 @@ int64_t count_passing(const Filter& filter, int64_t query, int64_t rows) {
 // What one thread keeps from query to query.
 class Searcher : public SearchScratch {
  public:
-  Searcher(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine)
+  Searcher(const SearchGraphArgs& args, const DistanceComputer& computer, const DistanceComputer* fine)
       : SearchScratch{[](SearchScratch* own) { delete static_cast<Searcher*>(own); }},
         args_(&args),
-        tiles_(&tiles),
+        computer_(&computer),
         fine_(fine),
-        fine_query_(fine == nullptr ? 0 : fine->few_bytes * kFewStep) {}
+        fine_query_(fine == nullptr ? 0 : fine->query_bytes * kQueryStep) {}
   ~Searcher() {
-    for (int t = 0; t < kTurns; ++t) delete turns_[t].walk;
+    for (int t = 0; t < kTurns; ++t) delete turns_[t].search;
   }
   Searcher(const Searcher&) = delete;
   Searcher& operator=(const Searcher&) = delete;
 
   // For another search of the same graph, base, metric and rerank.
-  void begin(const SearchGraphArgs& args, const Tiles& tiles, const Tiles* fine) {
+  void begin(const SearchGraphArgs& args, const DistanceComputer& computer, const DistanceComputer* fine) {
     args_ = &args;
-    tiles_ = &tiles;
+    computer_ = &computer;
     fine_ = fine;
-    shared_passing_ = -1;
+    shared_allowed_ = -1;
     for (Turn& turn : turns_)
-      if (turn.walk != nullptr) turn.walk->set_tiles(tiles);
+      if (turn.search != nullptr) turn.search->set_computer(computer);
   }
 
   // Queries [first, end). False: a row that was read holds NaN or infinity.
@@ -65,12 +65,12 @@ class Searcher : public SearchScratch {
         if (turn.query < 0 && next < end) begin(turn, next++);
         if (turn.query < 0) continue;
         ++going;
-        if (!turn.exact && turn.walk->half_hop(alone)) {
-          fetch_fine(turn.walk->expanding());
+        if (!turn.exact && turn.search->step(alone)) {
+          fetch_fine(turn.search->expanding());
           continue;
         }
         finish(turn);
-        fit = fit && turn.walk->finite();
+        fit = fit && turn.search->finite();
         turn.query = -1;
       }
     }
@@ -78,31 +78,31 @@ class Searcher : public SearchScratch {
   }
 
  private:
-  // What a walk expands among its nearest is nearly always reranked. It comes while the walk goes on.
-  void fetch_fine(GraphWalk::Expanding at) const {
+  // What a search expands among its nearest is nearly always reranked. It comes while the search goes on.
+  void fetch_fine(BeamSearch::Expanding at) const {
     if (fine_ != nullptr && at.place < args_->rerank_k) fine_->prefetch({&at.row, 0, 1});
   }
 
   struct Turn {
-    GraphWalk* walk = nullptr;
-    int64_t query = -1, passing = 0;
+    BeamSearch* search = nullptr;
+    int64_t query = -1, allowed = 0;
     bool exact = false;
   };
 
   void begin(Turn& turn, int64_t query) {
-    if (turn.walk == nullptr) turn.walk = new GraphWalk(args_->graph, *tiles_);
+    if (turn.search == nullptr) turn.search = new BeamSearch(args_->graph, *computer_);
     turn.query = query;
-    turn.passing = passing(query);
-    tiles_->pack_few(query, 1, turn.walk->query());
-    const FilterPlan plan = plan_filter(turn.passing, args_->graph.rows, args_->window);
+    turn.allowed = allowed(query);
+    computer_->pack_query(query, 1, turn.search->query());
+    const FilterPlan plan = plan_filter(turn.allowed, args_->graph.rows, args_->window);
     turn.exact = plan.exact;
-    if (!plan.exact) turn.walk->begin(plan.window, plan.looks_through ? &args_->filter : nullptr, query, nullptr);
+    if (!plan.exact) turn.search->begin(plan.window, plan.two_hop ? &args_->filter : nullptr, query, nullptr);
   }
 
-  int64_t passing(int64_t query) {
+  int64_t allowed(int64_t query) {
     if (args_->filter.kind == Filter::Kind::none) return args_->graph.rows;
-    if (args_->filter.shared() && shared_passing_ >= 0) return shared_passing_;
-    return shared_passing_ = count_passing(args_->filter, query, args_->graph.rows);
+    if (args_->filter.shared() && shared_allowed_ >= 0) return shared_allowed_;
+    return shared_allowed_ = count_allowed(args_->filter, query, args_->graph.rows);
   }
 
   void finish(Turn& turn) {
@@ -110,12 +110,12 @@ class Searcher : public SearchScratch {
     const int64_t wanted = args_->rerank_k > 0 ? args_->rerank_k : args_->k;
     found_.clear();
     if (!turn.exact) {
-      const Pool& pool = turn.walk->pool();
-      for (int64_t i = 0; i < pool.size() && static_cast<int64_t>(found_.size()) < wanted; ++i)
-        if (args_->filter.pass(q, pool[i].id())) found_.push(pool[i]);
+      const SearchBuffer& buffer = turn.search->buffer();
+      for (int64_t i = 0; i < buffer.size() && static_cast<int64_t>(found_.size()) < wanted; ++i)
+        if (args_->filter.is_allowed(q, buffer[i].id())) found_.push(buffer[i]);
     }
     if (turn.exact ||
-        (turn.passing < args_->graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_->k, turn.passing)))
+        (turn.allowed < args_->graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_->k, turn.allowed)))
       compare_all(turn, wanted);
     if (args_->rerank_k > 0) rerank(turn);
     const int64_t count = std::min(static_cast<int64_t>(found_.size()), args_->k);
@@ -129,24 +129,24 @@ class Searcher : public SearchScratch {
     }
   }
 
-  // The `wanted` best of all rows that pass.
+  // The `wanted` best of all allowed rows.
   void compare_all(Turn& turn, int64_t wanted) {
     const int64_t n = args_->graph.rows;
-    Pool& pool = turn.walk->pool();
-    pool.begin(std::min(wanted, std::max<int64_t>(turn.passing, 1)));
+    SearchBuffer& buffer = turn.search->buffer();
+    buffer.begin(std::min(wanted, std::max<int64_t>(turn.allowed, 1)));
     ids_.clear();
     for (int64_t i = 0; i < n; ++i)
-      if (args_->filter.pass(turn.query, i)) ids_.push(i);
-    Buffer<float> keys(kFewRows + kLanes);
+      if (args_->filter.is_allowed(turn.query, i)) ids_.push(i);
+    Buffer<float> keys(kRowBlock + kLanes);
     bool fit = true;
-    for (int64_t i = 0; i < static_cast<int64_t>(ids_.size()); i += kFewRows) {
-      const int here = static_cast<int>(std::min<int64_t>(kFewRows, static_cast<int64_t>(ids_.size()) - i));
-      fit = tiles_->few_keys(turn.walk->query(), 1, {ids_.get() + i, 0, here}, keys.get(), kFewRows) && fit;
-      pool.push_all(keys.get(), ids_.get() + i, here);
+    for (int64_t i = 0; i < static_cast<int64_t>(ids_.size()); i += kRowBlock) {
+      const int here = static_cast<int>(std::min<int64_t>(kRowBlock, static_cast<int64_t>(ids_.size()) - i));
+      fit = computer_->score_rows(turn.search->query(), 1, {ids_.get() + i, 0, here}, keys.get(), kRowBlock) && fit;
+      buffer.push_all(keys.get(), ids_.get() + i, here);
     }
-    if (!fit) turn.walk->meet_bad_row();
+    if (!fit) turn.search->note_bad_row();
     found_.clear();
-    for (int64_t i = 0; i < pool.size(); ++i) found_.push(pool[i]);
+    for (int64_t i = 0; i < buffer.size(); ++i) found_.push(buffer[i]);
   }
 
   // Keys of the finer form, and their order.
@@ -157,22 +157,22 @@ class Searcher : public SearchScratch {
     for (size_t i = 0; i < count; ++i) ids_.push(found_[i].id());
     Buffer<float> keys(count + kLanes);
     fine_->prefetch({ids_.get(), 0, static_cast<int>(count)});
-    fine_->pack_few(turn.query, 1, fine_query_.get());
+    fine_->pack_query(turn.query, 1, fine_query_.get());
     const int64_t stride = static_cast<int64_t>(count);
-    if (!fine_->few_keys(fine_query_.get(), 1, {ids_.get(), 0, static_cast<int>(count)}, keys.get(), stride))
-      turn.walk->meet_bad_row();
-    for (size_t i = 0; i < count; ++i) found_[i] = Candidate::of(keys[i], ids_[i]);
+    if (!fine_->score_rows(fine_query_.get(), 1, {ids_.get(), 0, static_cast<int>(count)}, keys.get(), stride))
+      turn.search->note_bad_row();
+    for (size_t i = 0; i < count; ++i) found_[i] = SearchNeighbor::of(keys[i], ids_[i]);
     std::sort(found_.get(), found_.get() + count);
   }
 
   const SearchGraphArgs* args_;
-  const Tiles* tiles_;
-  const Tiles* fine_;
+  const DistanceComputer* computer_;
+  const DistanceComputer* fine_;
   Turn turns_[kTurns];
   Buffer<char> fine_query_;
-  Growing<Candidate> found_;
+  Growing<SearchNeighbor> found_;
   Growing<int64_t> ids_;
-  int64_t shared_passing_ = -1;
+  int64_t shared_allowed_ = -1;
 };
 
 void write_missing(const SearchGraphArgs& args) {
@@ -189,9 +189,9 @@ void search_graph(const SearchGraphArgs& args) {
   const int64_t m = args.queries.rows;
   if (m == 0 || args.k == 0) return;
   if (args.graph.rows == 0) return write_missing(args);
-  const auto tiles = make_tiles(args.base, args.queries, args.metric);
-  const auto fine = args.rerank_k > 0 ? make_tiles(args.rerank, args.rerank_queries, args.metric) : nullptr;
-  // A task is small enough that two threads end together, and large enough that its walks fill each other's waits.
+  const auto computer = make_distance_computer(args.base, args.queries, args.metric);
+  const auto fine = args.rerank_k > 0 ? make_distance_computer(args.rerank, args.rerank_queries, args.metric) : nullptr;
+  // A task is small enough that two threads end together, and large enough that its searches fill each other's waits.
   const int64_t each = std::clamp<int64_t>(m / (4 * workers_for(args.exec.threads, m)), 1, kQueriesATask);
   const int64_t tasks = (m + each - 1) / each;
   const size_t workers = static_cast<size_t>(workers_for(args.exec.threads, tasks));
@@ -199,7 +199,7 @@ void search_graph(const SearchGraphArgs& args) {
     Searcher** all;
     size_t count;
     SearchScratch** kept;  // of the first, the caller
-    bool whole = false;    // nobody was stopped in the middle of a walk
+    bool whole = false;    // no search was stopped in its middle
     Workers(size_t n, SearchScratch** place) : all(new Searcher*[n]()), count(n), kept(place) {
       if (kept != nullptr) all[0] = static_cast<Searcher*>(__atomic_exchange_n(kept, nullptr, __ATOMIC_ACQUIRE));
     }
@@ -211,14 +211,14 @@ void search_graph(const SearchGraphArgs& args) {
       delete[] all;
     }
   } own(workers, args.kept);
-  if (own.all[0] != nullptr) own.all[0]->begin(args, *tiles, fine.get());
+  if (own.all[0] != nullptr) own.all[0]->begin(args, *computer, fine.get());
   auto task = [&](int w, int64_t t) {
-    if (own.all[w] == nullptr) own.all[w] = new Searcher(args, *tiles, fine.get());
-    if (!own.all[w]->run(t * each, std::min(m, (t + 1) * each))) bad.meet();
+    if (own.all[w] == nullptr) own.all[w] = new Searcher(args, *computer, fine.get());
+    if (!own.all[w]->run(t * each, std::min(m, (t + 1) * each))) bad.note();
   };
   parallel_for(args.exec.threads, tasks, args.exec.interrupted, task);
   own.whole = true;
-  if (bad.looks()) bad.report(args.base, args.exec);
+  if (bad.is_asked()) bad.report(args.base, args.exec);
 }
 
 }  // namespace annk::ANNK_ISA

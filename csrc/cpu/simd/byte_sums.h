@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of look-ups by codes of 8 bits, 64 rows at a time: the inner loop of the screen of 8-bit product quantization
+// Sums of look-ups by codes of 8 bits, 64 rows at a time: the inner loop of the prefilter of 8-bit product quantization
 // (cpu/distance/pq_prefilter.h). For AVX-512 VBMI, whose vpermi2b finds 64 bytes at once among 128, so that a part's table
 // of 256 bytes is four registers and two instructions (Zen 5: 1.25 cycles each; four vpermb and their masks take a fifth
 // longer). Elsewhere nothing is declared: by pshufb, each sixteenth of a table asks for a test, a look-up and a merge, 64

@@ -27,7 +27,7 @@ struct AdjacentRows {
   }
 };
 
-// The tile of adjacent rows from `first` on, wanted when the present tile has met its queries.
+// The tile of adjacent rows from `first` on, wanted when the present tile is done.
 ANNK_HD void fetch_rows(const Matrix& m, int64_t first, int count = kTileRows) {
   const char* start = reinterpret_cast<const char*>(m.row(first));
   for (int64_t at = 0; at < count * m.stride; at += 64) fetch(start + at);

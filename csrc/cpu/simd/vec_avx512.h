@@ -142,7 +142,7 @@ ANNK_HD void sum4(const I32 (&x)[4], int32_t* out) {
 
 #if defined(__AVX512VNNI__)
 // vpdpbusd multiplies unsigned by signed: queries are stored with 128 added where they are signed, rows with 128 taken
-// off where they are unsigned, and the tile takes the surplus off again.
+// off where they are unsigned, and the tile takes the zero-point correction off again.
 using DotQuery = uint8_t;
 using DotRow = int8_t;
 inline constexpr int kDotGroup = 4;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of a compressed store from and to float32 on the device. A codec is a plain struct made from a Base:
+// Rows of a compressed store from and to float32 on the device. A codec is a plain struct made from a Dataset:
 //   kLanes                           threads that share a row: a power of two, at most a warp
 //   scratch_floats                   of shared memory, lent to each row
 //   encode_row(team, x, row, scratch)    x(j) is element j, finite; false, for all of the team: the store cannot hold it

@@ -10,7 +10,7 @@ namespace annk::cuda {
 
 // body(codec) with the codec of a compressed store.
 template <class Body>
-void visit_codec(const Base& store, Body&& body) {
+void visit_codec(const Dataset& store, Body&& body) {
   switch (store.kind) {
     case StoreKind::lvq:
       return body(LvqCodec(store));

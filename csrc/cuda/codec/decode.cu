@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kCodecThreads)
 
 }  // namespace
 
-void cuda::decode_rows(const Base& store, const int64_t* ids, int64_t first, int64_t count, float* out, int64_t pitch,
+void cuda::decode_rows(const Dataset& store, const int64_t* ids, int64_t first, int64_t count, float* out, int64_t pitch,
                        void* stream) {
   if (count == 0 || store.dims == 0) return;
   visit_codec(store, [&]<class Codec>(const Codec& codec) {

@@ -15,7 +15,7 @@ struct LvqCodec {
   using Team = RowTeam<kLanes>;
   LvqView view;
 
-  explicit LvqCodec(const Base& store) : view(store) {}
+  explicit LvqCodec(const Dataset& store) : view(store) {}
 
   template <class X>
   __device__ bool encode_row(const Team& team, const X& x, int64_t row, float*) const {

@@ -15,7 +15,7 @@ struct PqCodec {
   int scratch_floats;
   int parts, narrow, wider;  // the first `wider` parts have a dimension more than `narrow`: no division on the device
 
-  explicit PqCodec(const Base& store)
+  explicit PqCodec(const Dataset& store)
       : view(store),
         scratch_floats(static_cast<int>(store.dims)),
         parts(static_cast<int>(view.parts.parts)),

@@ -78,7 +78,7 @@ struct RabitqCodec {
   RabitqView view;
   int64_t scratch_floats;
 
-  explicit RabitqCodec(const Base& store) : view(store), scratch_floats(2 * view.padded) {}
+  explicit RabitqCodec(const Dataset& store) : view(store), scratch_floats(2 * view.padded) {}
 
   template <class X>
   __device__ bool encode_row(const Team& team, const X& x, int64_t row, float* scratch) const {

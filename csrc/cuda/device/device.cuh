@@ -34,7 +34,7 @@ namespace annk::cuda {
 
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
-// Beyond this a kernel must be told that it may.
+// Beyond this a kernel needs an attribute that allows it.
 inline constexpr size_t kPlainSharedBytes = 48 * 1024;
 
 inline void require_success(cudaError_t status, const char* what) {

@@ -7,23 +7,23 @@ namespace annk::cuda {
 
 using namespace ANNK_ISA;
 
-// Where neighbours go, and in which form.
-struct NeighbourOut {
+// Where neighbors go, and in which form.
+struct NeighborOut {
   void* distances = nullptr;  // float32; int32 for metrics of integers
   int64_t* indices = nullptr;
   Metric metric = Metric::sqeuclidean;
 
-  __device__ __forceinline__ void distance(int64_t at, uint32_t order) const {
+  __device__ __forceinline__ void distance(int64_t at, uint32_t key_bits) const {
     if (is_int_metric(metric)) {
-      static_cast<int32_t*>(distances)[at] = order == kNoOrder ? kMissingInt : static_cast<int32_t>(key_of_ordered(order));
+      static_cast<int32_t*>(distances)[at] = key_bits == kNoKey ? kMissingInt : static_cast<int32_t>(key_of_bits(key_bits));
     } else {
       static_cast<float*>(distances)[at] =
-          order == kNoOrder ? missing_distance(metric) : report(metric, key_of_ordered(order));
+          key_bits == kNoKey ? missing_distance(metric) : report(metric, key_of_bits(key_bits));
     }
   }
-  __device__ __forceinline__ void neighbour(int64_t at, uint32_t order, int64_t id) const {
-    distance(at, order);
-    indices[at] = order == kNoOrder ? -1 : id;
+  __device__ __forceinline__ void neighbor(int64_t at, uint32_t key_bits, int64_t id) const {
+    distance(at, key_bits);
+    indices[at] = key_bits == kNoKey ? -1 : id;
   }
 };
 

@@ -6,7 +6,7 @@
 namespace annk::cuda {
 
 // Which of rows [32 word, 32 word + 32) query `query` may return: bit i is row 32 word + i; none from `rows` on.
-__device__ __forceinline__ uint32_t passing_word(const Filter& filter, int64_t query, int64_t word, int64_t rows) {
+__device__ __forceinline__ uint32_t allowed_word(const Filter& filter, int64_t query, int64_t word, int64_t rows) {
   const int64_t left = rows - 32 * word;
   if (left <= 0) return 0;
   const unsigned char* const own = static_cast<const unsigned char*>(filter.data) + query * filter.query_stride;

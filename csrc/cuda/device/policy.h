@@ -7,7 +7,7 @@ namespace annk::cuda {
 
 // A scan block: 128 threads, tiles of 128 base rows, fetched in chunks of a few dimensions by asynchronous copies.
 //   narrow: 4 queries, a warp per 32 rows, a row per lane. Bound by bandwidth.
-//   wide:  64 queries, 16 a warp, 4 rows a lane: 64 sums a thread, so that 256 multiply-adds meet 20 shared loads.
+//   wide:  64 queries, 16 a warp, 4 rows a lane: 64 sums a thread, so that there are 256 multiply-adds for 20 shared loads.
 // Blocks of an SM: narrow has 48 KiB of copies in flight, wide wants 168 registers a thread.
 struct ScanShape {
   int queries_per_warp, rows_per_lane, query_warps, row_warps, stages, min_blocks;
@@ -36,7 +36,7 @@ inline constexpr int64_t kPreparedBytes = int64_t{64} << 20;  // fewer, where th
 // Blocks of a launch: four for each SM of the largest parts (132 and 148 SMs). A constant, since the workspace may
 // not depend on the device.
 inline constexpr int64_t kTargetBlocks = 512;
-// Neighbours that a scan keeps in shared memory lists; more go through keys in the workspace and radix selection.
+// Neighbors that a scan keeps in shared memory lists; more go through keys in the workspace and radix selection.
 inline constexpr int64_t kListMax = 64;
 
 // Rows are dealt to splits in whole tiles; within a split a row is a 31-bit number.
@@ -63,7 +63,7 @@ constexpr int64_t decoded_rows(int64_t rows, int64_t row_bytes) {
   const int64_t most = fit < kRowTile ? kRowTile : fit, all = (rows + kRowTile - 1) / kRowTile * kRowTile;
   return all < kRowTile ? kRowTile : all < most ? all : most;
 }
-// Lists of splits that are no larger than that may be many: beyond this, neighbours are selected from keys.
+// Lists of splits that are no larger than that may be many: beyond this, neighbors are selected from keys.
 inline constexpr int64_t kListBytes = int64_t{128} << 20;
 
 // Radix selection: rows are taken together while their counts, buffers and results stay under this.
@@ -80,7 +80,7 @@ constexpr int32_t shares_for(int64_t rows, int64_t length) {
   const int64_t shares = wanted < most ? wanted : most;
   return static_cast<int32_t>(shares < 1 ? 1 : shares);
 }
-// Keys of a launch that wait in the workspace, 64 MiB: where more neighbours are wanted than lists hold, and to fill radii.
+// Keys of a launch that wait in the workspace, 64 MiB: where more neighbors are wanted than lists hold, and to fill radii.
 // Rows of a chunk: many against what a selection of k costs again with each; whole tiles, but for the last.
 inline constexpr int64_t kWaitingKeys = int64_t{1} << 24;
 struct KeyChunk {
@@ -97,41 +97,43 @@ constexpr KeyChunk key_chunk(int64_t m, int64_t n, int64_t k, int64_t most_queri
 // these with fewer than 2^31; a multiple of 4, for aligned loads.
 inline int64_t most_candidates = int64_t{1} << 31;
 
-// The sieve of tensor cores (prefilter.h): 128 queries a block; limits from every 17th row, so that a level costs a
-// seventeenth of the next, and 17 k survivors on average, of which four times as many find room: the sum of k exponential
+// The prefilter of tensor cores (prefilter.h): 128 queries a block; limits from every 17th row, so that a level costs a
+// seventeenth of the next, and 17 k candidates on average, of which four times as many find room: the sum of k exponential
 // gaps passes that once in e^60 queries where k = 1 has 1,024 places, and more seldom for larger k. A prime: what repeats in
 // rows, or in filters, does so every 2, 10 or 16.
-inline constexpr int64_t kScreenQueries = 128, kScreenStep = 17;
-constexpr uint32_t screen_capacity(int64_t k) { return static_cast<uint32_t>(k <= 15 ? 1024 : 4 * kScreenStep * k); }
+inline constexpr int64_t kPrefilterQueries = 128, kPrefilterStep = 17;
+constexpr uint32_t prefilter_capacity(int64_t k) { return static_cast<uint32_t>(k <= 15 ? 1024 : 4 * kPrefilterStep * k); }
 // Bound by int32 sums of 8-bit products, and by e in prefilter.h, which grows with d.
-inline constexpr int64_t kScreenDims = 16384;
+inline constexpr int64_t kPrefilterDims = 16384;
 // Where ten launches more are small against the scan, and rows long against what a tile costs beside its products.
-constexpr bool use_screen(int64_t m, int64_t n, int64_t d) {
-  return m >= kScreenQueries && n >= 32768 && d >= 32 && m > (int64_t{1} << 26) / n;
+constexpr bool use_prefilter(int64_t m, int64_t n, int64_t d) {
+  return m >= kPrefilterQueries && n >= 32768 && d >= 32 && m > (int64_t{1} << 26) / n;
 }
 
-// Walks of graphs. Pools up to 8 KiB lie in shared memory. The table of rows met holds 16 for each place of the window,
-// about as many as a walk meets, in 4 to 32 KiB.
-inline constexpr int64_t kSharedPool = 1024;
-constexpr int32_t walk_table_bits(int64_t window) {
+// Searches of graphs. Buffers up to 8 KiB lie in shared memory. The table of rows visited holds 16 for each place of the
+// window, about as many as a search visits, in 4 to 32 KiB.
+inline constexpr int64_t kSharedBuffer = 1024;
+constexpr int32_t visited_table_bits(int64_t window) {
   int32_t bits = 10;
   while (bits < 13 && (int64_t{1} << bits) < 16 * window) ++bits;
   return bits;
 }
-// Memory of walks that run side by side, where each wants some: 256 MiB.
-inline constexpr int64_t kWalkBytes = int64_t{256} << 20;
-constexpr int64_t walk_blocks(int64_t m, int64_t bytes_each, int64_t bytes = kWalkBytes) {
+// Memory of searches that run side by side, where each wants some: 256 MiB.
+inline constexpr int64_t kSearchBytes = int64_t{256} << 20;
+constexpr int64_t search_blocks(int64_t m, int64_t bytes_each, int64_t bytes = kSearchBytes) {
   const int64_t fit = bytes_each == 0 ? m : bytes / bytes_each;
   return fit < 1 ? 1 : fit < m ? fit : m;
 }
-// Rows of a walk that blocks look at ahead, a launch a round: with up to 32 queries these are as many blocks as
-// kTargetBlocks. Narrow windows have no rows to look at ahead.
-inline constexpr int kWalkSlots = 16;
-constexpr bool share_walks(int64_t m, int64_t window) { return m * kWalkSlots <= kTargetBlocks && window >= 2 * kWalkSlots; }
-// On a graph of near neighbours walks were over after 17, 19, 24, 36 and 53 rounds with windows of 32 to 512: some rounds of
-// few rows on the way to the query, then a dozen rows a round. What these leave a single block ends.
-constexpr int64_t walk_rounds(int64_t window) { return 12 + (window < 1024 ? window : 1024) / 12; }
+// Rows of a search whose neighbors' keys blocks make ahead, a launch a round: with up to 32 queries these are as many blocks
+// as kTargetBlocks. Narrow windows have no rows to make ahead.
+inline constexpr int kSearchSlots = 16;
+constexpr bool share_searches(int64_t m, int64_t window) {
+  return m * kSearchSlots <= kTargetBlocks && window >= 2 * kSearchSlots;
+}
+// On a graph of near neighbors searches were over after 17, 19, 24, 36 and 53 rounds with windows of 32 to 512: some rounds
+// of few rows on the way to the query, then a dozen rows a round. What these leave a single block ends.
+constexpr int64_t search_rounds(int64_t window) { return 12 + (window < 1024 ? window : 1024) / 12; }
 // Blocks that share the counting of a filter's rows.
-inline constexpr int kPassingParts = 32;
+inline constexpr int kAllowedParts = 32;
 
 }  // namespace annk::cuda

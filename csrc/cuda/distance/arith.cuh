@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The arithmetic of a scan, by metric family and element type. A row is read 16 bytes at a time; expand() turns a part of
-// them into four operands that meet 16 bytes of the prepared query. Dimensions are taken in ascending order, one chain a
+// them into four operands for 16 bytes of the prepared query. Dimensions are taken in ascending order, one chain a
 // pair, so a pair's bits do not depend on the tile.
 //   Element, Operand, Sum          what a row is made of, what is multiplied, what is added up
 //   kBits, kQueryBits              of one dimension in a row and in the prepared query
-//   kParts                         query words of 16 bytes that one 16 bytes of a row meet
+//   kParts                         query words of 16 bytes for 16 bytes of a row
 //   step, own                      one operand of the pair; of the row alone, for its term
 //   row_word, order                the row's term as a word; sums into keys in order
 // An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
@@ -73,8 +73,8 @@ __device__ __forceinline__ void read4(const unsigned char* from, uint32_t (&to)[
 
 // What the caller sees for a key in order.
 template <class Arith>
-__device__ __forceinline__ uint32_t reported_bits(Metric metric, uint32_t order) {
-  const float key = key_of_ordered(order);
+__device__ __forceinline__ uint32_t reported_bits(Metric metric, uint32_t key_bits) {
+  const float key = key_of_bits(key_bits);
   if constexpr (Arith::kBits == 1)
     if (is_int_metric(metric)) return static_cast<uint32_t>(static_cast<int32_t>(key));
   return bits_of_float(report(metric, key));
@@ -136,8 +136,8 @@ struct FloatArith {
     return bits_of_float(inverse_norm(wide));
   }
   template <class Key>
-  __device__ static __forceinline__ uint32_t order(Key, float sum, uint32_t, uint32_t row_word) {
-    return ordered(Key::key(sum, float_of_bits(row_word)));
+  __device__ static __forceinline__ uint32_t key_bits(Key, float sum, uint32_t, uint32_t row_word) {
+    return sortable_bits(Key::key(sum, float_of_bits(row_word)));
   }
 };
 
@@ -182,9 +182,9 @@ struct IntArith {
   }
   // A word holds the term that the metric uses, the squared norm or the inverse one; the other reading of it is ignored.
   template <class Key>
-  __device__ static __forceinline__ uint32_t order(Key, int32_t sum, uint32_t query_word, uint32_t row_word) {
-    return ordered(Key::key_from_dot(sum, static_cast<int32_t>(query_word), static_cast<int32_t>(row_word),
-                                     float_of_bits(query_word), float_of_bits(row_word)));
+  __device__ static __forceinline__ uint32_t key_bits(Key, int32_t sum, uint32_t query_word, uint32_t row_word) {
+    return sortable_bits(Key::key_from_dot(sum, static_cast<int32_t>(query_word), static_cast<int32_t>(row_word),
+                                           float_of_bits(query_word), float_of_bits(row_word)));
   }
 };
 
@@ -212,8 +212,8 @@ struct BitArith {
     return static_cast<uint32_t>(sum);
   }
   template <class Key>
-  __device__ static __forceinline__ uint32_t order(Key, int32_t sum, uint32_t query_word, uint32_t row_word) {
-    return ordered(Key::key(sum, static_cast<int32_t>(query_word), static_cast<int32_t>(row_word)));
+  __device__ static __forceinline__ uint32_t key_bits(Key, int32_t sum, uint32_t query_word, uint32_t row_word) {
+    return sortable_bits(Key::key(sum, static_cast<int32_t>(query_word), static_cast<int32_t>(row_word)));
   }
 };
 

@@ -77,8 +77,8 @@ struct PairChoice<Arith> {
 // summed by one lane, since the order of a chain is part of the contract; sums of integers are exact, so that a team may
 // share the pieces of a row.
 template <class Arith, class Team>
-__device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t query, const unsigned char* row, int64_t number,
-                                                  const Team& team) {
+__device__ __forceinline__ uint32_t key_bits_of_pair(const ScanArgs& a, int64_t query, const unsigned char* row,
+                                                     int64_t number, const Team& team) {
   static_assert(Team::kSize == 1 || std::is_same_v<typename Arith::Sum, int32_t>);
   const bool summed = !Terms<Arith>::kRead && Terms<Arith>::needed(a.metric);
   typename PairChoice<Arith>::Type sums;
@@ -95,9 +95,9 @@ __device__ __forceinline__ uint32_t order_of_pair(const ScanArgs& a, int64_t que
   }
   typename Terms<Arith>::Query query_term{};
   if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];
-  uint32_t made = kNoOrder;
+  uint32_t made = kNoKey;
   visit_list(typename Arith::Metrics{}, a.metric,
-             [&](auto metric) { made = Arith::order(metric, sums.sum, query_term, row_term); });
+             [&](auto metric) { made = Arith::key_bits(metric, sums.sum, query_term, row_term); });
   return made;
 }
 
@@ -106,13 +106,13 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
   const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
   if (p >= a.pairs) return;
   const int64_t id = a.ids[p], query = (a.first_pair + p) / a.width;
-  uint32_t order = kNoOrder;
-  if (id >= 0) order = order_of_pair<Arith>(a, query, a.base.row(a.gathered ? p : id), id, RowTeam<1>());
+  uint32_t key_bits = kNoKey;
+  if (id >= 0) key_bits = key_bits_of_pair<Arith>(a, query, a.base.row(a.gathered ? p : id), id, RowTeam<1>());
   uint32_t* const out = static_cast<uint32_t*>(a.out) + p;
   if (a.job == Job::pair_keys) {
-    *out = order;
+    *out = key_bits;
   } else if (id >= 0) {
-    *out = reported_bits<Arith>(a.metric, order);
+    *out = reported_bits<Arith>(a.metric, key_bits);
   } else {
     *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
   }

@@ -101,8 +101,8 @@ int64_t padded(const ScanPlan& plan, int64_t m) {
 }
 
 // The rows that the kernels read: those of an array, a store's own codes, or float32 rows that a store's are decoded to.
-Base rows_read(const Base& base, const StoreScan* own, const void* decoded) {
-  Base read = base;
+Dataset rows_read(const Dataset& base, const StoreScan* own, const void* decoded) {
+  Dataset read = base;
   if (base.kind == StoreKind::array) return read;
   static_cast<Matrix&>(read) =
       own != nullptr ? own->rows(base) : Matrix{decoded, base.rows, base.dims, ceil_div<int64_t>(base.dims, 4) * 16};
@@ -116,10 +116,10 @@ StoreChunk chunk_of(const ScanPlan& plan, DType dtype) {
 }
 
 // `rows` are read in all.
-ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, bool pairs, int64_t rows) {
+ScanPlan plan_of(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, bool pairs, int64_t rows) {
   ScanPlan plan;
   plan.own = store_scan(base, metric);
-  const Base read = rows_read(base, plan.own, nullptr);
+  const Dataset read = rows_read(base, plan.own, nullptr);
   plan.family = plan.own != nullptr ? Family::store : family_of(metric, read.dtype, queries.dtype);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
   plan.wide = !pairs && use_wide(plan.launch_queries);
@@ -139,14 +139,14 @@ ScanPlan plan_of(const Matrix& queries, const Base& base, Metric metric, int64_t
 
 }  // namespace
 
-ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries) {
+ScanPlan plan_scan(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries) {
   return plan_of(queries, base, metric, most_queries, false, base.rows);
 }
-ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, int64_t pairs) {
+ScanPlan plan_pairs(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t pairs) {
   return plan_of(queries, base, metric, most_queries, true, pairs);
 }
 
-KeyChunk plan_chunk(const Matrix& queries, const Base& base, Metric metric, int64_t k) {
+KeyChunk plan_chunk(const Matrix& queries, const Dataset& base, Metric metric, int64_t k) {
   return key_chunk(queries.rows, base.rows, k, plan_scan(queries, base, metric, kQueriesPerLaunch).launch_queries);
 }
 
@@ -164,7 +164,7 @@ Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
   return to;
 }
 
-ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Base& base, Metric metric, int64_t begin, int64_t m) {
+ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Dataset& base, Metric metric, int64_t begin, int64_t m) {
   const bool words = plan.family == Family::store || counts_bits(plan.family) || plan.family == Family::integer;
   ScanArgs a;
   a.base = rows_read(base, plan.own, to.decoded);
@@ -182,7 +182,7 @@ ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Base& base, Met
   return a;
 }
 
-ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Base& base, Metric metric,
+ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Dataset& base, Metric metric,
                  int64_t begin, int64_t m, void* stream) {
   const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, metric};
   const int64_t rows = padded(plan, m);

@@ -19,11 +19,11 @@ struct ScanPlan {
   ScanShape shape() const { return own != nullptr ? own->shapes[wide ? 1 : 0] : scan_shape(wide); }
   int64_t tile_queries() const { return shape().queries(); }
 };
-ScanPlan plan_scan(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries);
+ScanPlan plan_scan(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries);
 // For Job::pairs, of so many pairs.
-ScanPlan plan_pairs(const Matrix& queries, const Base& base, Metric metric, int64_t most_queries, int64_t pairs);
+ScanPlan plan_pairs(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t pairs);
 // Rows and queries whose keys wait for a selection of k.
-KeyChunk plan_chunk(const Matrix& queries, const Base& base, Metric metric, int64_t k);
+KeyChunk plan_chunk(const Matrix& queries, const Dataset& base, Metric metric, int64_t k);
 // Splits of base rows among the blocks of a launch; of a store that is decoded, none larger than what is decoded at a time.
 Splits splits_of(const ScanPlan& plan, int64_t query_tiles, int64_t rows);
 
@@ -36,10 +36,10 @@ struct Prepared {
 Prepared take_prepared(Workspace& workspace, const ScanPlan& plan);
 
 // The arguments of a scan of m prepared queries, of which the first is number `begin`, over the whole base.
-ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Base& base, Metric metric, int64_t begin, int64_t m);
+ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Dataset& base, Metric metric, int64_t begin, int64_t m);
 
 // Enqueues the preparation of queries [begin, begin + m), and gives scan_of them.
-ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Base& base, Metric metric,
+ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Dataset& base, Metric metric,
                  int64_t begin, int64_t m, void* stream);
 
 // Runs the scan that those arguments, completed by the caller, describe. Rows to be decoded are decoded and scanned by

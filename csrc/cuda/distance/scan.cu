@@ -73,7 +73,7 @@ void scan_decoded(const ScanPlan& plan, const ScanArgs& args, void* stream) {
 
 }  // namespace
 
-const StoreScan* store_scan(const Base& base, Metric metric) {
+const StoreScan* store_scan(const Dataset& base, Metric metric) {
   switch (base.kind) {
     case StoreKind::lvq:
       return lvq_scan(base, metric);

@@ -22,7 +22,7 @@ class Consumer {
   static_assert(kQ <= kWarp, "a lane for each query of a warp");
 
   // Rows count from `begin`, the first of the split.
-  __device__ __forceinline__ Consumer(const ScanArgs& args, Entry* lists, int query0, int64_t begin, int rows)
+  __device__ __forceinline__ Consumer(const ScanArgs& args, KeyId* lists, int query0, int64_t begin, int rows)
       : a_(args), begin_(begin), rows_(rows) {
     const int query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     query0_ = query0 + query_warp * kQ;
@@ -33,7 +33,7 @@ class Consumer {
     if (!Terms<Arith>::kRead) query_word_ = mine && a_.query_words != nullptr ? a_.query_words[query0_ + lane_id()] : 0;
     if (a_.job == Job::select)
       for (int i = 0; i < kQ; ++i)
-        for (int e = lane_id(); e < a_.k; e += kWarp) lists_[i * a_.k + e] = kNoEntry;
+        for (int e = lane_id(); e < a_.k; e += kWarp) lists_[i * a_.k + e] = kNoKeyId;
   }
 
   __device__ __forceinline__ void take(const Shared& tile, const RowTerm* row_terms, int tile_row) {
@@ -63,10 +63,10 @@ class Consumer {
       const QueryTerm query_term = term_of(q);
       visit_list(typename Arith::Metrics{}, a_.metric, [&](auto metric) {
 #pragma unroll
-        for (int r = 0; r < kR; ++r) keys[q][r] = Arith::order(metric, tile.sums[q][r], query_term, terms[r]);
+        for (int r = 0; r < kR; ++r) keys[q][r] = Arith::key_bits(metric, tile.sums[q][r], query_term, terms[r]);
       });
 #pragma unroll
-      for (int r = 0; r < kR; ++r) keys[q][r] = row + r * kWarp < rows_ ? keys[q][r] : kNoOrder;
+      for (int r = 0; r < kR; ++r) keys[q][r] = row + r * kWarp < rows_ ? keys[q][r] : kNoKey;
     }
   }
 
@@ -78,12 +78,12 @@ class Consumer {
     }
   }
 
-  __device__ __forceinline__ bool pass(int q, int row) const {
-    return a_.filter.pass(a_.query_begin + query0_ + q, begin_ + row);
+  __device__ __forceinline__ bool is_allowed(int q, int row) const {
+    return a_.filter.is_allowed(a_.query_begin + query0_ + q, begin_ + row);
   }
 
   // Few keys lie under the limit, which for a list is its worst entry once it has filled. So first the queries that have
-  // any such key are marked, and only they are looked at again.
+  // any such key are marked, and only they are checked again.
   __device__ __forceinline__ void look_closer(const Keys& keys, int row) {
     unsigned hot = 0;
 #pragma unroll
@@ -118,18 +118,18 @@ class Consumer {
   template <int kRegisters>
   __device__ __forceinline__ void add(const uint32_t (&mine)[kR], int q, int row) {
     uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
-    Entry* own = lists_ + q * a_.k;
-    WarpList<kRegisters> list;
+    KeyId* own = lists_ + q * a_.k;
+    WarpSelect<kRegisters> list;
     list.load(own, a_.k);
 #pragma unroll 1
     for (int r = 0; r < kR; ++r) {
-      uint32_t order = mine[0];
+      uint32_t key_bits = mine[0];
 #pragma unroll
-      for (int i = 1; i < kR; ++i) order = i == r ? mine[i] : order;
-      const bool enters = order < limit && pass(q, row + r * kWarp);
+      for (int i = 1; i < kR; ++i) key_bits = i == r ? mine[i] : key_bits;
+      const bool enters = key_bits < limit && is_allowed(q, row + r * kWarp);
       if (!__any_sync(kAllLanes, enters)) continue;
-      list.add(enters ? make_entry(order, static_cast<uint32_t>(row + r * kWarp)) : kNoEntry);
-      limit = order_of(list.worst(a_.k));
+      list.add(enters ? make_key_id(key_bits, static_cast<uint32_t>(row + r * kWarp)) : kNoKeyId);
+      limit = key_bits_of(list.worst(a_.k));
     }
     list.store(own, a_.k);
     if (lane_id() == q) limit_ = limit;
@@ -139,7 +139,7 @@ class Consumer {
     const uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
     unsigned hits = 0;
 #pragma unroll
-    for (int r = 0; r < kR; ++r) hits += __popc(__ballot_sync(kAllLanes, mine[r] < limit && pass(q, row + r * kWarp)));
+    for (int r = 0; r < kR; ++r) hits += __popc(__ballot_sync(kAllLanes, mine[r] < limit && is_allowed(q, row + r * kWarp)));
     if (lane_id() == q) hits_ += hits;
   }
 
@@ -157,7 +157,7 @@ class Consumer {
   }
 
   const ScanArgs& a_;
-  Entry* lists_;
+  KeyId* lists_;
   int64_t begin_;
   int rows_, query0_, queries_;
   uint32_t limit_, query_word_, hits_ = 0;
@@ -165,15 +165,15 @@ class Consumer {
 
 // Lists of the same query held by different warps become one, in memory.
 template <class Arith, bool kWide, int kRegisters>
-__device__ __forceinline__ void merge_lists(const ScanArgs& a, const Entry* lists, int query0, int64_t split) {
+__device__ __forceinline__ void merge_lists(const ScanArgs& a, const KeyId* lists, int query0, int64_t split) {
   constexpr ScanShape kShape = TileOf<Arith, kWide>::kShape;
   for (int q = warp_id(); q < kShape.queries() && query0 + q < a.m; q += kScanThreads / kWarp) {
-    WarpList<kRegisters> list;
+    WarpSelect<kRegisters> list;
     list.load(lists + q * a.k, a.k);
     for (int other = 1; other < kShape.row_warps; ++other)
       for (int e = 0; e < a.k; e += kWarp) {
         const int at = e + lane_id();
-        list.merge_sorted(at < a.k ? lists[(other * kShape.queries() + q) * a.k + at] : kNoEntry);
+        list.merge_sorted(at < a.k ? lists[(other * kShape.queries() + q) * a.k + at] : kNoKeyId);
       }
     list.store(a.lists + (split * a.m + query0 + q) * a.k, a.k);
   }
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
   const int stage_bytes = Shared::stage_bytes(a.base);
   using RowTerm = typename Terms<Arith>::Row;
   RowTerm* row_terms = reinterpret_cast<RowTerm*>(shared + Shared::kShape.stages * stage_bytes);
-  Entry* lists = reinterpret_cast<Entry*>(row_terms + Shared::kRows);
+  KeyId* lists = reinterpret_cast<KeyId*>(row_terms + Shared::kRows);
 
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
@@ -258,7 +258,7 @@ void launch_scan(const ScanArgs& a, void* stream) {
   constexpr ScanShape kShape = Shared::kShape;
   const size_t lists = a.job == Job::select ? static_cast<size_t>(kShape.row_warps * kShape.queries()) * a.k : 0;
   const size_t ring = static_cast<size_t>(kShape.stages) * Shared::stage_bytes(a.base);
-  const size_t shared_bytes = ring + Shared::kRows * sizeof(typename Terms<Arith>::Row) + lists * sizeof(Entry);
+  const size_t shared_bytes = ring + Shared::kRows * sizeof(typename Terms<Arith>::Row) + lists * sizeof(KeyId);
   const int64_t grid = static_cast<int64_t>(a.query_tiles) * a.splits.count;
   ANNK_LAUNCH((scan_kernel<Arith, kWide>), grid, kScanThreads, shared_bytes, stream, a);
 }

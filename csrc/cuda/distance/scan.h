@@ -8,15 +8,15 @@ namespace annk::cuda {
 
 enum class Job : int32_t {
   distances,  // out[q, row - row_begin] = the reported distance, float32 or int32; no filter
-  keys,       // out[q, row - row_begin] = ordered(key) (core/numeric.h), uint32; no filter
+  keys,       // out[q, row - row_begin] = sortable_bits(key) (core/numeric.h), uint32; no filter
   select,     // lists[split, q, 0..k) = the best entries of the split, ascending; positions count from the split's first row
-  count,      // counts[q] += rows that pass the filter and whose ordered(key) < limit
+  count,      // counts[q] += rows that the filter allows and whose sortable_bits(key) < limit
   pairs,  // out[p] = the reported distance of query (first_pair + p) / width and row ids[p], missing where that is negative
-  pair_keys,  // out[p] = ordered(key) of that pair, uint32, kNoOrder where it is missing
+  pair_keys,  // out[p] = sortable_bits(key) of that pair, uint32, kNoKey where it is missing
 };
 
 struct ScanArgs {
-  Base base;  // the rows as they are read; of a store that is scanned in its own form, its arrays and numbers, too
+  Dataset base;  // the rows as they are read; of a store that is scanned in its own form, its arrays and numbers, too
   Filter filter;
   Metric metric = Metric::sqeuclidean;
   Job job = Job::distances;

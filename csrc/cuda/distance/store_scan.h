@@ -10,7 +10,7 @@ namespace annk::cuda {
 struct StoreQueries {
   Matrix queries;
   const int64_t* rows_of_base = nullptr;
-  Base base;
+  Dataset base;
   Metric metric = Metric::sqeuclidean;
   int64_t begin = 0, m = 0, padded = 0, pitch = 0;
   bool wide = false;
@@ -18,7 +18,7 @@ struct StoreQueries {
   uint32_t* words = nullptr;
 };
 
-// What a stage of the ring holds: so many positions of a row, and the bytes of a query that meet them.
+// What a stage of the ring holds: so many positions of a row, and the bytes of a query that belong to them.
 struct StoreChunk {
   int64_t positions, query_bytes;
 };
@@ -26,8 +26,8 @@ struct StoreChunk {
 struct StoreScan {
   int query_words;      // in the arithmetic's QueryTerm
   ScanShape shapes[2];  // narrow, wide
-  StoreChunk (*chunk)(const Base& store, bool wide);
-  Matrix (*rows)(const Base& store);  // where the positions lie, as many as `dims` says; dtype is ignored
+  StoreChunk (*chunk)(const Dataset& store, bool wide);
+  Matrix (*rows)(const Dataset& store);  // where the positions lie, as many as `dims` says; dtype is ignored
   void (*prepare)(const StoreQueries&, void* stream);
   void (*scan)(const ScanArgs&, bool wide, void* stream);
   // Rows of the base as queries, where the store has a way of its own for them (cpu/distance/distance_computer.h, pack_row).
@@ -36,11 +36,11 @@ struct StoreScan {
 };
 
 // Null: rows are to be decoded.
-const StoreScan* lvq_scan(const Base& store, Metric metric);
-const StoreScan* rabitq_scan(const Base& store, Metric metric);
-const StoreScan* pq_scan(const Base& store, Metric metric);
+const StoreScan* lvq_scan(const Dataset& store, Metric metric);
+const StoreScan* rabitq_scan(const Dataset& store, Metric metric);
+const StoreScan* pq_scan(const Dataset& store, Metric metric);
 
 // The list of them, a line a store (scan.cu).
-const StoreScan* store_scan(const Base& base, Metric metric);
+const StoreScan* store_scan(const Dataset& base, Metric metric);
 
 }  // namespace annk::cuda

@@ -16,7 +16,7 @@ struct Tile {
   static constexpr int kQueryBytes = kRowBytes / Arith::kBits * Arith::kQueryBits;
   static constexpr int kPieces = kRowBytes / 16, kQueryPieces = kQueryBytes / 16;
   static constexpr int kStageBytes = kRowTile * kRowBytes + kQueries * kQueryBytes;
-  __host__ __device__ static constexpr int stage_bytes(const Base&) { return kStageBytes; }
+  __host__ __device__ static constexpr int stage_bytes(const Dataset&) { return kStageBytes; }
   static_assert(kRows == kRowTile, "the warps of a block cover the tile's rows");
   static_assert(kShape.query_warps * kShape.row_warps * kWarp == kScanThreads);
   static_assert(kRowTile == kScanThreads, "a thread computes the term of one row");
@@ -30,7 +30,7 @@ struct Tile {
   Sum sums[kQ][kR];
   Sum own;  // of row thread % 128: what its term is made from
 
-  // Eight lanes that read piece p of eight rows in a row meet eight different groups of banks. Rows that differ by a
+  // Eight lanes that read piece p of eight rows in a row read eight different groups of banks. Rows that differ by a
   // multiple of eight are permuted alike, and place(row, p) = place(row, 0) ^ 16 p.
   __device__ static __forceinline__ int place(int row, int piece) {
     return row * kRowBytes + 16 * (piece ^ (row / (8 / kPieces) & (kPieces - 1)));
@@ -100,7 +100,7 @@ struct Tile {
   static constexpr bool kByWords = kWide && Arith::kParts == 4;
 
   // Adds a stage's dimensions to the sums, in ascending order.
-  __device__ __forceinline__ void accumulate(const Base&, const unsigned char* stage, int, bool with_own) {
+  __device__ __forceinline__ void accumulate(const Dataset&, const unsigned char* stage, int, bool with_own) {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * kRowBytes + query_warp * kQ * kQueryBytes;
     const int place0 = place(row_warp * kWarp * kR + lane, 0), own_place0 = place(static_cast<int>(threadIdx.x), 0);

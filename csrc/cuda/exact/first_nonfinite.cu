@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) look_by_pieces(Matrix x, int64_t pie
     bool found = false;
 #pragma unroll 4
     for (int64_t j = lane_id(); j < pieces; j += kWarp) {
-      const uint4 piece = from[j];  // all words are looked at, so that they come in one load
+      const uint4 piece = from[j];  // all words are checked, so that they come in one load
       found = found | bad<kPairs>(piece.x, exponent) | bad<kPairs>(piece.y, exponent) | bad<kPairs>(piece.z, exponent) |
               bad<kPairs>(piece.w, exponent);
     }

@@ -15,11 +15,11 @@ namespace {
 using namespace cuda;
 
 struct MergeArgs {
-  const Entry* lists;
+  const KeyId* lists;
   Splits splits;
   int64_t m;
   int32_t k;
-  NeighbourOut out;
+  NeighborOut out;
   const uint32_t* redo = nullptr;  // as in ScanArgs
   uint32_t redo_above = 0;
 };
@@ -28,16 +28,20 @@ template <int kRegisters>
 __global__ void __launch_bounds__(kMergeThreads) merge_kernel(const MergeArgs a) {
   const int64_t query = blockIdx.x;
   if (a.redo != nullptr && a.redo[query] <= a.redo_above) return;
-  const WarpList<kRegisters> list = merge_splits<kRegisters>(a.lists, a.m, query, a.splits.count, a.k);
+  const WarpSelect<kRegisters> list = merge_splits<kRegisters>(a.lists, a.m, query, a.splits.count, a.k);
   if (warp_id() != 0) return;
 #pragma unroll
   for (int r = 0; r < kRegisters; ++r) {
     const int rank = r * kWarp + lane_id();
     if (rank >= a.k) continue;
-    const Entry best = list.best[r];
-    const int64_t place = best != kNoEntry ? position_of(best) : 0, split = place / a.k;  // for none any that is there
+    const KeyId best = list.best[r];
+    if (best == kNoKeyId) {
+      a.out.neighbor(query * a.k + rank, kNoKey, -1);
+      continue;
+    }
+    const int64_t place = position_of(best), split = place / a.k;
     const int64_t in_split = position_of(a.lists[(split * a.m + query) * a.k + place % a.k]);
-    a.out.neighbour(query * a.k + rank, order_of(best), split * a.splits.rows_each + in_split);
+    a.out.neighbor(query * a.k + rank, key_bits_of(best), split * a.splits.rows_each + in_split);
   }
 }
 
@@ -45,14 +49,14 @@ struct Plan {
   ScanPlan scan;
   Prepared prepared;
   Splits splits;
-  Entry* lists = nullptr;
-  Screen screen;
-  Plan(const KnnArgs& args, Workspace& workspace, bool screened)
+  KeyId* lists = nullptr;
+  Prefilter prefilter;
+  Plan(const KnnArgs& args, Workspace& workspace, bool prefiltered)
       : scan(plan_scan(args.queries, args.base, args.metric, kQueriesPerLaunch)), prepared(take_prepared(workspace, scan)) {
     const int64_t tile = scan.tile_queries();
     splits = splits_of(scan, ceil_div(scan.launch_queries, tile), args.base.rows);
-    lists = workspace.take<Entry>(splits.count * scan.launch_queries * args.k);
-    if (screened) screen = take_screen(workspace, scan, args.base, args.k);
+    lists = workspace.take<KeyId>(splits.count * scan.launch_queries * args.k);
+    if (prefiltered) prefilter = take_prefilter(workspace, scan, args.base, args.k);
   }
 };
 
@@ -62,25 +66,25 @@ bool by_keys(const KnnArgs& args) {
   if (args.base.kind == StoreKind::array) return false;
   Workspace workspace;
   const Plan plan(args, workspace, false);
-  return plan.splits.count * plan.scan.launch_queries * args.k > kListBytes / static_cast<int64_t>(sizeof(Entry));
+  return plan.splits.count * plan.scan.launch_queries * args.k > kListBytes / static_cast<int64_t>(sizeof(KeyId));
 }
 
-bool screened(const KnnArgs& args) {
-  return args.base.kind == StoreKind::array && use_screen(args.queries.rows, args.base.rows, args.base.dims) &&
-         can_screen(args.base, args.queries, args.metric, args.k);
+bool prefiltered(const KnnArgs& args) {
+  return args.base.kind == StoreKind::array && use_prefilter(args.queries.rows, args.base.rows, args.base.dims) &&
+         can_prefilter(args.base, args.queries, args.metric, args.k);
 }
 
 }  // namespace
 
-int64_t cuda::knn_by_lists_workspace(const KnnArgs& args, bool screened) {
+int64_t cuda::knn_warp_select_workspace(const KnnArgs& args, bool prefiltered) {
   Workspace workspace;
-  Plan(args, workspace, screened);
+  Plan(args, workspace, prefiltered);
   return workspace.bytes();
 }
 
-void cuda::knn_by_lists(const KnnArgs& args, bool screened) {
+void cuda::knn_warp_select(const KnnArgs& args, bool prefiltered) {
   Workspace workspace(args.exec);
-  const Plan plan(args, workspace, screened);
+  const Plan plan(args, workspace, prefiltered);
   workspace.require();
   const int64_t m = args.queries.rows, k = args.k;
   for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
@@ -92,11 +96,11 @@ void cuda::knn_by_lists(const KnnArgs& args, bool screened) {
     scan_args.splits = plan.splits;
     scan_args.lists = plan.lists;
     scan_args.k = static_cast<int32_t>(k);
-    const NeighbourOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
-    if (screened) {
-      screen(plan.screen, scan_args, out, args.exec.stream);
-      scan_args.redo = plan.screen.counts;
-      scan_args.redo_above = plan.screen.capacity;
+    const NeighborOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
+    if (prefiltered) {
+      prefilter(plan.prefilter, scan_args, out, args.exec.stream);
+      scan_args.redo = plan.prefilter.counts;
+      scan_args.redo_above = plan.prefilter.capacity;
     }
     scan(plan.scan, scan_args, args.exec.stream);
 
@@ -111,13 +115,13 @@ void cuda::knn_by_lists(const KnnArgs& args, bool screened) {
 
 int64_t knn_workspace(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return 0;
-  if (by_keys(args)) return knn_by_keys_workspace(args);
-  return knn_by_lists_workspace(args, screened(args));
+  if (by_keys(args)) return knn_radix_workspace(args);
+  return knn_warp_select_workspace(args, prefiltered(args));
 }
 
 void knn(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return;
-  by_keys(args) ? knn_by_keys(args) : knn_by_lists(args, screened(args));
+  by_keys(args) ? knn_radix(args) : knn_warp_select(args, prefiltered(args));
 }
 
 }  // namespace annk

@@ -12,22 +12,22 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void __launch_bounds__(kThreads)
-    write_neighbours(const NeighbourOut out, const Entry* sorted, int64_t count, int64_t part_row) {
+    write_neighbors(const NeighborOut out, const KeyId* sorted, int64_t count, int64_t part_row) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (at < count) out.neighbour(at, order_of(sorted[at]), part_row + position_of(sorted[at]));
+  if (at < count) out.neighbor(at, key_bits_of(sorted[at]), part_row + position_of(sorted[at]));
 }
 
 // Where the base has more rows than positions, the best of each part wait as keys and ids.
 __global__ void __launch_bounds__(kThreads)
-    write_part(float* keys, int64_t* ids, const Entry* sorted, int64_t count, int64_t part_row) {
+    write_part(float* keys, int64_t* ids, const KeyId* sorted, int64_t count, int64_t part_row) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
-  keys[at] = key_of_ordered(order_of(sorted[at]));
-  ids[at] = sorted[at] == kNoEntry ? -1 : part_row + position_of(sorted[at]);
+  keys[at] = key_of_bits(key_bits_of(sorted[at]));
+  ids[at] = sorted[at] == kNoKeyId ? -1 : part_row + position_of(sorted[at]);
 }
-__global__ void __launch_bounds__(kThreads) report_keys(const NeighbourOut out, const float* keys, int64_t count) {
+__global__ void __launch_bounds__(kThreads) report_keys(const NeighborOut out, const float* keys, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (at < count) out.distance(at, out.indices[at] < 0 ? kNoOrder : ordered(keys[at]));
+  if (at < count) out.distance(at, out.indices[at] < 0 ? kNoKey : sortable_bits(keys[at]));
 }
 
 struct Plan {
@@ -54,7 +54,7 @@ struct Plan {
                                      bits_of(n < most_candidates ? n : most_candidates));
     radix[0].shares = shares_for(chunk.queries, length);
     radix[1] = radix[0];
-    radix[1].selected = workspace.take<Entry>(chunk.queries * k);
+    radix[1].selected = workspace.take<KeyId>(chunk.queries * k);
     radix[1].selected_counts = workspace.take<uint32_t>(chunk.queries);
     if (parts > 1) plan_parts(args, workspace);
   }
@@ -78,7 +78,7 @@ struct Plan {
 };
 
 // The sorted best of rows [part_row, part_end) for the prepared queries.
-Entry* best_of_part(const Plan& plan, const KnnArgs& args, ScanArgs scan_args, int64_t part_row, int64_t part_end) {
+KeyId* best_of_part(const Plan& plan, const KnnArgs& args, ScanArgs scan_args, int64_t part_row, int64_t part_end) {
   void* stream = args.exec.stream;
   int turn = 0;
   KeySource source;
@@ -112,13 +112,13 @@ Entry* best_of_part(const Plan& plan, const KnnArgs& args, ScanArgs scan_args, i
 
 }  // namespace
 
-int64_t knn_by_keys_workspace(const KnnArgs& args) {
+int64_t knn_radix_workspace(const KnnArgs& args) {
   Workspace workspace;
   Plan(args, workspace);
   return workspace.bytes();
 }
 
-void knn_by_keys(const KnnArgs& args) {
+void knn_radix(const KnnArgs& args) {
   check(args.k < most_candidates, "k: expected fewer than 2^31, got ", args.k);
   Workspace workspace(args.exec);
   Plan plan(args, workspace);
@@ -130,12 +130,12 @@ void knn_by_keys(const KnnArgs& args) {
     const int64_t count = queries * k, grid = ceil_div<int64_t>(count, kThreads);
     const ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, queries, stream);
-    const NeighbourOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
+    const NeighborOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
     for (int64_t part = 0; part < plan.parts; ++part) {
       const int64_t row = part * most_candidates, end = part + 1 == plan.parts ? n : row + most_candidates;
-      const Entry* sorted = best_of_part(plan, args, scan_args, row, end);
+      const KeyId* sorted = best_of_part(plan, args, scan_args, row, end);
       if (plan.parts == 1) {
-        ANNK_LAUNCH(write_neighbours, grid, kThreads, 0, stream, out, sorted, count, row);
+        ANNK_LAUNCH(write_neighbors, grid, kThreads, 0, stream, out, sorted, count, row);
       } else {
         const int64_t at = part * plan.merge.part_stride;
         ANNK_LAUNCH(write_part, grid, kThreads, 0, stream, plan.part_keys + at, plan.part_ids + at, sorted, count, row);

@@ -6,7 +6,7 @@ namespace annk::cuda {
 
 // knn for any k: the keys of a chunk of base rows wait in the workspace, and the k best of them and of what earlier chunks
 // left are selected by radix.
-void knn_by_keys(const KnnArgs&);
-int64_t knn_by_keys_workspace(const KnnArgs&);
+void knn_radix(const KnnArgs&);
+int64_t knn_radix_workspace(const KnnArgs&);
 
 }  // namespace annk::cuda

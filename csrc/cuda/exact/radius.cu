@@ -15,7 +15,7 @@ constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 // Keys in order below this are within the radius: distances up to it, similarities from it on.
 uint32_t limit_of(Metric metric, float radius) {
   const float bound = is_similarity(metric) ? -radius : radius;
-  return bound == bound ? ordered(bound) + 1 : 0;
+  return bound == bound ? sortable_bits(bound) + 1 : 0;
 }
 
 template <class T>
@@ -63,22 +63,23 @@ struct FillArgs {
   const int64_t* from;  // where the chunk's hits of a query begin
   int64_t* next;        // and those of the next chunk
   uint32_t* counts;     // (queries, shares)
-  NeighbourOut out;
+  NeighborOut out;
 };
 
 // Bit j: row first + j of the four is a hit.
 __device__ __forceinline__ unsigned hits_of(const FillArgs& a, int64_t query, int64_t i, int64_t end,
-                                            uint32_t (&orders)[4]) {
+                                            uint32_t (&sortable_keys)[4]) {
   unsigned hits = 0;
   if (i >= end) return hits;
   const uint4 four = *reinterpret_cast<const uint4*>(a.keys + query * a.pitch + i);
-  orders[0] = four.x;
-  orders[1] = four.y;
-  orders[2] = four.z;
-  orders[3] = four.w;
+  sortable_keys[0] = four.x;
+  sortable_keys[1] = four.y;
+  sortable_keys[2] = four.z;
+  sortable_keys[3] = four.w;
 #pragma unroll
   for (int j = 0; j < 4; ++j)
-    if (i + j < end && orders[j] < a.limit && a.filter.pass(a.query_begin + query, a.first_row + i + j)) hits |= 1u << j;
+    if (i + j < end && sortable_keys[j] < a.limit && a.filter.is_allowed(a.query_begin + query, a.first_row + i + j))
+      hits |= 1u << j;
   return hits;
 }
 
@@ -96,9 +97,9 @@ struct Share {
 
 __global__ void __launch_bounds__(kThreads) count_hits(const FillArgs a) {
   const Share s(a);
-  uint32_t orders[4], count = 0, total;
+  uint32_t sortable_keys[4], count = 0, total;
   for (int64_t i = s.begin + 4 * static_cast<int64_t>(threadIdx.x); i < s.end; i += 4 * kThreads)
-    count += __popc(hits_of(a, s.query, i, s.end, orders));
+    count += __popc(hits_of(a, s.query, i, s.end, sortable_keys));
   block_inclusive(count, total);
   if (threadIdx.x == 0) a.counts[s.query * a.shares + s.share] = total;
 }
@@ -114,13 +115,13 @@ __global__ void __launch_bounds__(kThreads) write_hits(const FillArgs a) {
   if (s.share == 0 && threadIdx.x == 0) a.next[s.query] = all;
   for (int64_t first = s.begin; first < s.end; first += 4 * kThreads) {
     const int64_t i = first + 4 * static_cast<int64_t>(threadIdx.x);
-    uint32_t orders[4], total;
-    const unsigned hits = hits_of(a, s.query, i, s.end, orders);
+    uint32_t sortable_keys[4], total;
+    const unsigned hits = hits_of(a, s.query, i, s.end, sortable_keys);
     const uint32_t count = __popc(hits);
     int64_t at = to + block_inclusive(count, total) - count;
 #pragma unroll
     for (int j = 0; j < 4; ++j)
-      if (hits >> j & 1u) a.out.neighbour(at++, orders[j], a.first_row + i + j);
+      if (hits >> j & 1u) a.out.neighbor(at++, sortable_keys[j], a.first_row + i + j);
     to += total;
   }
 }

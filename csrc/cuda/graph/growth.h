@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A graph under construction (ops/build_graph.h) as kernels see it: its lists, the edges of a batch, what is pruned, and
-// what walks reach.
+// what searches reach.
 #pragma once
 #include "cuda/device/key_id.cuh"
 
@@ -25,24 +25,24 @@ struct NewEdges {
   int32_t* sources = nullptr;
 };
 
-// The candidates of some prunings: what a row's list holds, and the last that a walk to it expands or, where `listed`, the
+// The candidates of some prunings: what a row's list holds, and the last that a search to it expands or, where `listed`, the
 // nearest of those that lead to it.
 struct Candidates {
   const int64_t* rows = nullptr;  // negative for none
-  Entry* near = nullptr;          // (m, most) by ascending (key, id), kNoEntry behind the last
+  KeyId* near = nullptr;          // (m, most) by ascending (key, id), kNoKeyId behind the last
   int64_t most = 0;
   bool listed = false;
   GraphLists lists;
   NewEdges edges;  // none where counts is null
 };
 
-// Rows within reach of the entries, and through which edges first: these are never taken away. In the order in which a queue
-// comes to them.
+// Rows within reach of the entry points, and through which edges first: these are never taken away. In the order in which a
+// queue comes to them.
 struct Reach {
   GraphLists lists;  // none longer than `degree`
   int64_t degree = 0;
-  const int32_t* entries = nullptr;
-  int64_t entry_count = 0;
+  const int32_t* entry_points = nullptr;
+  int64_t entry_point_count = 0;
   int32_t* parents = nullptr;  // (rows,); -1: out of reach
   int32_t* queue = nullptr;    // (rows,)
   uint32_t* claims = nullptr;  // (rows,), all ones at first

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a walk can reach, by one block that goes through the queue in its order: a row's parent is the first of the queue
-// that leads to it, as if edges were looked at one after the other.
+// What a search can reach, by one block that goes through the queue in its order: a row's parent is the first of the queue
+// that leads to it, as if edges were followed one after the other.
 #pragma once
 #include "cuda/device/device.cuh"
 #include "cuda/graph/growth.h"
@@ -14,7 +14,7 @@ struct ReachBlock {
   // All threads, synchronised before.
   __device__ __forceinline__ void begin() const {
     if (threadIdx.x == 0)
-      for (int64_t e = 0; e < reach.entry_count; ++e) meet(reach.entries[e], reach.entries[e]);
+      for (int64_t e = 0; e < reach.entry_point_count; ++e) visit(reach.entry_points[e], reach.entry_points[e]);
     __syncthreads();
     spread(0);
   }
@@ -36,7 +36,7 @@ struct ReachBlock {
   static constexpr int kWarps = kThreads / kWarp;
 
   // One thread.
-  __device__ __forceinline__ void meet(int64_t row, int64_t from) const {
+  __device__ __forceinline__ void visit(int64_t row, int64_t from) const {
     if (reach.parents[row] >= 0) return;
     reach.parents[row] = static_cast<int32_t>(from);
     reach.queue[reach.counts[0]++] = static_cast<int32_t>(row);
@@ -52,7 +52,7 @@ struct ReachBlock {
     if (place < 0) return false;
     list[place] = static_cast<int32_t>(to);
     if (place == state.length) ++state.length;
-    meet(to, from);
+    visit(to, from);
     return true;
   }
 

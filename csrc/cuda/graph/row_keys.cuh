@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of chosen rows within a block, for kernels that choose the rows themselves: those of pairs.cuh, bit for bit. Few
 // types, so that such kernels are few: metric and element type are decided once a call.
-//   kThreads, kBlocks                               of a block, and of an SM at least: kernels that are told spill less
+//   kThreads, kBlocks                               of a block, and of an SM at least: ptxas, which knows both, spills less
 //   keys(query, ids, count, scratch, to)            to[i] = the entry of row ids[i] for prepared query `query`; for all
 //                                                   threads of the block, which are to be synchronised before and after
 //   scratch_bytes()                                 of shared memory that keys() wants
@@ -16,11 +16,11 @@ namespace annk::cuda {
 
 // An entry that also says whether its row was expanded: the position is twice the row, and one more where it was. Rows are
 // below 2^31.
-__device__ __forceinline__ Entry entry_of_row(uint32_t order, int32_t row) {
-  return static_cast<Entry>(order) << 32 | static_cast<uint32_t>(row) << 1;
+__device__ __forceinline__ KeyId key_id_of_row(uint32_t key_bits, int32_t row) {
+  return static_cast<KeyId>(key_bits) << 32 | static_cast<uint32_t>(row) << 1;
 }
-__device__ __forceinline__ int32_t row_of(Entry entry) { return static_cast<int32_t>(position_of(entry) >> 1); }
-__device__ __forceinline__ bool expanded(Entry entry) { return (entry & 1u) != 0; }
+__device__ __forceinline__ int32_t row_of(KeyId entry) { return static_cast<int32_t>(position_of(entry) >> 1); }
+__device__ __forceinline__ bool expanded(KeyId entry) { return (entry & 1u) != 0; }
 
 // body.template run<Arith>() for the arithmetic of float32 sums.
 template <class T, class Body>
@@ -44,7 +44,7 @@ struct EachRow {
   int64_t query;
   const int32_t* ids;
   int count;
-  Entry* to;
+  KeyId* to;
   const unsigned char* room;
 
   template <class Arith>
@@ -53,8 +53,8 @@ struct EachRow {
     for (int i = static_cast<int>(threadIdx.x) / Team::kSize; i < count; i += kThreads / Team::kSize) {
       const int32_t id = ids[i];
       const unsigned char* const row = room != nullptr ? room + i * scan.base.stride : scan.base.row(id);
-      const uint32_t order = order_of_pair<Arith>(scan, query, row, id, team);
-      if (team.lane == 0) to[i] = entry_of_row(order, id);
+      const uint32_t key_bits = key_bits_of_pair<Arith>(scan, query, row, id, team);
+      if (team.lane == 0) to[i] = key_id_of_row(key_bits, id);
     }
   }
 };
@@ -66,7 +66,7 @@ struct FloatRows {
   Family family;
 
   size_t scratch_bytes() const { return 0; }
-  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
     const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
     switch (scan.base.dtype) {
       case DType::f32:
@@ -83,7 +83,8 @@ struct FloatRows {
   }
 };
 
-// Rows whose sums are of integers: 8-bit numbers met by such, bits, LVQ codes. Four threads share a row, 64 bytes at a time.
+// Rows whose sums are of integers: 8-bit rows under 8-bit queries, bits, LVQ codes. Four threads share a row, 64 bytes at a
+// time.
 struct CodeRows {
   static constexpr int kThreads = 128, kBlocks = 4;
   using Team = RowTeam<4>;
@@ -91,7 +92,7 @@ struct CodeRows {
   Family family;
 
   size_t scratch_bytes() const { return 0; }
-  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
     const EachRow<kThreads, Team> each{scan, query, ids, count, to, nullptr};
     switch (family) {
       case Family::hamming:
@@ -112,7 +113,7 @@ struct StoreRows {
   ScanArgs scan;
 
   size_t scratch_bytes() const { return 0; }
-  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, Entry* to) const {
+  __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
     const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
     if (scan.base.kind == StoreKind::pq)
       return scan.base.numbers[3] != 0 ? each.template run<PqArith<true>>() : each.template run<PqArith<false>>();
@@ -126,7 +127,7 @@ struct StoreRows {
 // Rows of a store that is decoded: kDecodedAtOnce of them in the block's part of the memory at scan.base, then a thread a
 // row.
 inline constexpr int kDecodedAtOnce = 32;
-inline constexpr int64_t kMostDecodeScratch = 40 * 1024;  // beside what a walk keeps in shared memory
+inline constexpr int64_t kMostDecodeScratch = 40 * 1024;  // beside what a search keeps in shared memory
 
 template <class Codec>
 struct DecodedRows {
@@ -138,7 +139,7 @@ struct DecodedRows {
 
   DecodedRows(const Codec& of, const ScanArgs& args, Family how) : codec(of), scan(args), family(how) {
     const int64_t each = scratch_of_team();
-    check(each <= kMostDecodeScratch, "store: too many dimensions to walk it on a GPU, which takes rows of ",
+    check(each <= kMostDecodeScratch, "store: too many dimensions to search it on a GPU, which takes rows of ",
           kMostDecodeScratch, " bytes of floats, got ", each);
     teams = kThreads / Codec::kLanes;
     while (teams > 1 && teams * each > kMostDecodeScratch) teams /= 2;
@@ -149,7 +150,7 @@ struct DecodedRows {
   size_t scratch_bytes() const { return static_cast<size_t>(teams * scratch_of_team()); }
 
   __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char* scratch,
-                                       Entry* to) const {
+                                       KeyId* to) const {
     const RowTeam<Codec::kLanes> team;
     const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes;
     float* const own = reinterpret_cast<float*>(scratch) + in_block * codec.scratch_floats;

@@ -8,7 +8,7 @@ namespace {
 constexpr int kThreads = 128;
 
 struct OperandArgs {
-  ScreenArgs call;
+  PrefilterArgs call;
   unsigned char* operands;  // those of the call
 };
 
@@ -37,8 +37,8 @@ __device__ uint32_t block_largest(uint32_t value) {
   return largest;
 }
 
-// The nearest operand, stored; returns its value. What does not fit a half is larger than the norms that are screened; what
-// is smaller than a normal half becomes zero, which the measured error shows.
+// The nearest operand, stored; returns its value. What does not fit a half is larger than the norms that are prefiltered;
+// what is smaller than a normal half becomes zero, which the measured error shows.
 __device__ __forceinline__ float store_operand(float* to, float x) {
   const uint32_t rounded = (bits_of_float(x) + 0x1000u) & ~0x1fffu;
   *to = float_of_bits(rounded);
@@ -112,22 +112,22 @@ int64_t row_bytes_of(const Matrix& x) { return x.dims * kDTypeBits[static_cast<i
 
 }  // namespace
 
-bool can_screen(const Matrix& base, const Matrix& queries, Metric metric, int64_t k) {
+bool can_prefilter(const Matrix& base, const Matrix& queries, Metric metric, int64_t k) {
   const DType dtype = base.dtype;
   const bool floats = dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
   const bool bytes = (dtype == DType::i8 || dtype == DType::u8) && queries.dtype == dtype;
   const bool dots = metric == Metric::inner_product || metric == Metric::cosine || metric == Metric::sqeuclidean ||
                     metric == Metric::euclidean;
   const bool aligned = reinterpret_cast<uintptr_t>(base.data) % 16 == 0 && base.stride % 16 == 0;
-  return (floats || bytes) && dots && aligned && k >= 1 && k <= kListMax && base.dims <= kScreenDims &&
+  return (floats || bytes) && dots && aligned && k >= 1 && k <= kListMax && base.dims <= kPrefilterDims &&
          base.rows + kRowTile <= most_candidates;
 }
 
-Screen take_screen(Workspace& workspace, const ScanPlan& plan, const Matrix& base, int64_t k) {
-  Screen s;
+Prefilter take_prefilter(Workspace& workspace, const ScanPlan& plan, const Matrix& base, int64_t k) {
+  Prefilter s;
   s.queries = plan.launch_queries;
   s.k = k;
-  s.capacity = screen_capacity(k);
+  s.capacity = prefilter_capacity(k);
   s.family = plan.family;
   const int64_t bytes = row_bytes_of(base);
   s.chunks = bytes > 0 ? static_cast<int32_t>(ceil_div<int64_t>(bytes, 64)) : 1;
@@ -135,11 +135,11 @@ Screen take_screen(Workspace& workspace, const ScanPlan& plan, const Matrix& bas
   s.facts = workspace.take<QueryFacts>(s.queries);
   s.thresholds = workspace.take<Threshold>(s.queries);
   s.counts = workspace.take<uint32_t>(s.queries);
-  s.survivors = workspace.take<uint32_t>(s.queries * s.capacity);
+  s.candidates = workspace.take<uint32_t>(s.queries * s.capacity);
   return s;
 }
 
-void make_operands(const ScreenArgs& a, unsigned char* operands, void* stream) {
+void make_operands(const PrefilterArgs& a, unsigned char* operands, void* stream) {
   const OperandArgs args{a, operands};
   switch (a.rows.dtype) {
     case DType::f32:
@@ -160,15 +160,15 @@ void make_operands(const ScreenArgs& a, unsigned char* operands, void* stream) {
   }
 }
 
-void screen(const Screen& plan, const ScanArgs& scan, const NeighbourOut& out, void* stream) {
-  ScreenArgs a;
+void prefilter(const Prefilter& plan, const ScanArgs& scan, const NeighborOut& out, void* stream) {
+  PrefilterArgs a;
   a.filter = scan.filter;
   a.metric = scan.metric;
   a.query_begin = scan.query_begin;
   a.m = scan.m;
   a.k = static_cast<int32_t>(plan.k);
   a.chunks = plan.chunks;
-  a.query_tiles = static_cast<int32_t>(ceil_div<int64_t>(scan.m, kScreenQueries));
+  a.query_tiles = static_cast<int32_t>(ceil_div<int64_t>(scan.m, kPrefilterQueries));
   a.capacity = plan.capacity;
   a.queries = scan.queries;
   a.query_words = scan.query_words;
@@ -179,19 +179,19 @@ void screen(const Screen& plan, const ScanArgs& scan, const NeighbourOut& out, v
   a.facts = plan.facts;
   a.thresholds = plan.thresholds;
   a.counts = plan.counts;
-  a.survivors = plan.survivors;
+  a.candidates = plan.candidates;
   a.rows = scan.base;
   a.row_bytes = row_bytes_of(scan.base);
   make_operands(a, plan.operands, stream);
   int64_t step = 1;
-  while (ceil_div(scan.base.rows, step) > plan.capacity) step *= kScreenStep;
-  for (; step >= 1; step /= kScreenStep) {
+  while (ceil_div(scan.base.rows, step) > plan.capacity) step *= kPrefilterStep;
+  for (; step >= 1; step /= kPrefilterStep) {
     a.step = step;
     a.rows.rows = ceil_div(scan.base.rows, step);
     a.rows.stride = scan.base.stride * step;
     a.splits = splits_for(a.query_tiles, a.rows.rows);
-    find_survivors(a, stream);
-    rank_survivors(a, plan.family, step == 1 ? &out : nullptr, stream);
+    find_candidates(a, stream);
+    rank_candidates(a, plan.family, step == 1 ? &out : nullptr, stream);
   }
 }
 

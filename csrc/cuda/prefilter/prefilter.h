@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor cores as a sieve for large batches. Every pair's distance is one chain of fused multiply-adds
+// Tensor cores as a prefilter for large batches. Every pair's distance is one chain of fused multiply-adds
 // (docs/determinism.md), which no tensor core computes; but one dot product of lower precision and a bound on its error say
-// of almost every pair that its key cannot be below a limit. The survivors, a few hundred of a query, get their chain, so
+// of almost every pair that its key cannot be below a limit. The candidates, a few hundred of a query, get their chain, so
 // results are those of the scan, bit for bit.
 //   limits     A query's limit is the k-th best key of some rows. Levels take every 17^j-th row, j falling to 0, and each
 //              gives the limit of the next: about 17 k rows of a level survive, in whatever order the rows lie.
-//   survivors  lie in the workspace, `capacity` of a query. A query with more at the last level (many equal rows, zero
+//   candidates  lie in the workspace, `capacity` of a query. A query with more at the last level (many equal rows, zero
 //              vectors, NaN) is left to the scan, which is launched behind and skips all others (ScanArgs::redo).
 //
 // The bound. q' and x' are the operands (q' may be scaled by a power of two s), d dimensions, u = 2^-24:
@@ -31,8 +31,8 @@
 
 namespace annk::cuda {
 
-// Whether the sieve can take a call, and whether it should: policy.h.
-bool can_screen(const Matrix& base, const Matrix& queries, Metric metric, int64_t k);
+// Whether the prefilter can take a call, and whether it should: policy.h.
+bool can_prefilter(const Matrix& base, const Matrix& queries, Metric metric, int64_t k);
 
 // Pairs of this query and a row of norm x survive unless A + a x + b x^2 < c.
 struct alignas(16) Threshold {
@@ -47,7 +47,7 @@ struct QueryFacts {
 };
 
 // The workspace of one launch's queries.
-struct Screen {
+struct Prefilter {
   int64_t queries = 0, k = 0;
   uint32_t capacity = 0;
   Family family = Family::dot;
@@ -55,16 +55,16 @@ struct Screen {
   unsigned char* operands = nullptr;  // (queries, chunks * 64), zero beyond d; null where the prepared queries serve
   QueryFacts* facts = nullptr;
   Threshold* thresholds = nullptr;
-  uint32_t* counts = nullptr;     // survivors found, in the end of the last level
-  uint32_t* survivors = nullptr;  // (queries, capacity): numbers of rows of a level
+  uint32_t* counts = nullptr;      // candidates found, in the end of the last level
+  uint32_t* candidates = nullptr;  // (queries, capacity): numbers of rows of a level
 };
-Screen take_screen(Workspace& workspace, const ScanPlan& plan, const Matrix& base, int64_t k);
+Prefilter take_prefilter(Workspace& workspace, const ScanPlan& plan, const Matrix& base, int64_t k);
 
-// Enqueues the neighbours of the prepared queries of `scan`, of those with at most `capacity` survivors.
-void screen(const Screen& plan, const ScanArgs& scan, const NeighbourOut& out, void* stream);
+// Enqueues the neighbors of the prepared queries of `scan`, of those with at most `capacity` candidates.
+void prefilter(const Prefilter& plan, const ScanArgs& scan, const NeighborOut& out, void* stream);
 
-// The steps of screen(), each in a source of its own.
-struct ScreenArgs {
+// The steps of prefilter(), each in a source of its own.
+struct PrefilterArgs {
   Matrix rows;  // of the level
   int64_t row_bytes = 0;
   int64_t step = 1;  // row i of the level is row i * step of the base
@@ -82,11 +82,11 @@ struct ScreenArgs {
   QueryFacts* facts = nullptr;
   Threshold* thresholds = nullptr;
   uint32_t* counts = nullptr;
-  uint32_t* survivors = nullptr;
+  uint32_t* candidates = nullptr;
 };
-void make_operands(const ScreenArgs&, unsigned char* operands, void* stream);
-void find_survivors(const ScreenArgs&, void* stream);
-// Chains of the survivors. Not at the last level: their k-th best becomes the threshold, and the counts become zero.
-void rank_survivors(const ScreenArgs&, Family family, const NeighbourOut* out, void* stream);
+void make_operands(const PrefilterArgs&, unsigned char* operands, void* stream);
+void find_candidates(const PrefilterArgs&, void* stream);
+// Chains of the candidates. Not at the last level: their k-th best becomes the threshold, and the counts become zero.
+void rank_candidates(const PrefilterArgs&, Family family, const NeighborOut* out, void* stream);
 
 }  // namespace annk::cuda

@@ -6,12 +6,12 @@ namespace {
 
 // The test of one warp's tile, and what becomes of those that pass. A lane holds 4 queries by 16 rows.
 template <class Mma>
-class Sieve {
-  using Tile = ScreenTile<Mma>;
+class CandidateFinder {
+  using Tile = PrefilterTile<Mma>;
   static constexpr int kQueries = 2 * Tile::kQueryBlocks;
 
  public:
-  __device__ __forceinline__ Sieve(const ScreenArgs& args, int query0) : a_(args), query0_(query0) {
+  __device__ __forceinline__ CandidateFinder(const PrefilterArgs& args, int query0) : a_(args), query0_(query0) {
 #pragma unroll
     for (int i = 0; i < kQueries; ++i) open_ |= static_cast<unsigned>(query0 + own(i) < a_.m) << i;
   }
@@ -56,77 +56,77 @@ class Sieve {
   // Once a query has too many, this thread finds no more for it.
   __device__ __forceinline__ void add(int i, int row) {
     const int query = query0_ + own(i);
-    if (!a_.filter.pass(a_.query_begin + query, row * a_.step)) return;
+    if (!a_.filter.is_allowed(a_.query_begin + query, row * a_.step)) return;
     const uint32_t at = atomicAdd(a_.counts + query, 1u);
     if (at < a_.capacity) {
-      a_.survivors[static_cast<int64_t>(query) * a_.capacity + at] = static_cast<uint32_t>(row);
+      a_.candidates[static_cast<int64_t>(query) * a_.capacity + at] = static_cast<uint32_t>(row);
     } else {
       open_ &= ~(1u << i);
     }
   }
 
-  const ScreenArgs& a_;
+  const PrefilterArgs& a_;
   int query0_;
   unsigned open_ = 0;
 };
 
 template <class Mma>
-__global__ void __launch_bounds__(kScreenThreads, 2) screen_kernel(const ScreenArgs a) {
-  using Tile = ScreenTile<Mma>;
+__global__ void __launch_bounds__(kPrefilterThreads, 2) prefilter_kernel(const PrefilterArgs a) {
+  using Tile = PrefilterTile<Mma>;
   ANNK_DYN_SHARED(unsigned char, shared);
   Threshold* limits = reinterpret_cast<Threshold*>(shared + Tile::kRingBytes);
-  RowNorm* norms = reinterpret_cast<RowNorm*>(limits + kScreenTile);
+  RowNorm* norms = reinterpret_cast<RowNorm*>(limits + kPrefilterTile);
 
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int each = static_cast<int>(a.splits.rows_each), begin = static_cast<int>(blockIdx.x / a.query_tiles) * each;
   const int left = static_cast<int>(a.rows.rows) - begin, rows = left < each ? left : each;
-  const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kScreenTile;
+  const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kPrefilterTile;
   const int own = static_cast<int>(threadIdx.x);
-  if (own < kScreenTile) limits[own] = query0 + own < a.m ? a.thresholds[query0 + own] : Threshold{0, 0, INFINITY, 0};
-  Sieve<Mma> sieve(a, query0);
+  if (own < kPrefilterTile) limits[own] = query0 + own < a.m ? a.thresholds[query0 + own] : Threshold{0, 0, INFINITY, 0};
+  CandidateFinder<Mma> finder(a, query0);
 
   int fetch_row = 0, fetch_chunk = 0, stage = 1;  // the stage fetched next is the one before
   const auto fetch_next = [&] {
     if (fetch_row < rows)
-      Tile::fetch(a, shared + (stage + kScreenStages - 1) % kScreenStages * Tile::kStageBytes, begin + fetch_row,
+      Tile::fetch(a, shared + (stage + kPrefilterStages - 1) % kPrefilterStages * Tile::kStageBytes, begin + fetch_row,
                   rows - fetch_row, query0, fetch_chunk);
     ptx::cp_async_commit();
     if (++fetch_chunk == a.chunks) {
       fetch_chunk = 0;
-      fetch_row += kScreenTile;
+      fetch_row += kPrefilterTile;
     }
   };
 #pragma unroll 1
-  for (; stage < kScreenStages; ++stage) fetch_next();
+  for (; stage < kPrefilterStages; ++stage) fetch_next();
   stage = 0;
 
-  for (int row = 0; row < rows; row += kScreenTile) {
+  for (int row = 0; row < rows; row += kPrefilterTile) {
     Tile tile;
     tile.clear();
     for (int chunk = 0; chunk < a.chunks; ++chunk) {
       // The barrier says both that the chunk has arrived for all, and that all are done with the stage fetched next.
-      ptx::cp_async_wait<kScreenStages - 2>();
+      ptx::cp_async_wait<kPrefilterStages - 2>();
       __syncthreads();
       fetch_next();
       tile.accumulate(shared + stage * Tile::kStageBytes);
-      stage = (stage + 1) % kScreenStages;
+      stage = (stage + 1) % kPrefilterStages;
     }
     tile.write_norms(norms);
     __syncthreads();
-    sieve.take(tile, limits, norms, begin + row, begin + rows);
+    finder.take(tile, limits, norms, begin + row, begin + rows);
   }
 }
 
 template <class Mma>
-void launch(const ScreenArgs& a, void* stream) {
+void launch(const PrefilterArgs& a, void* stream) {
   const int64_t grid = static_cast<int64_t>(a.query_tiles) * a.splits.count;
-  constexpr size_t kSharedBytes = ScreenTile<Mma>::kRingBytes + kScreenTile * (sizeof(Threshold) + sizeof(RowNorm));
-  ANNK_LAUNCH(screen_kernel<Mma>, grid, kScreenThreads, kSharedBytes, stream, a);
+  constexpr size_t kSharedBytes = PrefilterTile<Mma>::kRingBytes + kPrefilterTile * (sizeof(Threshold) + sizeof(RowNorm));
+  ANNK_LAUNCH(prefilter_kernel<Mma>, grid, kPrefilterThreads, kSharedBytes, stream, a);
 }
 
 }  // namespace
 
-void find_survivors(const ScreenArgs& a, void* stream) {
+void find_candidates(const PrefilterArgs& a, void* stream) {
   switch (a.rows.dtype) {
     case DType::f32:
       return launch<MmaFloat>(a, stream);

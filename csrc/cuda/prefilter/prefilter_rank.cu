@@ -9,8 +9,8 @@ namespace {
 constexpr int kThreads = 128;
 
 struct RankArgs {
-  ScreenArgs call;
-  NeighbourOut out;
+  PrefilterArgs call;
+  NeighborOut out;
   bool last;
 };
 
@@ -34,9 +34,9 @@ __device__ __forceinline__ uint4 read_rest(const unsigned char* from, int bytes)
   return {words[0], words[1], words[2], words[3]};
 }
 
-// ordered(key) of one pair, by the scan's own steps.
+// sortable_bits(key) of one pair, by the scan's own steps.
 template <class Arith>
-__device__ __forceinline__ uint32_t exact_order(const ScreenArgs& a, int query, const unsigned char* row) {
+__device__ __forceinline__ uint32_t exact_key_bits(const PrefilterArgs& a, int query, const unsigned char* row) {
   using Operand = typename Arith::Operand;
   const int bytes = static_cast<int>(a.row_bytes);
   const bool with_own = Arith::needs_row_word(a.metric);
@@ -61,16 +61,16 @@ __device__ __forceinline__ uint32_t exact_order(const ScreenArgs& a, int query, 
   if (at < bytes) add(at, read_rest<typename Arith::Element>(row + at, bytes - at));
   const uint32_t row_word = with_own ? Arith::row_word(a.metric, own, row, a.rows.dims) : 0;
   const uint32_t query_word = a.query_words != nullptr ? a.query_words[query] : 0;
-  uint32_t order;
+  uint32_t key_bits;
   visit_list(typename Arith::Metrics{}, a.metric,
-             [&](auto metric) { order = Arith::order(metric, sum, query_word, row_word); });
-  return order;
+             [&](auto metric) { key_bits = Arith::key_bits(metric, sum, query_word, row_word); });
+  return key_bits;
 }
 
 // prefilter.h says why.
-__device__ Threshold threshold(const ScreenArgs& a, const QueryFacts& q, uint32_t limit) {
-  const float key = key_of_ordered(limit);
-  if (limit == kNoOrder || !(key < INFINITY) || !(q.squared_norm >= 0x1p-80f && q.squared_norm <= 0x1p80f))
+__device__ Threshold threshold(const PrefilterArgs& a, const QueryFacts& q, uint32_t limit) {
+  const float key = key_of_bits(limit);
+  if (limit == kNoKey || !(key < INFINITY) || !(q.squared_norm >= 0x1p-80f && q.squared_norm <= 0x1p80f))
     return {0.0f, 0.0f, NAN, 0.0f};
   const double d = static_cast<double>(a.rows.dims) + 16.0, h = d * 0x1p-22, scale = q.scale, wide = key;
   const double e = d * 0x1p-21 + (a.rows.dtype == DType::f32 ? 0x1p-10 : 0.0);
@@ -90,25 +90,25 @@ __device__ Threshold threshold(const ScreenArgs& a, const QueryFacts& q, uint32_
   return {static_cast<float>(slope), static_cast<float>(square), static_cast<float>(least), 0.0f};
 }
 
-// A block per query: the chains of its survivors, and the best of them.
+// A block per query: the chains of its candidates, and the best of them.
 template <class Arith, int kRegisters>
 __global__ void __launch_bounds__(kThreads, 8) rank_kernel(const RankArgs args) {
-  const ScreenArgs& a = args.call;
+  const PrefilterArgs& a = args.call;
   const int query = static_cast<int>(blockIdx.x);
   const uint32_t found = a.counts[query], there = found < a.capacity ? found : a.capacity;
   if (args.last && found > a.capacity) return;
-  const uint32_t* rows = a.survivors + static_cast<int64_t>(query) * a.capacity;
-  WarpList<kRegisters> list;
-  Entry worst = kNoEntry;
+  const uint32_t* rows = a.candidates + static_cast<int64_t>(query) * a.capacity;
+  WarpSelect<kRegisters> list;
+  KeyId worst = kNoKeyId;
   for (uint32_t first = static_cast<uint32_t>(warp_id()) * kWarp; first < there; first += kThreads) {
     const uint32_t at = first + static_cast<uint32_t>(lane_id());
-    Entry candidate = kNoEntry;
+    KeyId candidate = kNoKeyId;
     if (at < there) {
       const int64_t row = rows[at];
-      candidate = make_entry(exact_order<Arith>(a, query, a.rows.row(row)), static_cast<uint32_t>(row * a.step));
+      candidate = make_key_id(exact_key_bits<Arith>(a, query, a.rows.row(row)), static_cast<uint32_t>(row * a.step));
     }
     if (!__any_sync(kAllLanes, candidate < worst)) continue;
-    list.add(candidate < worst ? candidate : kNoEntry);
+    list.add(candidate < worst ? candidate : kNoKeyId);
     worst = list.worst(a.k);
   }
   merge_warps<kThreads / kWarp>(list, a.k);
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kThreads, 8) rank_kernel(const RankArgs args) 
   if (!args.last) {
     worst = list.worst(a.k);
     if (lane_id() != 0) return;
-    a.thresholds[query] = threshold(a, a.facts[query], order_of(worst));
+    a.thresholds[query] = threshold(a, a.facts[query], key_bits_of(worst));
     a.counts[query] = 0;
     return;
   }
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kThreads, 8) rank_kernel(const RankArgs args) 
   for (int r = 0; r < kRegisters; ++r) {
     const int rank = r * kWarp + lane_id();
     const int64_t to = static_cast<int64_t>(query) * a.k + rank;
-    if (rank < a.k) args.out.neighbour(to, order_of(list.best[r]), position_of(list.best[r]));
+    if (rank < a.k) args.out.neighbor(to, key_bits_of(list.best[r]), position_of(list.best[r]));
   }
 }
 
@@ -151,8 +151,8 @@ void launch_widened(const RankArgs& args, void* stream) {
 
 }  // namespace
 
-void rank_survivors(const ScreenArgs& a, Family family, const NeighbourOut* out, void* stream) {
-  const RankArgs args{a, out != nullptr ? *out : NeighbourOut{}, out != nullptr};
+void rank_candidates(const PrefilterArgs& a, Family family, const NeighborOut* out, void* stream) {
+  const RankArgs args{a, out != nullptr ? *out : NeighborOut{}, out != nullptr};
   switch (family) {
     case Family::dot:
       return launch_widened<DotArith>(args, stream);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tile of the sieve: 128 queries against 128 rows of a level, 8 warps of 32 queries by 64 rows in m16n8 products. Rows and
-// operands come in chunks of 64 bytes through a ring of stages. An instruction takes 32 bytes of a row, whatever the type.
+// A tile of the prefilter: 128 queries against 128 rows of a level, 8 warps of 32 queries by 64 rows in m16n8 products. Rows
+// and operands come in chunks of 64 bytes through a ring of stages. An instruction takes 32 bytes of a row, whatever the
+// type.
 #pragma once
 #include "cuda/distance/arith.cuh"
 #include "cuda/prefilter/prefilter.h"
@@ -52,29 +53,29 @@ struct MmaUint8 {
   __device__ static __forceinline__ Sum squares(uint32_t word, Sum sum) { return dot4(uint8_t{}, word, word, sum); }
 };
 
-inline constexpr int kScreenThreads = 256, kScreenTile = kScreenQueries, kScreenStages = 4;
-inline constexpr int kScreenChunk = 64;  // as prefilter.cu deals
-static_assert(kScreenTile == kRowTile, "splits are dealt in the scan's tiles");
+inline constexpr int kPrefilterThreads = 256, kPrefilterTile = kPrefilterQueries, kPrefilterStages = 4;
+inline constexpr int kPrefilterChunk = 64;  // as prefilter.cu deals
+static_assert(kPrefilterTile == kRowTile, "splits are dealt in the scan's tiles");
 
-// What the sieve's test needs of a row.
+// What the prefilter's test needs of a row.
 struct RowNorm {
   float norm, squared;
 };
 
 template <class Mma>
-struct ScreenTile {
+struct PrefilterTile {
   using Sum = typename Mma::Sum;
   static constexpr int kQueryWarps = 4, kQueryBlocks = 2, kRowBlocks = 8;
-  static constexpr int kStageBytes = 2 * kScreenTile * kScreenChunk;
-  static constexpr int kRingBytes = kScreenStages * kStageBytes;
-  static_assert(kQueryWarps * kQueryBlocks * 16 == kScreenTile && 2 * kRowBlocks * 8 == kScreenTile);
+  static constexpr int kStageBytes = 2 * kPrefilterTile * kPrefilterChunk;
+  static constexpr int kRingBytes = kPrefilterStages * kStageBytes;
+  static_assert(kQueryWarps * kQueryBlocks * 16 == kPrefilterTile && 2 * kRowBlocks * 8 == kPrefilterTile);
 
   Sum sums[kQueryBlocks][kRowBlocks][4];
   Sum squares[2];  // of this lane's words of the first two blocks of rows
 
-  // Eight rows, the same piece of each, meet eight groups of banks.
+  // Eight rows, the same piece of each, lie in eight groups of banks.
   __device__ static __forceinline__ int place(int row, int piece) {
-    return row * kScreenChunk + 16 * (piece ^ (row / 2 & 3));
+    return row * kPrefilterChunk + 16 * (piece ^ (row / 2 & 3));
   }
   __device__ static __forceinline__ int query_warp() { return warp_id() % kQueryWarps; }
   // The first row of the warp's n-th block of eight. The four warps of the same 64 rows begin at different blocks, so that
@@ -84,10 +85,10 @@ struct ScreenTile {
   }
 
   // Starts the copies of a chunk of the operands from `query0` and of the rows from `row0`, of which there are so many.
-  __device__ static __forceinline__ void fetch(const ScreenArgs& a, unsigned char* stage, int row0, int rows, int query0,
+  __device__ static __forceinline__ void fetch(const PrefilterArgs& a, unsigned char* stage, int row0, int rows, int query0,
                                                int chunk) {
     const int thread = static_cast<int>(threadIdx.x), piece = thread % 4;
-    const int64_t offset = static_cast<int64_t>(chunk) * kScreenChunk + 16 * piece;
+    const int64_t offset = static_cast<int64_t>(chunk) * kPrefilterChunk + 16 * piece;
     const int64_t left = a.row_bytes - offset;
     const int there = left >= 16 ? 16 : left > 0 ? static_cast<int>(left) : 0;
 #pragma unroll
@@ -96,7 +97,7 @@ struct ScreenTile {
       const bool asked = query0 + at < a.m;
       ptx::cp_async16(stage + place(at, piece), asked ? a.operands + (query0 + at) * a.operand_pitch + offset : a.operands,
                       asked ? 16 : 0);
-      ptx::cp_async16(stage + kScreenTile * kScreenChunk + place(at, piece),
+      ptx::cp_async16(stage + kPrefilterTile * kPrefilterChunk + place(at, piece),
                       bytes > 0 ? a.rows.row(row0 + at) + offset : a.operands, bytes);
     }
   }
@@ -113,7 +114,7 @@ struct ScreenTile {
 
   __device__ __forceinline__ void accumulate(const unsigned char* stage) {
     const int lane = lane_id();
-    const unsigned char* rows = stage + kScreenTile * kScreenChunk;
+    const unsigned char* rows = stage + kPrefilterTile * kPrefilterChunk;
     // A: matrices of rows 0-7 and 8-15, then the same of the next piece. B: two pieces of one block, then of the next.
     const int query_place = place(query_warp() * kQueryBlocks * 16 + lane % 16, lane / 16);
     const int row_place = place(lane % 8, lane / 8 % 2);
@@ -122,11 +123,11 @@ struct ScreenTile {
       uint32_t a[kQueryBlocks][4];
 #pragma unroll
       for (int m = 0; m < kQueryBlocks; ++m)
-        ptx::ldmatrix_x4(a[m], stage + ((query_place + m * 16 * kScreenChunk) ^ 32 * step));
+        ptx::ldmatrix_x4(a[m], stage + ((query_place + m * 16 * kPrefilterChunk) ^ 32 * step));
 #pragma unroll
       for (int n = 0; n < kRowBlocks; n += 2) {
         uint32_t b[4];
-        ptx::ldmatrix_x4(b, rows + (first_row(n) + lane / 16 * 8) * kScreenChunk + (row_place ^ 32 * step));
+        ptx::ldmatrix_x4(b, rows + (first_row(n) + lane / 16 * 8) * kPrefilterChunk + (row_place ^ 32 * step));
         if (n == 0) {
           squares[0] = Mma::squares(b[1], Mma::squares(b[0], squares[0]));
           squares[1] = Mma::squares(b[3], Mma::squares(b[2], squares[1]));

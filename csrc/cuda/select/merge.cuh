@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last step of a selection by lists: the lists of all splits of a query become its k neighbours.
+// The last step of a selection by lists: the lists of all splits of a query become its k neighbors.
 #pragma once
 #include "cuda/device/policy.h"
 #include "cuda/select/warp_select.cuh"
@@ -11,17 +11,17 @@ inline constexpr int kMergeThreads = 128;
 // Sorted list of the k <= 64 best of lists[split, query, 0..k), kept by warp 0. Splits hold ascending rows and lists are
 // sorted, so (key, place among the lists) orders as (key, id) does, and an entry's position is that place.
 template <int kRegisters>
-__device__ __forceinline__ WarpList<kRegisters> merge_splits(const Entry* lists, int64_t m, int64_t query, int splits,
-                                                             int k) {
-  WarpList<kRegisters> list;
-  Entry worst = kNoEntry;
+__device__ __forceinline__ WarpSelect<kRegisters> merge_splits(const KeyId* lists, int64_t m, int64_t query, int splits,
+                                                               int k) {
+  WarpSelect<kRegisters> list;
+  KeyId worst = kNoKeyId;
   const int candidates = splits * k;
   for (int first = warp_id() * kWarp; first < candidates; first += kMergeThreads) {
     const int place = first + lane_id();
-    const Entry there = place < candidates ? lists[(place / k * m + query) * k + place % k] : kNoEntry;
-    const Entry candidate = make_entry(order_of(there), static_cast<uint32_t>(place));
+    const KeyId there = place < candidates ? lists[(place / k * m + query) * k + place % k] : kNoKeyId;
+    const KeyId candidate = make_key_id(key_bits_of(there), static_cast<uint32_t>(place));
     if (!__any_sync(kAllLanes, candidate < worst)) continue;
-    list.add(candidate < worst ? candidate : kNoEntry);
+    list.add(candidate < worst ? candidate : kNoKeyId);
     worst = list.worst(k);
   }
   merge_warps<kMergeThreads / kWarp>(list, k);

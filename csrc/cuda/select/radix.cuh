@@ -2,7 +2,7 @@
 // The k smallest candidates of each row, for any k: digits of 11 bits are counted from the top down until the k-th is
 // known, then what is not greater is gathered, unordered. Digits of the key first, then of the tie, and those only where
 // the k-th key is shared. Many blocks work on a row; each finds out for itself, from the counts of the pass before, where
-// the k-th lies, so that passes follow each other on the stream and nobody waits. The second pass also copies what may
+// the k-th lies, so that passes follow each other on the stream without a wait. The second pass also copies what may
 // still be selected to a buffer, where that is little enough, and later passes read the buffer.
 #pragma once
 #include "cuda/device/workspace.h"
@@ -32,7 +32,7 @@ static_assert(digit_of(2, 0).shift == 0 && digit_of(2, 0).bits == 10);
 // done, (order, tie) is the greatest that is selected.
 struct RowState {
   uint64_t tie;
-  uint32_t order;
+  uint32_t key_bits;
   uint32_t wanted;
   uint32_t buffered;  // candidates in the buffer, 0 where it is not used
   bool done;
@@ -46,9 +46,9 @@ struct RadixArgs {
   int32_t tie_bits = 0, passes = 0;
   RowState* states = nullptr;           // (rows, passes + 1)
   uint32_t* counts = nullptr;           // (rows, passes, bins)
-  Entry* buffer = nullptr;              // (rows, capacity)
+  KeyId* buffer = nullptr;              // (rows, capacity)
   uint32_t* buffered = nullptr;         // (rows)
-  Entry* selected = nullptr;            // (rows, k)
+  KeyId* selected = nullptr;            // (rows, k)
   uint32_t* selected_counts = nullptr;  // (rows)
 };
 
@@ -60,13 +60,13 @@ __device__ __forceinline__ void for_share(const RadixArgs<Source>& a, int64_t ro
   const uint32_t length = buffered > 0 ? buffered : static_cast<uint32_t>(a.source.length());
   const int64_t each = 4 * static_cast<int64_t>((length >> 2) / a.shares + 1);
   const int64_t begin = share * each, end = begin + each < length ? begin + each : length;
-  const Entry* buffer = a.buffer + row * a.capacity;
+  const KeyId* buffer = a.buffer + row * a.capacity;
   for (int64_t first = begin; first < end; first += 4 * kRadixThreads) {
     const int64_t i = first + 4 * static_cast<int64_t>(threadIdx.x);
-    Entry entries[4];
+    KeyId entries[4];
     if (buffered > 0 || i >= end) {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) entries[j] = i + j < end ? buffer[i + j] : kNoEntry;
+      for (int j = 0; j < 4; ++j) entries[j] = i + j < end ? buffer[i + j] : kNoKeyId;
     } else {
       a.source.read4(row, i, end, entries);
     }
@@ -75,7 +75,7 @@ __device__ __forceinline__ void for_share(const RadixArgs<Source>& a, int64_t ro
 }
 
 // Appends the entries that `wanted` marks to a list in memory: one atomic a warp.
-__device__ __forceinline__ void append(Entry entry, bool wanted, Entry* list, uint32_t* count) {
+__device__ __forceinline__ void append(KeyId entry, bool wanted, KeyId* list, uint32_t* count) {
   const unsigned lanes = __ballot_sync(kAllLanes, wanted);
   if (lanes == 0) return;
   const int leader = __ffs(static_cast<int>(lanes)) - 1;
@@ -135,7 +135,7 @@ __device__ __forceinline__ RowState state_before(const RadixArgs<Source>& a, int
   const Found found = find_bin(a.counts + (row * a.passes + pass - 1) * kBins, state.wanted);
   if (found.total <= state.wanted) {
     state.done = true;
-    state.order = kNoOrder;
+    state.key_bits = kNoKey;
     state.tie = ~uint64_t{0};
     return state;
   }
@@ -147,11 +147,11 @@ __device__ __forceinline__ RowState state_before(const RadixArgs<Source>& a, int
   if (digit.of_tie) {
     state.tie |= bits;
   } else {
-    state.order |= static_cast<uint32_t>(bits);
+    state.key_bits |= static_cast<uint32_t>(bits);
     if (state.done) state.tie = ~uint64_t{0};
   }
-  const uint32_t survivors = found.below + found.inside;
-  if (pass == 1 && !state.done && survivors <= a.capacity) state.buffered = survivors;
+  const uint32_t candidates = found.below + found.inside;
+  if (pass == 1 && !state.done && candidates <= a.capacity) state.buffered = candidates;
   return state;
 }
 
@@ -168,14 +168,15 @@ __global__ void __launch_bounds__(kRadixThreads, 4) radix_count(const RadixArgs<
   const Digit digit = digit_of(pass, a.tie_bits);
   const int above = digit.shift + digit.bits;
   const bool collect = pass == 1 && state.buffered > 0;
-  for_share(a, row, share, pass > 1 ? state.buffered : 0, [&](const Entry(&entries)[4]) {
+  for_share(a, row, share, pass > 1 ? state.buffered : 0, [&](const KeyId(&entries)[4]) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const Entry entry = entries[j];
-      const uint32_t order = order_of(entry);
-      const uint64_t tie = digit.of_tie && order == state.order ? a.source.tie(row, entry) : 0;
-      const uint64_t known = digit.of_tie ? state.tie : state.order, own = digit.of_tie ? tie : order;
-      const bool counts = entry != kNoEntry && (!digit.of_tie || order == state.order) && own >> above == known >> above;
+      const KeyId entry = entries[j];
+      const uint32_t key_bits = key_bits_of(entry);
+      const uint64_t tie = digit.of_tie && key_bits == state.key_bits ? a.source.tie(row, entry) : 0;
+      const uint64_t known = digit.of_tie ? state.tie : state.key_bits, own = digit.of_tie ? tie : key_bits;
+      const bool counts =
+          entry != kNoKeyId && (!digit.of_tie || key_bits == state.key_bits) && own >> above == known >> above;
       const uint32_t bin = static_cast<uint32_t>(own >> digit.shift) & ((1u << digit.bits) - 1u);
       // Distances share their leading bits: one lane counts for all that agree with it.
       const unsigned lanes = __ballot_sync(kAllLanes, counts);
@@ -187,7 +188,7 @@ __global__ void __launch_bounds__(kRadixThreads, 4) radix_count(const RadixArgs<
         if (counts && bin != common) atomicAdd(&bins[bin], 1u);
       }
       if (collect)
-        append(entry, entry != kNoEntry && order >> above <= state.order >> above, a.buffer + row * a.capacity,
+        append(entry, entry != kNoKeyId && key_bits >> above <= state.key_bits >> above, a.buffer + row * a.capacity,
                a.buffered + row);
     }
   });
@@ -202,13 +203,13 @@ __global__ void __launch_bounds__(kRadixThreads, 4) radix_gather(const RadixArgs
   const uint32_t row = blockIdx.x / a.shares, share = blockIdx.x % a.shares;
   const RowState last = state_before(a, row, a.passes);
   const bool all = a.passes == 0;
-  for_share(a, row, share, last.buffered, [&](const Entry(&entries)[4]) {
+  for_share(a, row, share, last.buffered, [&](const KeyId(&entries)[4]) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const Entry entry = entries[j];
-      const uint32_t order = order_of(entry);
-      const bool wanted =
-          entry != kNoEntry && (all || order < last.order || (order == last.order && a.source.tie(row, entry) <= last.tie));
+      const KeyId entry = entries[j];
+      const uint32_t key_bits = key_bits_of(entry);
+      const bool wanted = entry != kNoKeyId && (all || key_bits < last.key_bits ||
+                                                (key_bits == last.key_bits && a.source.tie(row, entry) <= last.tie));
       append(entry, wanted, a.selected + row * a.k, a.selected_counts + row);
     }
   });
@@ -233,9 +234,9 @@ RadixArgs<Source> take_radix(Workspace& workspace, int64_t rows, int64_t length,
   a.states = workspace.take<RowState>(rows * (a.passes + 1));
   a.counts = workspace.take<uint32_t>(rows * (a.passes * kBins + 1));
   a.buffered = a.counts + rows * a.passes * kBins;
-  a.selected = workspace.take<Entry>(rows * k);
+  a.selected = workspace.take<KeyId>(rows * k);
   a.selected_counts = workspace.take<uint32_t>(rows);
-  a.buffer = workspace.take<Entry>(rows * a.capacity);
+  a.buffer = workspace.take<KeyId>(rows * a.capacity);
   return a;
 }
 

@@ -15,8 +15,8 @@ struct RowsOut {
   int64_t* ids;
   int64_t k;
 
-  __device__ __forceinline__ void write(const ValueSource& source, int64_t row, int64_t rank, Entry entry) const {
-    const bool there = entry != kNoEntry;
+  __device__ __forceinline__ void write(const ValueSource& source, int64_t row, int64_t rank, KeyId entry) const {
+    const bool there = entry != kNoKeyId;
     const ValueSource::Place at = source.place(position_of(entry));
     values[row * k + rank] = there ? source.value(row, at) : source.largest ? -INFINITY : INFINITY;
     ids[row * k + rank] = there ? source.id(row, at) : -1;
@@ -34,11 +34,11 @@ struct ListArgs {
   int64_t m;
   int32_t splits;
   bool warp_per_row;
-  Entry* lists;  // (splits, m, k)
+  KeyId* lists;  // (splits, m, k)
 };
 
 template <int kRegisters>
-using ValueList = WarpList<kRegisters, BySource<ValueSource>>;
+using ValueList = WarpSelect<kRegisters, BySource<ValueSource>>;
 
 template <int kRegisters>
 __device__ __forceinline__ void write_list(const ListArgs& a, const ValueList<kRegisters>& list, int64_t row) {
@@ -51,29 +51,29 @@ __device__ __forceinline__ void write_list(const ListArgs& a, const ValueList<kR
 template <int kRegisters>
 __device__ __forceinline__ void read_into(ValueList<kRegisters>& list, const ListArgs& a, int64_t row, int64_t begin,
                                           int64_t end) {
-  Entry worst = kNoEntry;
+  KeyId worst = kNoKeyId;
   for (int64_t first = begin; first < end; first += 4 * kWarp * kReads) {
-    uint32_t orders[4 * kReads];
+    uint32_t sortable_keys[4 * kReads];
     bool any = false;
 #pragma unroll
     for (int u = 0; u < kReads; ++u) {
-      Entry entries[4];
+      KeyId entries[4];
       a.source.read4(row, first + 4 * (u * kWarp + lane_id()), end, entries);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) orders[4 * u + j] = order_of(entries[j]);
+      for (int j = 0; j < 4; ++j) sortable_keys[4 * u + j] = key_bits_of(entries[j]);
     }
 #pragma unroll
-    for (int i = 0; i < 4 * kReads; ++i) any = any || orders[i] <= order_of(worst);
+    for (int i = 0; i < 4 * kReads; ++i) any = any || sortable_keys[i] <= key_bits_of(worst);
     if (!__any_sync(kAllLanes, any)) continue;
 #pragma unroll 1
     for (int i = 0; i < 4 * kReads; ++i) {
-      uint32_t order = orders[0];
+      uint32_t key_bits = sortable_keys[0];
 #pragma unroll
-      for (int at = 1; at < 4 * kReads; ++at) order = at == i ? orders[at] : order;
-      const Entry entry = make_entry(order, static_cast<uint32_t>(first + 4 * (i / 4 * kWarp + lane_id()) + i % 4));
+      for (int at = 1; at < 4 * kReads; ++at) key_bits = at == i ? sortable_keys[at] : key_bits;
+      const KeyId entry = make_key_id(key_bits, static_cast<uint32_t>(first + 4 * (i / 4 * kWarp + lane_id()) + i % 4));
       const bool enters = list.less(entry, worst);
       if (!__any_sync(kAllLanes, enters)) continue;
-      list.add(enters ? entry : kNoEntry);
+      list.add(enters ? entry : kNoKeyId);
       worst = list.worst(static_cast<int>(a.out.k));
     }
   }
@@ -108,17 +108,17 @@ __global__ void __launch_bounds__(kListThreads) merge_select_lists(const ListArg
   const int k = static_cast<int>(a.out.k);
   ValueList<kRegisters> list({&a.source, row});
   for (int split = warp_id(); split < a.splits; split += kListWarps) {
-    const Entry* from = a.lists + (split * a.m + row) * k;
+    const KeyId* from = a.lists + (split * a.m + row) * k;
 #pragma unroll
     for (int r = 0; r < kRegisters; ++r)
-      list.merge_sorted(r * kWarp + lane_id() < k ? from[r * kWarp + lane_id()] : kNoEntry);
+      list.merge_sorted(r * kWarp + lane_id() < k ? from[r * kWarp + lane_id()] : kNoKeyId);
   }
   merge_warps<kListWarps>(list, k);
   if (warp_id() == 0) write_list(a, list, row);
 }
 
 __global__ void __launch_bounds__(kSortThreads)
-    write_sorted(const ValueSource source, const RowsOut out, const Entry* sorted, int64_t rows) {
+    write_sorted(const ValueSource source, const RowsOut out, const KeyId* sorted, int64_t rows) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kSortThreads + threadIdx.x;
   if (at < rows * out.k) out.write(source, at / out.k, at % out.k, sorted[at]);
 }
@@ -131,7 +131,7 @@ struct Selection {
   ListArgs lists{};
   // Radix.
   RadixArgs<ValueSource> radix;
-  Entry* other = nullptr;
+  KeyId* other = nullptr;
 
   Selection(const ValueSource& from, int64_t rows, int64_t wanted, Workspace& workspace) : source(from), m(rows), k(wanted) {
     by_lists() ? plan_lists(workspace) : plan_radix(workspace);
@@ -145,7 +145,7 @@ struct Selection {
     const int64_t splits = wanted < most ? wanted : most;
     lists.splits = static_cast<int32_t>(lists.warp_per_row || splits < 1 ? 1 : splits);
     lists.m = m;
-    if (lists.splits > 1) lists.lists = workspace.take<Entry>(lists.splits * m * k);
+    if (lists.splits > 1) lists.lists = workspace.take<KeyId>(lists.splits * m * k);
   }
 
   void plan_radix(Workspace& workspace) {
@@ -154,7 +154,7 @@ struct Selection {
     const int64_t row_bytes = passes_for(tie_bits) * kBins * 4 + (buffer_capacity(length, k) + 2 * k) * 8;
     const int64_t rows = kSelectBytes / row_bytes < 1 ? 1 : kSelectBytes / row_bytes;
     radix = take_radix<ValueSource>(workspace, m < rows ? m : rows, length, k, tie_bits);
-    other = workspace.take<Entry>(radix.rows * k);
+    other = workspace.take<KeyId>(radix.rows * k);
   }
 
   void run(RowsOut out, void* stream) { by_lists() ? run_lists(out, stream) : run_radix(out, stream); }
@@ -182,7 +182,7 @@ struct Selection {
       const int64_t rows = m - begin < a.rows ? m - begin : a.rows;
       a.rows = rows;
       radix_select(a, stream);
-      const Entry* sorted = sort_rows(a.source, a.selected, other, a.selected_counts, rows, k, stream);
+      const KeyId* sorted = sort_rows(a.source, a.selected, other, a.selected_counts, rows, k, stream);
       const RowsOut part{out.values + begin * k, out.ids + begin * k, k};
       ANNK_LAUNCH(write_sorted, (ceil_div<int64_t>(rows * k, kSortThreads)), kSortThreads, 0, stream, a.source, part, sorted,
                   rows);

@@ -10,7 +10,7 @@ namespace annk::cuda {
 using namespace ANNK_ISA;
 
 // NaN ranks behind infinity, and in front of what is not there.
-inline constexpr uint32_t kNanOrder = 0xfffffffeu;
+inline constexpr uint32_t kNanKey = 0xfffffffeu;
 
 // Values of ops/select_k.h. An entry's position is part * n + column; ids, where given, decide ties.
 struct ValueSource {
@@ -40,14 +40,14 @@ struct ValueSource {
     if (ids == nullptr) return first_id + at.part * n + at.column;
     return ids[at.part * ids_part_stride + row * ids_row_stride + at.column];
   }
-  __device__ __forceinline__ Entry entry(int64_t row, int64_t i, Place at, float value) const {
-    if (ids != nullptr && id(row, at) < 0) return kNoEntry;
-    const uint32_t order = value != value ? kNanOrder : ordered(largest ? -value : value);
-    return make_entry(order, static_cast<uint32_t>(i));
+  __device__ __forceinline__ KeyId entry(int64_t row, int64_t i, Place at, float value) const {
+    if (ids != nullptr && id(row, at) < 0) return kNoKeyId;
+    const uint32_t key_bits = value != value ? kNanKey : sortable_bits(largest ? -value : value);
+    return make_key_id(key_bits, static_cast<uint32_t>(i));
   }
 
-  // Candidates i .. i + 3, i a multiple of 4; kNoEntry from `end` on.
-  __device__ __forceinline__ void read4(int64_t row, int64_t i, int64_t end, Entry (&to)[4]) const {
+  // Candidates i .. i + 3, i a multiple of 4; kNoKeyId from `end` on.
+  __device__ __forceinline__ void read4(int64_t row, int64_t i, int64_t end, KeyId (&to)[4]) const {
     if (vector_loads && i + 4 <= end) {
       const float4 four = *reinterpret_cast<const float4*>(values + row * row_stride + i);
       const uint32_t column = static_cast<uint32_t>(i);
@@ -60,18 +60,18 @@ struct ValueSource {
     Place at = i < end ? place(i) : Place{0, 0};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      to[j] = i + j < end ? entry(row, i + j, at, value(row, at)) : kNoEntry;
+      to[j] = i + j < end ? entry(row, i + j, at, value(row, at)) : kNoKeyId;
       const bool last = ++at.column == n;
       at.part += last ? 1 : 0;
       at.column = last ? 0 : at.column;
     }
   }
 
-  __device__ __forceinline__ uint64_t tie(int64_t row, Entry entry) const {
+  __device__ __forceinline__ uint64_t tie(int64_t row, KeyId entry) const {
     return ids == nullptr ? position_of(entry) : static_cast<uint64_t>(id(row, place(position_of(entry))));
   }
-  __device__ __forceinline__ bool less(int64_t row, Entry a, Entry b) const {
-    if (ids == nullptr || order_of(a) != order_of(b) || a == b) return a < b;
+  __device__ __forceinline__ bool less(int64_t row, KeyId a, KeyId b) const {
+    if (ids == nullptr || key_bits_of(a) != key_bits_of(b) || a == b) return a < b;
     const uint64_t tie_a = tie(row, a), tie_b = tie(row, b);
     return tie_a != tie_b ? tie_a < tie_b : a < b;  // one id twice: by place, so that the result is one
   }
@@ -80,7 +80,7 @@ struct ValueSource {
 // Keys that a scan wrote for a chunk of base rows, behind the entries that earlier chunks left. Positions are rows, and
 // all of the earlier ones are smaller.
 struct KeySource {
-  const Entry* kept = nullptr;  // (row, kept_room), of which kept_counts[row] are there
+  const KeyId* kept = nullptr;  // (row, kept_room), of which kept_counts[row] are there
   const uint32_t* kept_counts = nullptr;
   int64_t kept_room = 0;
   const uint32_t* keys = nullptr;
@@ -93,25 +93,25 @@ struct KeySource {
   __host__ __device__ int64_t kept_length() const { return (kept_room + 3) / 4 * 4; }
   __host__ __device__ int64_t length() const { return kept_length() + chunk; }
 
-  __device__ __forceinline__ void read4(int64_t row, int64_t i, int64_t end, Entry (&to)[4]) const {
+  __device__ __forceinline__ void read4(int64_t row, int64_t i, int64_t end, KeyId (&to)[4]) const {
     if (i < kept_length()) {
       const int64_t there = kept_counts[row];
 #pragma unroll
-      for (int j = 0; j < 4; ++j) to[j] = i + j < there ? kept[row * kept_room + i + j] : kNoEntry;
+      for (int j = 0; j < 4; ++j) to[j] = i + j < there ? kept[row * kept_room + i + j] : kNoKeyId;
       return;
     }
     const int64_t at = i - kept_length();
     const uint4 four = *reinterpret_cast<const uint4*>(keys + row * pitch + at);
-    const uint32_t orders[4] = {four.x, four.y, four.z, four.w};
+    const uint32_t sortable_keys[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const bool there = i + j < end && filter.pass(query_begin + row, first_row + at + j);
-      to[j] = there ? make_entry(orders[j], static_cast<uint32_t>(first_row - part_row + at + j)) : kNoEntry;
+      const bool there = i + j < end && filter.is_allowed(query_begin + row, first_row + at + j);
+      to[j] = there ? make_key_id(sortable_keys[j], static_cast<uint32_t>(first_row - part_row + at + j)) : kNoKeyId;
     }
   }
 
-  __device__ __forceinline__ uint64_t tie(int64_t, Entry entry) const { return position_of(entry); }
-  __device__ __forceinline__ bool less(int64_t, Entry a, Entry b) const { return a < b; }
+  __device__ __forceinline__ uint64_t tie(int64_t, KeyId entry) const { return position_of(entry); }
+  __device__ __forceinline__ bool less(int64_t, KeyId a, KeyId b) const { return a < b; }
 };
 
 // The order of a source's entries in one row.
@@ -119,7 +119,7 @@ template <class Source>
 struct BySource {
   const Source* source;
   int64_t row;
-  __device__ __forceinline__ bool operator()(Entry a, Entry b) const { return source->less(row, a, b); }
+  __device__ __forceinline__ bool operator()(KeyId a, KeyId b) const { return source->less(row, a, b); }
 };
 
 }  // namespace annk::cuda

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LVQ stores by integer products, with the keys of cpu/distance/lvq_tiles.h bit for bit. Codes meet the query's in the order
-// in which they lie in memory; those of four bits are taken from 16 bytes as 16 low nibbles, then 16 high ones.
+// LVQ stores by integer products, with the keys of cpu/distance/lvq_tiles.h bit for bit. Codes multiply the query's in the
+// order in which they lie in memory; those of four bits are taken from 16 bytes as 16 low nibbles, then 16 high ones.
 #pragma once
 #include "cuda/distance/arith.cuh"
 #include "store/lvq.h"
@@ -32,17 +32,17 @@ struct LvqArith {
   __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) { return ptx::dot4_mixed(x, q, sum); }
   __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t) { return sum; }
 
-  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Base& store, int64_t row) {
+  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
     const LvqView view(store);
     const LvqNorms* const norms = view.norms + row;
     return {view.scales[row * view.scales_stride], metric == Metric::cosine ? norms->inverse : norms->squared};
   }
   template <class Key>
-  __device__ static __forceinline__ uint32_t order(Key, int32_t sum, const QueryTerm& query, const RowTerm& row) {
+  __device__ static __forceinline__ uint32_t key_bits(Key, int32_t sum, const QueryTerm& query, const RowTerm& row) {
     const LvqRowTerms<float> terms{ptx::widen_half(row.scales.low.bits) * query.unit,
                                    ptx::widen_half(row.scales.step.bits) * query.unit, row.norm};
     const float key = lvq_key<Key>(static_cast<float>(sum), query.own, terms, 0.0f, 1.0f, 2.0f);
-    return ordered(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
+    return sortable_bits(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
   }
 };
 

@@ -22,11 +22,11 @@ struct PqArith {
   };
   static constexpr int kBits = kNibbles ? 4 : 8;
 
-  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Base& store, int64_t row) {
+  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
     return {metric == Metric::cosine ? store.array<const float>(2)[row] : 0.0f};
   }
   template <class Key>
-  __device__ static __forceinline__ uint32_t order(Key, Sum sum, const QueryTerm& query, const RowTerm& row) {
+  __device__ static __forceinline__ uint32_t key_bits(Key, Sum sum, const QueryTerm& query, const RowTerm& row) {
     float key;
     if constexpr (kNibbles) {
       key = query.bias + query.step * static_cast<float>(sum);
@@ -35,7 +35,7 @@ struct PqArith {
     }
     if constexpr (Key::kMetric == Metric::euclidean) key = sqrtf(key);
     if constexpr (Key::kMetric == Metric::cosine) key = 1.0f + key * row.inverse_norm;
-    return ordered(key);
+    return sortable_bits(key);
   }
 };
 

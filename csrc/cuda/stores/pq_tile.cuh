@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles of a scan of product-quantized rows (store/pq.h): a query is a table of what each codeword of each part adds to its
-// key (cpu/distance/pq_tiles.h), and a stage of the ring holds the codes of a few parts beside their tables. Tables are not
-// rounded further than the CPU's: those of 16 entries are its bytes, those of 256 its float32.
+// DistanceComputer of a scan of product-quantized rows (store/pq.h): a query is a table of what each codeword of each part
+// adds to its key (cpu/distance/pq_tiles.h), and a stage of the ring holds the codes of a few parts beside their tables.
+// Tables are not rounded further than the CPU's: those of 16 entries are its bytes, those of 256 its float32.
 #pragma once
 #include "cuda/distance/arith.cuh"
 #include "cuda/distance/pairs.cuh"
@@ -38,7 +38,7 @@ struct PqNibbleTile {
   int32_t sums[kQ][kR];
   int32_t own = 0;
 
-  __host__ __device__ static constexpr int stage_bytes(const Base&) { return kCodeBytes + kTableBytes; }
+  __host__ __device__ static constexpr int stage_bytes(const Dataset&) { return kCodeBytes + kTableBytes; }
 
   __device__ static __forceinline__ void fetch(const ScanArgs& a, unsigned char* stage, int64_t row0, int rows, int query0,
                                                int chunk) {
@@ -65,7 +65,7 @@ struct PqNibbleTile {
       for (int r = 0; r < kR; ++r) sums[q][r] = 0;
   }
 
-  __device__ __forceinline__ void accumulate(const Base& base, const unsigned char* stage, int chunk, bool) {
+  __device__ __forceinline__ void accumulate(const Dataset& base, const unsigned char* stage, int chunk, bool) {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const int left = static_cast<int>(base.dims) - chunk * kParts, parts = left < kParts ? left : kParts;
     const unsigned char* codes = stage + row_warp * kR * kParts * kPartBytes + lane % 16;
@@ -124,9 +124,9 @@ struct PqNibblePair {
   }
 };
 
-// Of 8 bits. A part's table is 1 KiB, and a look-up meets three others of its warp at its bank on average. So a block keeps
-// one query and takes many rows: a table comes from memory once for 1,024 of them, a byte a look-up. Sums are one float32
-// chain over ascending parts.
+// Of 8 bits. A part's table is 1 KiB, and a look-up shares its bank with three others of its warp on average. So a block
+// keeps one query and takes many rows: a table comes from memory once for 1,024 of them, a byte a look-up. Sums are one
+// float32 chain over ascending parts.
 struct PqByteTile {
   static constexpr ScanShape kShape = {1, 8, 1, 4, 2, 4};
   static constexpr int kQ = 1, kR = kShape.rows_per_lane, kQueries = 1, kRows = kShape.rows();
@@ -136,7 +136,7 @@ struct PqByteTile {
   float sums[kQ][kR];
   int32_t own = 0;
 
-  __host__ __device__ static constexpr int stage_bytes(const Base&) { return kCodeBytes + kTableBytes; }
+  __host__ __device__ static constexpr int stage_bytes(const Dataset&) { return kCodeBytes + kTableBytes; }
 
   __device__ static __forceinline__ void fetch(const ScanArgs& a, unsigned char* stage, int64_t row0, int rows, int query0,
                                                int chunk) {
@@ -161,7 +161,7 @@ struct PqByteTile {
   }
 
   // Parts beyond the last add zeros.
-  __device__ __forceinline__ void accumulate(const Base&, const unsigned char* stage, int, bool) {
+  __device__ __forceinline__ void accumulate(const Dataset&, const unsigned char* stage, int, bool) {
     uint4 codes[kR];
 #pragma unroll
     for (int r = 0; r < kR; ++r)

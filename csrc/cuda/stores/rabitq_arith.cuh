@@ -7,7 +7,7 @@ namespace annk::cuda {
 
 struct alignas(16) RabitqQueryTerm {
   RabitqQueryTerms<float> own;
-  int32_t surplus[2];  // of each part: what is added to the sum of products
+  int32_t zero_point[2];  // of each part: what is added to the sum of products
 };
 
 // kParts: 2 where queries have 15 bits.
@@ -25,19 +25,19 @@ struct RabitqArith {
     float step, along, norm;
   };
 
-  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Base& store, int64_t row) {
+  __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
     const float* const at = store.numbers[3] != 0
                                 ? reinterpret_cast<const float*>(store.row(row) + store.dims / 8 * store.numbers[0])
                                 : store.array<const float>(1);
     return {at[0], at[1], metric == Metric::cosine ? at[3] : at[2]};
   }
   template <class Key>
-  __device__ static __forceinline__ uint32_t order(Key, const Sum& sum, const QueryTerm& query, const RowTerm& row) {
-    float dot = static_cast<float>(sum.part[0] + query.surplus[0]);
-    if constexpr (kParts == 2) dot = dot * 128.0f + static_cast<float>(sum.part[1] + query.surplus[1]);
+  __device__ static __forceinline__ uint32_t key_bits(Key, const Sum& sum, const QueryTerm& query, const RowTerm& row) {
+    float dot = static_cast<float>(sum.part[0] + query.zero_point[0]);
+    if constexpr (kParts == 2) dot = dot * 128.0f + static_cast<float>(sum.part[1] + query.zero_point[1]);
     const RabitqRowTerms<float> terms{row.step, row.along, row.norm};
     const float key = rabitq_key<Key>(dot, query.own, terms, 0.0f, 1.0f, 2.0f);
-    return ordered(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
+    return sortable_bits(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tile of a scan of RaBitQ rows (store/rabitq.h). Codes of any number of bits become bytes in registers, once for all
-// queries of a warp, and meet the query's by dp4a. Those of one bit, too: an SM counts the bits of 16 words a cycle and does
-// 64 dp4a, so that the six planes of a query up to 31 would take three times as long as the eight products of 32 dimensions.
+// queries of a warp, and multiply the query's by dp4a. Those of one bit, too: an SM counts the bits of 16 words a cycle and
+// does 64 dp4a, so that the six planes of a query up to 31 would take three times as long as the eight products of 32
+// dimensions.
 #pragma once
 #include "cuda/distance/arith.cuh"
 #include "cuda/distance/scan.h"
@@ -10,7 +11,7 @@
 namespace annk::cuda {
 
 // A stage holds the codes of a power of two of groups, in 16-byte pieces: those of an odd number of bits come in pairs of
-// groups. Rows lie an odd number of pieces apart, so that eight lanes in a row meet eight different groups of banks.
+// groups. Rows lie an odd number of pieces apart, so that eight lanes in a row read eight different groups of banks.
 struct RabitqChunk {
   int group_bytes, groups_log, pieces;
 
@@ -29,7 +30,7 @@ struct RabitqChunk {
   __host__ __device__ __forceinline__ int pitch() const { return 16 * (pieces | 1); }
 };
 
-// The dimension of a group whose code byte `at` of a prepared query meets. Codes of one bit are met as they lie: a bit of
+// The dimension of a group whose code byte `at` of a prepared query multiplies. Codes of one bit count as they lie: a bit of
 // each of four bytes; others in ascending order.
 __device__ __forceinline__ int rabitq_dim_at(int bits, int at) {
   return bits == 1 ? at / 32 * 32 + at % 4 * 8 + at / 4 % 8 : at;
@@ -101,10 +102,10 @@ struct RabitqTile {
   RabitqSum<kParts> sums[kQ][kR];
   int32_t own = 0;
 
-  __host__ __device__ static __forceinline__ RabitqChunk chunk_of(const Base& base) {
+  __host__ __device__ static __forceinline__ RabitqChunk chunk_of(const Dataset& base) {
     return RabitqChunk(static_cast<int>(base.numbers[0]), kWide);
   }
-  __host__ __device__ static __forceinline__ int stage_bytes(const Base& base) {
+  __host__ __device__ static __forceinline__ int stage_bytes(const Dataset& base) {
     const RabitqChunk chunk = chunk_of(base);
     return kRowTile * chunk.pitch() + kQueries * kParts * chunk.dims();
   }
@@ -132,7 +133,7 @@ struct RabitqTile {
       for (int r = 0; r < kR; ++r) sums[q][r] = {};
   }
 
-  __device__ __forceinline__ void accumulate(const Base& base, const unsigned char* stage, int, bool) {
+  __device__ __forceinline__ void accumulate(const Dataset& base, const unsigned char* stage, int, bool) {
     const RabitqChunk chunk = chunk_of(base);
     const int bits = static_cast<int>(base.numbers[0]), pitch = chunk.pitch(), dims = chunk.dims();
     const int query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;

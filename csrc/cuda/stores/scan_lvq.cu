@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// The dimension whose code byte `at` of a prepared query meets.
+// The dimension whose code byte `at` of a prepared query multiplies.
 template <int kCodeBits>
 __device__ __forceinline__ int64_t dim_at(int64_t at) {
   if (kCodeBits == 8) return turbo_dim<8>(at);
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
   }
 }
 
-// The code of a row that byte `at` of a prepared query meets.
+// The code of a row that byte `at` of a prepared query multiplies.
 template <int kCodeBits>
 __device__ __forceinline__ int code_at(const uint8_t* row, int64_t at) {
   if (kCodeBits == 8) return row[at];
@@ -115,13 +115,13 @@ void prepare_queries(const StoreQueries& a, void* stream) {
 }
 
 template <int kCodeBits>
-Matrix code_rows(const Base& store) {
+Matrix code_rows(const Dataset& store) {
   const int64_t bytes = turbo_bytes(store.dims, kCodeBits);
   return {store.arrays[0], store.rows, bytes * 8 / kCodeBits, bytes, DType::u8};
 }
 
 template <int kCodeBits>
-StoreChunk chunk_of(const Base&, bool wide) {
+StoreChunk chunk_of(const Dataset&, bool wide) {
   const int64_t dims = row_chunk_bytes(wide, kCodeBits, false) * 8 / kCodeBits;
   return {dims, dims};
 }
@@ -138,7 +138,7 @@ constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / s
 
 }  // namespace
 
-const StoreScan* lvq_scan(const Base& store, Metric metric) {
+const StoreScan* lvq_scan(const Dataset& store, Metric metric) {
   if (!LvqView(store).codes_are_all() || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
   if (metric == Metric::sqeuclidean) return store.numbers[0] == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
   return store.numbers[0] == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;

@@ -13,7 +13,7 @@ namespace {
 constexpr int kThreads = 128;
 using Team = BlockTeam<kThreads>;
 
-// A query as it meets the codebook.
+// A query in the form that the codebook is compared with.
 struct PqQuery {
   const PqView& view;
   const float* y;
@@ -112,18 +112,18 @@ void prepare_queries(const StoreQueries& a, void* stream) {
   visit_element(a.queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_pq<T>, a.padded, kThreads, bytes, stream, a); });
 }
 
-StoreChunk nibble_chunk(const Base&, bool wide) {
+StoreChunk nibble_chunk(const Dataset&, bool wide) {
   const int64_t parts = nibble_shape(wide).parts;
   return {parts, parts * 16};
 }
-StoreChunk byte_chunk(const Base&, bool) { return {PqByteTile::kParts, PqByteTile::kTableBytes}; }
+StoreChunk byte_chunk(const Dataset&, bool) { return {PqByteTile::kParts, PqByteTile::kTableBytes}; }
 
 // Positions are parts. Blocks are no rows: their stride says only how they are aligned.
-Matrix code_blocks(const Base& store) {
+Matrix code_blocks(const Dataset& store) {
   const PqView view(store);
   return {view.codes, store.rows, view.code_parts, view.block_bytes(), DType::u8};
 }
-Matrix code_rows(const Base& store) {
+Matrix code_rows(const Dataset& store) {
   const PqView view(store);
   return {view.codes, store.rows, view.parts.parts, view.parts.parts, DType::u8};
 }
@@ -137,7 +137,7 @@ constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::
 
 }  // namespace
 
-const StoreScan* pq_scan(const Base& store, Metric metric) {
+const StoreScan* pq_scan(const Dataset& store, Metric metric) {
   if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
   if (metric == Metric::cosine && store.arrays[2] == nullptr) return nullptr;
   return store.numbers[3] != 0 ? &kNibbleScan : &kByteScan;

@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) prepare_rabitq(const StoreQueries a)
   for (int part = 0; part < 2; ++part) {
     const long long twice =
         ((1 << view.bits) - 1) * team.all(part == 0 ? first_sum : second_sum, [](int a, int b) { return a + b; });
-    whole.surplus[part] = static_cast<int32_t>(-((twice + 1) >> 1));
+    whole.zero_point[part] = static_cast<int32_t>(-((twice + 1) >> 1));
     whole.own.half += static_cast<float>(twice & 1) * (two && part == 0 ? 64.0f : 0.5f);
   }
   if (team.lane == 0) *term = whole;
@@ -92,13 +92,13 @@ void prepare_queries(const StoreQueries& a, void* stream) {
   visit_element(a.queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_rabitq<T>, a.padded, kThreads, bytes, stream, a); });
 }
 
-StoreChunk chunk_of(const Base& store, bool wide) {
+StoreChunk chunk_of(const Dataset& store, bool wide) {
   const int bits = static_cast<int>(store.numbers[0]), parts = rabitq_query_top(bits) > 127 ? 2 : 1;
   const int64_t dims = RabitqChunk(bits, wide).dims();
   return {dims, parts * dims};
 }
 
-Matrix code_rows(const Base& store) {
+Matrix code_rows(const Dataset& store) {
   const RabitqView view(store);
   return {view.rows, store.rows, view.padded, view.row_bytes, DType::u8};
 }
@@ -113,7 +113,7 @@ constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
 
 }  // namespace
 
-const StoreScan* rabitq_scan(const Base& store, Metric metric) {
+const StoreScan* rabitq_scan(const Dataset& store, Metric metric) {
   if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
   const int bits = static_cast<int>(store.numbers[0]);
   return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;

@@ -12,7 +12,7 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kThreads = 1024;  // one block looks at all edges
+constexpr int kThreads = 1024;  // one block reads all edges
 constexpr int kWarps = kThreads / kWarp;
 constexpr int64_t kMostLost = 1024;
 
@@ -80,16 +80,16 @@ struct FinishPlan {
   std::optional<LongLists> long_lists;
   RowQueries queries;
   Reach reach;
-  WalkArgs walk;
+  BeamSearchArgs search;
 
   FinishPlan(const BuildGraphArgs& args, Workspace& workspace) : queries(args.base, args.metric) {
     const int64_t n = args.base.rows;
     if (args.room > args.degree) long_lists.emplace(args, workspace);
     reach.lists = lists_of(args);
     reach.degree = args.degree;
-    reach.entries = args.order;
-    reach.entry_count = args.entry_count;
-    reach.most_lost = std::max(kMostLost, kWalkBytes / (queries.query_bytes() + 8 * args.window) / kThreads * kThreads);
+    reach.entry_points = args.order;
+    reach.entry_point_count = args.entry_point_count;
+    reach.most_lost = std::max(kMostLost, kSearchBytes / (queries.query_bytes() + 8 * args.window) / kThreads * kThreads);
     reach.most_lost = std::min(reach.most_lost, ceil_div<int64_t>(n, kThreads) * kThreads);
     reach.parents = workspace.take<int32_t>(n);
     reach.queue = workspace.take<int32_t>(n);
@@ -97,17 +97,17 @@ struct FinishPlan {
     reach.counts = workspace.take<int64_t>(2);
     reach.lost = workspace.take<int64_t>(reach.most_lost);
 
-    walk.graph = {args.neighbors, args.order, n, args.degree, args.room, args.entry_count};
-    walk.m = std::min(reach.most_lost, n);
-    walk.window = walk.k = walk.wanted = args.window;
-    walk.stage = WalkStage::attach;
-    walk.blocks = 1;
-    walk.room = static_cast<int32_t>(std::min(args.window, n));
-    walk.table_bits = walk_table_bits(args.window);
-    walk.found = workspace.take<int64_t>(walk.m * walk.wanted);
-    if (walk.room > kSharedPool) walk.pools = workspace.take<Entry>(walk.room);
-    queries.take(workspace, walk.m, kDecodedAtOnce);
-    walk.reach = reach;
+    search.graph = {args.neighbors, args.order, n, args.degree, args.room, args.entry_point_count};
+    search.m = std::min(reach.most_lost, n);
+    search.window = search.k = search.wanted = args.window;
+    search.stage = SearchStage::attach;
+    search.blocks = 1;
+    search.room = static_cast<int32_t>(std::min(args.window, n));
+    search.table_bits = visited_table_bits(args.window);
+    search.found = workspace.take<int64_t>(search.m * search.wanted);
+    if (search.room > kSharedBuffer) search.buffers = workspace.take<KeyId>(search.room);
+    queries.take(workspace, search.m, kDecodedAtOnce);
+    search.reach = reach;
   }
 };
 
@@ -128,9 +128,9 @@ void build_graph(const BuildGraphArgs& args) {
   Workspace workspace(args.exec);
   const BatchPlan plan(args, workspace);
   workspace.require();
-  if (args.entry_count > 0) {
+  if (args.entry_point_count > 0) {
     name_batch(args, plan.rows);
-    plan.pruner.prune_walks(plan.rows, args.count, plan.staged);
+    plan.pruner.prune_searches(plan.rows, args.count, plan.staged);
   }
   count_new_edges(args, plan.edges, args.outgrown);
 }
@@ -160,8 +160,8 @@ void finish_graph(const BuildGraphArgs& args) {
   ANNK_LAUNCH(reach_rows, 1, kThreads, 0, stream, plan.reach);
   for (int64_t first = 0; first < n; first += plan.reach.most_lost) {
     ANNK_LAUNCH(find_lost, 1, kThreads, 0, stream, plan.reach);
-    plan.queries.prepare(plan.reach.lost, plan.walk.m, stream);
-    cuda::walk({plan.queries.plan(), plan.queries.scan(plan.walk.m), stream}, plan.walk, false);
+    plan.queries.prepare(plan.reach.lost, plan.search.m, stream);
+    cuda::beam_search({plan.queries.plan(), plan.queries.scan(plan.search.m), stream}, plan.search, false);
   }
 }
 

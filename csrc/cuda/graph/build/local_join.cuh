@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel of row_queries.h: a thread a row, which it reads once for kMeetQueries queries. The chains are those of
+// The kernel of row_queries.h: a thread a row, which it reads once for kJoinQueries queries. The chains are those of
 // pairs.cuh, and so are the bits.
 #pragma once
 #include "cuda/distance/pairs.cuh"
@@ -10,13 +10,13 @@ namespace annk::cuda {
 // 16-byte pieces of a row in flight. With other numbers ptxas saves registers for one more block and spills, in one kernel
 // or another, for one architecture or another.
 template <class Arith>
-inline constexpr int kMeetPieces = Arith::kBits < 8 ? 4 : 1;
+inline constexpr int kJoinPieces = Arith::kBits < 8 ? 4 : 1;
 
-// The sums of one row with kMeetQueries prepared queries that lie one after the other.
+// The sums of one row with kJoinQueries prepared queries that lie one after the other.
 template <class Arith>
 __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t slot,
-                                        typename Arith::Sum (&sums)[kMeetQueries]) {
-  constexpr int kPieces = kMeetPieces<Arith>, kQueryPiece = 16 * Arith::kParts;
+                                        typename Arith::Sum (&sums)[kJoinQueries]) {
+  constexpr int kPieces = kJoinPieces<Arith>, kQueryPiece = 16 * Arith::kParts;
   const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
   const unsigned char* from = a.queries + slot * a.query_pitch;
 #pragma unroll 1
@@ -31,7 +31,7 @@ __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* 
         typename Arith::Operand x[4], y[4];
         Arith::expand(raw[i], part, x);
 #pragma unroll
-        for (int q = 0; q < kMeetQueries; ++q) {
+        for (int q = 0; q < kJoinQueries; ++q) {
           read4(from + q * a.query_pitch + 16 * part, y);
 #pragma unroll
           for (int j = 0; j < 4; ++j) sums[q] = Arith::step(sums[q], y[j], x[j]);
@@ -59,51 +59,52 @@ __device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigne
   return Arith::row_word(a.metric, own, row, a.base.dims);
 }
 
-__device__ __forceinline__ void write_orders(uint32_t* to, const uint32_t (&orders)[kMeetQueries]) {
+__device__ __forceinline__ void write_sortable_keys(uint32_t* to, const uint32_t (&sortable_keys)[kJoinQueries]) {
 #pragma unroll
-  for (int q = 0; q < kMeetQueries; q += 4)
-    *reinterpret_cast<uint4*>(to + q) = {orders[q], orders[q + 1], orders[q + 2], orders[q + 3]};
+  for (int q = 0; q < kJoinQueries; q += 4)
+    *reinterpret_cast<uint4*>(to + q) = {sortable_keys[q], sortable_keys[q + 1], sortable_keys[q + 2], sortable_keys[q + 3]};
 }
 
 template <class Arith>
-__global__ void __launch_bounds__(kPairThreads) meet_kernel(const MeetingKeys a) {
+__global__ void __launch_bounds__(kPairThreads) join_kernel(const JoinArgs a) {
   using QueryTerm = typename Terms<Arith>::Query;
   const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
   if (p >= a.positions) return;
-  const Meeting meeting = a.meetings[p];
-  if (meeting.count == 0) return;
+  const JoinGroup group = a.join_groups[p];
+  if (group.count == 0) return;
   const int64_t id = a.ids[p];
   const unsigned char* const row = a.scan.base.row(a.scan.gathered ? p : id);
-  uint32_t* const out = a.orders + p * a.width;
+  uint32_t* const out = a.sortable_keys + p * a.width;
   if constexpr (requires { typename Arith::OwnPair; }) {
 #pragma unroll 1
-    for (int k = 0; k < meeting.count; ++k) out[k] = order_of_pair<Arith>(a.scan, meeting.slot + k, row, id, RowTeam<1>());
+    for (int k = 0; k < group.count; ++k) out[k] = key_bits_of_pair<Arith>(a.scan, group.slot + k, row, id, RowTeam<1>());
   } else {
-    uint32_t orders[kMeetQueries];
+    uint32_t sortable_keys[kJoinQueries];
     typename Terms<Arith>::Row row_term{};
     if constexpr (Terms<Arith>::kRead) {
       row_term = Arith::row_term(a.scan.metric, a.scan.base, id);
     } else if (Terms<Arith>::needed(a.scan.metric)) {
       row_term = term_of_row<Arith>(a.scan, row);
     }
-    for (int k = 0; k < meeting.count; k += kMeetQueries) {
-      typename Arith::Sum sums[kMeetQueries] = {};
-      add_row<Arith>(a.scan, row, meeting.slot + k, sums);
+    for (int k = 0; k < group.count; k += kJoinQueries) {
+      typename Arith::Sum sums[kJoinQueries] = {};
+      add_row<Arith>(a.scan, row, group.slot + k, sums);
       const QueryTerm* const terms = reinterpret_cast<const QueryTerm*>(a.scan.query_words);
       visit_list(typename Arith::Metrics{}, a.scan.metric, [&](auto metric) {
 #pragma unroll
-        for (int q = 0; q < kMeetQueries; ++q)
-          orders[q] = Arith::order(metric, sums[q], terms != nullptr ? terms[meeting.slot + k + q] : QueryTerm{}, row_term);
+        for (int q = 0; q < kJoinQueries; ++q)
+          sortable_keys[q] =
+              Arith::key_bits(metric, sums[q], terms != nullptr ? terms[group.slot + k + q] : QueryTerm{}, row_term);
       });
-      write_orders(out + k, orders);
+      write_sortable_keys(out + k, sortable_keys);
     }
   }
 }
 
 template <class Arith>
-void launch_meet(const MeetingKeys& a, void* stream) {
+void launch_join(const JoinArgs& a, void* stream) {
   if (a.positions > 0)
-    ANNK_LAUNCH(meet_kernel<Arith>, ceil_div<int64_t>(a.positions, kPairThreads), kPairThreads, 0, stream, a);
+    ANNK_LAUNCH(join_kernel<Arith>, ceil_div<int64_t>(a.positions, kPairThreads), kPairThreads, 0, stream, a);
 }
 
 }  // namespace annk::cuda

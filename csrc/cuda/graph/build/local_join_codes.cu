@@ -4,17 +4,17 @@
 
 namespace annk::cuda {
 
-void meet_codes(Family family, const MeetingKeys& a, void* stream) {
-  const Base& base = a.scan.base;
+void join_codes(Family family, const JoinArgs& a, void* stream) {
+  const Dataset& base = a.scan.base;
   switch (family) {
     case Family::hamming:
-      return launch_meet<BitArith<Hamming>>(a, stream);
+      return launch_join<BitArith<Hamming>>(a, stream);
     case Family::jaccard:
-      return launch_meet<BitArith<Jaccard>>(a, stream);
+      return launch_join<BitArith<Jaccard>>(a, stream);
     case Family::store:
-      return base.numbers[0] == 8 ? launch_meet<LvqArith<8>>(a, stream) : launch_meet<LvqArith<4>>(a, stream);
+      return base.numbers[0] == 8 ? launch_join<LvqArith<8>>(a, stream) : launch_join<LvqArith<4>>(a, stream);
     default:
-      return base.dtype == DType::i8 ? launch_meet<IntArith<int8_t>>(a, stream) : launch_meet<IntArith<uint8_t>>(a, stream);
+      return base.dtype == DType::i8 ? launch_join<IntArith<int8_t>>(a, stream) : launch_join<IntArith<uint8_t>>(a, stream);
   }
 }
 

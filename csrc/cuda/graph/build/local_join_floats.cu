@@ -6,22 +6,22 @@ namespace annk::cuda {
 namespace {
 
 template <template <class> class Arith>
-void meet_widened(const MeetingKeys& a, void* stream) {
-  visit_element(a.scan.base.dtype, [&]<class T>(T) { launch_meet<Arith<T>>(a, stream); });
+void join_widened(const JoinArgs& a, void* stream) {
+  visit_element(a.scan.base.dtype, [&]<class T>(T) { launch_join<Arith<T>>(a, stream); });
 }
 
 }  // namespace
 
-void meet_floats(Family family, const MeetingKeys& a, void* stream) {
+void join_floats(Family family, const JoinArgs& a, void* stream) {
   switch (family) {
     case Family::dot:
-      return meet_widened<DotArith>(a, stream);
+      return join_widened<DotArith>(a, stream);
     case Family::l2:
-      return meet_widened<L2Arith>(a, stream);
+      return join_widened<L2Arith>(a, stream);
     case Family::l1:
-      return meet_widened<L1Arith>(a, stream);
+      return join_widened<L1Arith>(a, stream);
     default:
-      return meet_widened<LinfArith>(a, stream);
+      return join_widened<LinfArith>(a, stream);
   }
 }
 

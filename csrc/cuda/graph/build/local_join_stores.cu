@@ -5,14 +5,14 @@
 
 namespace annk::cuda {
 
-void meet_stores(const MeetingKeys& a, void* stream) {
-  const Base& base = a.scan.base;
+void join_stores(const JoinArgs& a, void* stream) {
+  const Dataset& base = a.scan.base;
   if (base.kind == StoreKind::pq)
-    return base.numbers[3] != 0 ? launch_meet<PqArith<true>>(a, stream) : launch_meet<PqArith<false>>(a, stream);
+    return base.numbers[3] != 0 ? launch_join<PqArith<true>>(a, stream) : launch_join<PqArith<false>>(a, stream);
   const int bits = static_cast<int>(base.numbers[0]);
-  if (bits == 1) return launch_meet<RabitqArith<true, 1>>(a, stream);
-  return rabitq_query_top(bits) > 127 ? launch_meet<RabitqArith<false, 2>>(a, stream)
-                                      : launch_meet<RabitqArith<false, 1>>(a, stream);
+  if (bits == 1) return launch_join<RabitqArith<true, 1>>(a, stream);
+  return rabitq_query_top(bits) > 127 ? launch_join<RabitqArith<false, 2>>(a, stream)
+                                      : launch_join<RabitqArith<false, 1>>(a, stream);
 }
 
 }  // namespace annk::cuda

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists of ops/nn_descent.h by warps. What a list becomes is a function of the set of what is offered to it: of each row
-// it keeps the smallest key, and of the rows the first by (key, place). So offers may come in any order, and the order in
+// The lists of ops/nn_descent.h by warps. What a list becomes is a function of the set of its updates: of each row
+// it keeps the smallest key, and of the rows the first by (key, place). So updates may come in any order, and the order in
 // which chains of them were linked, by atomics, does not show.
 #pragma once
 #include "cuda/device/key_id.cuh"
@@ -21,42 +21,42 @@ struct Ring {
 };
 
 // order << 32 | place << 1 | taken.
-__device__ __forceinline__ Entry entry_at(uint32_t order, uint32_t place) {
-  return static_cast<Entry>(order) << 32 | place << 1;
+__device__ __forceinline__ KeyId key_id_at(uint32_t key_bits, uint32_t place) {
+  return static_cast<KeyId>(key_bits) << 32 | place << 1;
 }
-__device__ __forceinline__ uint32_t place_of(Entry entry) { return position_of(entry) >> 1; }
+__device__ __forceinline__ uint32_t place_of(KeyId entry) { return position_of(entry) >> 1; }
 
-// Chains of offers: a link says which comes next.
+// Chains of updates: a link says which comes next.
 inline constexpr uint32_t kNoLink = 0xffffffffu;
 
-// A sorted list of `width` slots that one warp works on, kNoEntry where it is empty.
+// A sorted list of `width` slots that one warp works on, kNoKeyId where it is empty.
 struct WarpSlots {
-  Entry* slots;
+  KeyId* slots;
   int width;
 
-  __device__ __forceinline__ Entry last() const { return slots[width - 1]; }
+  __device__ __forceinline__ KeyId last() const { return slots[width - 1]; }
 
-  // The entries of all lanes, kNoEntry for none. kRepeats: a row may be in the list already; then its smaller key stays,
+  // The entries of all lanes, kNoKeyId for none. kRepeats: a row may be in the list already; then its smaller key stays,
   // and of equal ones the entry that is there.
   template <bool kRepeats>
-  __device__ __forceinline__ void offer(Entry mine) const {
+  __device__ __forceinline__ void update(KeyId mine) const {
     for (unsigned hits = __ballot_sync(kAllLanes, mine < last()); hits != 0; hits &= hits - 1) {
-      const Entry entry = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(hits)) - 1);
+      const KeyId entry = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(hits)) - 1);
       if (entry < last()) insert<kRepeats>(entry);
     }
   }
 
   template <bool kRepeats>
-  __device__ __forceinline__ void insert(Entry entry) const {
+  __device__ __forceinline__ void insert(KeyId entry) const {
     const int lane = lane_id();
     int before = 0, same = width - 1;  // where the row is, or else what makes room
-    Entry known = kNoEntry;
+    KeyId known = kNoKeyId;
     for (int first = 0; first < width; first += kWarp) {
-      const Entry there = first + lane < width ? slots[first + lane] : kNoEntry;
+      const KeyId there = first + lane < width ? slots[first + lane] : kNoKeyId;
       const unsigned smaller = __ballot_sync(kAllLanes, there < entry);
       before += __popc(smaller);
       if (kRepeats) {
-        const unsigned equal = __ballot_sync(kAllLanes, there != kNoEntry && place_of(there) == place_of(entry));
+        const unsigned equal = __ballot_sync(kAllLanes, there != kNoKeyId && place_of(there) == place_of(entry));
         if (equal != 0) {
           const int at = __ffs(static_cast<int>(equal)) - 1;
           same = first + at;
@@ -66,7 +66,7 @@ struct WarpSlots {
         break;
       }
     }
-    if (kRepeats && order_of(known) <= order_of(entry)) return;
+    if (kRepeats && key_bits_of(known) <= key_bits_of(entry)) return;
     make_room(before, same);
     if (lane == 0) slots[before] = entry;
     __syncwarp();
@@ -78,7 +78,7 @@ struct WarpSlots {
     for (int end = to; end > from; end -= kWarp) {
       const int at = end - 1 - lane_id();
       const bool moves = at >= from;
-      const Entry mine = moves ? slots[at] : kNoEntry;
+      const KeyId mine = moves ? slots[at] : kNoKeyId;
       __syncwarp();
       if (moves) slots[at + 1] = mine;  // the next 32 end before these
     }

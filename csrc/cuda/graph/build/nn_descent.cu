@@ -22,7 +22,7 @@ void fill(void* from, int byte, int64_t bytes, void* stream) {
                   "clearing the workspace");
 }
 
-Entry* entries(const NnDescentArgs& args) { return reinterpret_cast<Entry*>(args.lists); }
+KeyId* entries(const NnDescentArgs& args) { return reinterpret_cast<KeyId*>(args.lists); }
 
 // ---- nn_descent_start
 
@@ -31,15 +31,15 @@ __global__ void __launch_bounds__(kThreads) name_members(const Leaves leaves, in
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, at = first - kLeafRows + i;
   if (i >= g.positions) return;
   g.ids[i] = at >= 0 ? leaves.order[at] : -1;
-  Meeting meeting{};
+  JoinGroup group{};
   if (at >= 0) {
     const Span leaf = leaves.of[at];
     const int32_t shift = static_cast<int32_t>(first - kLeafRows), end = leaf.end - shift;
-    meeting.first = meeting.slot = leaf.first - shift;
-    meeting.end = end < g.positions ? end : static_cast<int32_t>(g.positions);
-    meeting.count = at >= first ? static_cast<int32_t>(at) - leaf.first : 0;
+    group.first = group.slot = leaf.first - shift;
+    group.end = end < g.positions ? end : static_cast<int32_t>(g.positions);
+    group.count = at >= first ? static_cast<int32_t>(at) - leaf.first : 0;
   }
-  g.meetings[i] = meeting;
+  g.join_groups[i] = group;
 }
 
 struct StartPlan {
@@ -65,32 +65,32 @@ struct StartPlan {
 
 // What each row takes of its list.
 struct Samples {
-  int32_t* ids;      // (n, new or other, sample), -1 behind the last
-  uint32_t* orders;  // of the same
-  uint32_t* next;    // takers of the same row, of the same age
-  uint32_t* heads;   // (n, new or other)
+  int32_t* ids;             // (n, new or other, sample), -1 behind the last
+  uint32_t* sortable_keys;  // of the same
+  uint32_t* next;           // takers of the same row, of the same age
+  uint32_t* heads;          // (n, new or other)
   int sample;
 
   static int64_t slots(const NnDescentArgs& args) { return args.base.rows * 2 * args.sample; }
   void take(Workspace& workspace, const NnDescentArgs& args) {
     sample = static_cast<int>(args.sample);
     ids = workspace.take<int32_t>(slots(args));
-    orders = workspace.take<uint32_t>(slots(args));
+    sortable_keys = workspace.take<uint32_t>(slots(args));
     next = workspace.take<uint32_t>(slots(args));
     heads = workspace.take<uint32_t>(args.base.rows * 2);
   }
 };
 
 // A warp a row: the first of its list that were not taken yet, and the first that were.
-__global__ void __launch_bounds__(kThreads) take_samples(const Samples s, Entry* lists, int64_t rows, int64_t width) {
+__global__ void __launch_bounds__(kThreads) take_samples(const Samples s, KeyId* lists, int64_t rows, int64_t width) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
   if (row >= rows) return;
   const Ring ring{rows};
   const int lane = lane_id();
   int counts[2] = {0, 0};
   for (int64_t first = 0; first < width; first += kWarp) {
-    const Entry entry = first + lane < width ? lists[row * width + first + lane] : kNoEntry;
-    const bool there = entry != kNoEntry;
+    const KeyId entry = first + lane < width ? lists[row * width + first + lane] : kNoKeyId;
+    const bool there = entry != kNoKeyId;
     for (int age = 0; age < 2; ++age) {
       const bool mine = there && static_cast<int>(entry & 1u) == age;
       const unsigned lanes = __ballot_sync(kAllLanes, mine);
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads) take_samples(const Samples s, Entry*
       if (!mine || rank >= s.sample) continue;
       const int64_t id = ring.id(row, place_of(entry)), slot = (2 * row + age) * s.sample + rank;
       s.ids[slot] = static_cast<int32_t>(id);
-      s.orders[slot] = order_of(entry);
+      s.sortable_keys[slot] = key_bits_of(entry);
       s.next[slot] = atomicExch(s.heads + 2 * id + age, static_cast<uint32_t>(slot));
       lists[row * width + first + lane] = entry | 1u;
     }
@@ -127,13 +127,13 @@ struct Gathering {
   __device__ __forceinline__ void add(const Samples& s, const Ring ring, int64_t row, int age) {
     const int32_t* const own = s.ids + (2 * row + age) * s.sample;
     for (int i = 0; i < s.sample && own[i] >= 0; ++i) add_new(own[i]);
-    for (int i = lane_id(); i < s.sample; i += kWarp) near.slots[i] = kNoEntry;
+    for (int i = lane_id(); i < s.sample; i += kWarp) near.slots[i] = kNoKeyId;
     __syncwarp();
     for (uint32_t slot = s.heads[2 * row + age]; slot != kNoLink; slot = s.next[slot]) {
-      const Entry entry = entry_at(s.orders[slot], ring.place(row, slot / (2 * s.sample)));
+      const KeyId entry = key_id_at(s.sortable_keys[slot], ring.place(row, slot / (2 * s.sample)));
       if (entry < near.last()) near.insert<false>(entry);
     }
-    for (int i = 0; i < s.sample && near.slots[i] != kNoEntry; ++i)
+    for (int i = 0; i < s.sample && near.slots[i] != kNoKeyId; ++i)
       add_new(static_cast<int32_t>(ring.id(row, place_of(near.slots[i]))));
     __syncwarp();
   }
@@ -146,7 +146,7 @@ struct Batch {
   int64_t* queries;
 };
 __global__ void __launch_bounds__(kThreads) gather_groups(const Samples s, const Batch batch, const Groups g) {
-  ANNK_DYN_SHARED(Entry, shared);
+  ANNK_DYN_SHARED(KeyId, shared);
   const int lane = lane_id(), positions = 4 * s.sample, most = 2 * s.sample;
   const int64_t group = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
   if (group >= batch.groups) return;
@@ -160,18 +160,18 @@ __global__ void __launch_bounds__(kThreads) gather_groups(const Samples s, const
   for (int i = lane; i < positions; i += kWarp) {
     const bool there = i < gathered.count;
     g.ids[first + i] = there ? members[i] : -1;
-    g.meetings[first + i] = {first, first + gathered.count, slot, there ? (i < fresh ? i : fresh) : 0};
+    g.join_groups[first + i] = {first, first + gathered.count, slot, there ? (i < fresh ? i : fresh) : 0};
     if (i < most) batch.queries[slot + i] = i < fresh ? members[i] : -1;
   }
 }
 
-__global__ void __launch_bounds__(kThreads) count_untaken(const Entry* lists, int64_t entries, unsigned long long* untaken) {
+__global__ void __launch_bounds__(kThreads) count_new(const KeyId* lists, int64_t entries, unsigned long long* still_new) {
   int count = 0;
   for (int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; at < entries;
        at += static_cast<int64_t>(gridDim.x) * kThreads)
     count += (lists[at] & 1u) == 0 ? 1 : 0;
   count = warp_sum(count);
-  if (lane_id() == 0 && count > 0) atomicAdd(untaken, static_cast<unsigned long long>(count));
+  if (lane_id() == 0 && count > 0) atomicAdd(still_new, static_cast<unsigned long long>(count));
 }
 
 struct RoundPlan {
@@ -202,13 +202,13 @@ void round_of(const NnDescentArgs& args, RoundPlan& plan) {
   for (int64_t begin = 0; begin < args.count; begin += plan.groups_at_a_time) {
     const int64_t here = std::min(plan.groups_at_a_time, args.count - begin);
     plan.groups.positions = 4 * sample * here;
-    const size_t shared = static_cast<size_t>(kWarps * sample) * (sizeof(Entry) + 4 * sizeof(int32_t));
+    const size_t shared = static_cast<size_t>(kWarps * sample) * (sizeof(KeyId) + 4 * sizeof(int32_t));
     ANNK_LAUNCH(gather_groups, ceil_div<int64_t>(here, kWarps), kThreads, shared, stream, s,
                 (Batch{args.order + begin, here, n, plan.query_ids}), plan.groups);
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.query_ids, 2 * sample * here, stream);
-    plan.queries.meet(plan.groups.keys(), stream);
-    merge_offers(plan.groups, entries(args), n, args.width, stream);
+    plan.queries.join(plan.groups.keys(), stream);
+    merge_updates(plan.groups, entries(args), n, args.width, stream);
   }
 }
 
@@ -237,8 +237,8 @@ void nn_descent_start(const NnDescentArgs& args) {
                 plan.groups);
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.groups.ids, plan.groups.positions, stream);
-    plan.queries.meet(plan.groups.keys(), stream);
-    merge_offers(plan.groups, entries(args), n, args.width, stream);
+    plan.queries.join(plan.groups.keys(), stream);
+    merge_updates(plan.groups, entries(args), n, args.width, stream);
   }
 }
 
@@ -251,7 +251,7 @@ int64_t nn_descent_round_workspace(const NnDescentArgs& args) {
 
 void nn_descent_round(const NnDescentArgs& args) {
   void* stream = args.exec.stream;
-  fill(args.untaken, 0, 8, stream);
+  fill(args.still_new, 0, 8, stream);
   if (args.count == 0) return;
   check(Samples::slots(args) < int64_t{kNoLink}, "nn_descent: expected fewer than ", int64_t{kNoLink} / (2 * args.sample),
         " rows on a device, got ", args.base.rows);
@@ -260,8 +260,8 @@ void nn_descent_round(const NnDescentArgs& args) {
   workspace.require();
   round_of(args, plan);
   const int64_t all = args.base.rows * args.width;
-  ANNK_LAUNCH(count_untaken, std::min<int64_t>(8 * kTargetBlocks, ceil_div<int64_t>(all, kThreads)), kThreads, 0, stream,
-              entries(args), all, reinterpret_cast<unsigned long long*>(args.untaken));
+  ANNK_LAUNCH(count_new, std::min<int64_t>(8 * kTargetBlocks, ceil_div<int64_t>(all, kThreads)), kThreads, 0, stream,
+              entries(args), all, reinterpret_cast<unsigned long long*>(args.still_new));
 }
 
 }  // namespace annk

@@ -16,7 +16,7 @@ constexpr int kWarps = kThreads / kWarp;
 constexpr int64_t kMostWidth = 4096;  // 80 KiB of shared memory
 
 struct PruneArgs {
-  const Entry* lists;
+  const KeyId* lists;
   int64_t rows, width, degree;
   int32_t* neighbors;
   int32_t table_bits;  // 2^bits slots, half of them empty or more
@@ -35,7 +35,7 @@ struct DetourTable {
     return static_cast<uint32_t>(id) * 2654435769u >> (32 - bits);
   }
   __device__ __forceinline__ uint32_t after(uint32_t at) const { return (at + 1) & ((1u << bits) - 1u); }
-  // Rows of a list differ, so whoever finds a slot empty may have it.
+  // Rows of a list differ, so a thread that finds a slot empty may have it.
   __device__ __forceinline__ void put(int place) const {
     uint32_t at = first(ids[place]);
     while (atomicCAS(places + at, -1, place) != -1) at = after(at);
@@ -66,9 +66,9 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
   __syncthreads();
   int own = 0;
   for (int i = thread; i < width; i += kThreads) {
-    const Entry entry = a.lists[row * a.width + i];
+    const KeyId entry = a.lists[row * a.width + i];
     table.detours[i] = 0;
-    if (entry == kNoEntry) break;
+    if (entry == kNoKeyId) break;
     table.ids[i] = static_cast<int32_t>(ring.id(row, place_of(entry)));
     ++own;
   }
@@ -80,8 +80,8 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
   for (int i = warp_id(); i + 1 < count; i += kWarps) {
     const int64_t by = table.ids[i];
     for (int r = lane_id(); r + 1 < count; r += kWarp) {
-      const Entry entry = a.lists[by * a.width + r];
-      if (entry == kNoEntry) break;
+      const KeyId entry = a.lists[by * a.width + r];
+      if (entry == kNoKeyId) break;
       const int j = table.find(static_cast<int32_t>(ring.id(by, place_of(entry))));
       if (j > i && j > r) atomicAdd(table.detours + j, 1u);
     }
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
   for (int64_t e = count + thread; e < a.degree; e += kThreads) out[e] = -1;
 }
 
-// Neighbours of a row: the first half of its own, then those that lead to it, first those that have it near the front, then
+// Neighbors of a row: the first half of its own, then those that lead to it, first those that have it near the front, then
 // the others of its own. By a warp.
 struct Weaving {
   int32_t* woven;
@@ -118,23 +118,23 @@ struct Weaving {
 };
 
 __global__ void __launch_bounds__(kThreads) weave(const PruneArgs a) {
-  ANNK_DYN_SHARED(Entry, shared);
+  ANNK_DYN_SHARED(KeyId, shared);
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
   if (row >= a.rows) return;
   const int degree = static_cast<int>(a.degree), half = (degree + 1) / 2, lane = lane_id();
   const Ring ring{a.rows};
   const WarpSlots leading{shared + warp_id() * degree, degree};
   Weaving weaving{reinterpret_cast<int32_t*>(shared + kWarps * degree) + warp_id() * degree, degree};
-  for (int e = lane; e < degree; e += kWarp) leading.slots[e] = kNoEntry;
+  for (int e = lane; e < degree; e += kWarp) leading.slots[e] = kNoKeyId;
   __syncwarp();
   for (uint32_t place = a.heads[row]; place != kNoLink; place = a.next[place]) {
-    const Entry entry =
-        entry_at(place % static_cast<uint32_t>(degree), ring.place(row, place / static_cast<uint32_t>(degree)));
+    const KeyId entry =
+        key_id_at(place % static_cast<uint32_t>(degree), ring.place(row, place / static_cast<uint32_t>(degree)));
     if (entry < leading.last()) leading.insert<false>(entry);
   }
   int32_t* const own = a.neighbors + row * a.degree;
   for (int e = 0; e < half; ++e) weaving.add(own[e]);
-  for (int i = 0; i < degree && leading.slots[i] != kNoEntry && weaving.count < degree; ++i)
+  for (int i = 0; i < degree && leading.slots[i] != kNoKeyId && weaving.count < degree; ++i)
     weaving.add(static_cast<int32_t>(ring.id(row, place_of(leading.slots[i]))));
   for (int e = half; e < degree; ++e) weaving.add(own[e]);
   __syncwarp();
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kThreads) weave(const PruneArgs a) {
 }
 
 PruneArgs plan(const NnDescentArgs& args, Workspace& workspace) {
-  PruneArgs a{reinterpret_cast<const Entry*>(args.lists),
+  PruneArgs a{reinterpret_cast<const KeyId*>(args.lists),
               args.base.rows,
               args.width,
               args.degree,
@@ -179,7 +179,7 @@ void nn_descent_prune(const NnDescentArgs& args) {
       "clearing the workspace");
   const size_t table = static_cast<size_t>(2 * a.width + (int64_t{1} << a.table_bits)) * sizeof(int32_t);
   ANNK_LAUNCH(count_detours, a.rows, kThreads, table, stream, a);
-  const size_t lists = static_cast<size_t>(kWarps * a.degree) * (sizeof(Entry) + sizeof(int32_t));
+  const size_t lists = static_cast<size_t>(kWarps * a.degree) * (sizeof(KeyId) + sizeof(int32_t));
   ANNK_LAUNCH(weave, ceil_div<int64_t>(a.rows, kWarps), kThreads, lists, stream, a);
 }
 

@@ -15,32 +15,33 @@ __global__ void __launch_bounds__(kThreads) chain_positions(const Groups g) {
   g.next[p] = atomicExch(g.heads + g.ids[p], static_cast<uint32_t>(p));
 }
 
-// All that the members of its groups offer to a row, by a warp.
+// Updates a row's list with all members of its groups, by a warp.
 __device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const WarpSlots& list, const Ring ring) {
   for (uint32_t at = g.heads[row]; at != kNoLink; at = g.next[at]) {
     const int p = static_cast<int>(at);
-    const Meeting own = g.meetings[p];
+    const JoinGroup own = g.join_groups[p];
     const int place = p - own.first;
     for (int first = own.first < 0 ? 0 : own.first; first < own.end; first += kWarp) {
       const int q = first + lane_id();
-      const uint32_t* order = nullptr;
-      if (q < p && q - own.first < own.count) order = g.orders + p * g.width + (q - own.first);         // which it meets
-      if (q > p && q < own.end && g.meetings[q].count > place) order = g.orders + q * g.width + place;  // which meets it
-      list.offer<true>(order != nullptr ? entry_at(*order, ring.place(row, g.ids[q])) : kNoEntry);
+      const uint32_t* key_bits = nullptr;
+      if (q < p && q - own.first < own.count) key_bits = g.sortable_keys + p * g.width + (q - own.first);  // its query
+      if (q > p && q < own.end && g.join_groups[q].count > place)
+        key_bits = g.sortable_keys + q * g.width + place;  // whose query it is
+      list.update<true>(key_bits != nullptr ? key_id_at(*key_bits, ring.place(row, g.ids[q])) : kNoKeyId);
     }
   }
 }
 
-// A warp looks at 32 positions, and takes the rows whose chains end there. Told of 80 registers, ptxas takes 50 to 74;
-// untold it takes 40 and spills.
-__global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, Entry* lists, int64_t rows, int64_t width) {
-  ANNK_DYN_SHARED(Entry, shared);
+// A warp reads 32 positions, and takes the rows whose chains end there. With a bound of 80 registers, ptxas takes 50 to
+// 74; without one it takes 40 and spills.
+__global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, KeyId* lists, int64_t rows, int64_t width) {
+  ANNK_DYN_SHARED(KeyId, shared);
   const int lane = lane_id();
   const int64_t p = (static_cast<int64_t>(blockIdx.x) * kWarps + warp_id()) * kWarp + lane;
   const int64_t mine = p < g.positions ? g.ids[p] : -1;
   for (unsigned ends = __ballot_sync(kAllLanes, mine >= 0 && g.next[p] == kNoLink); ends != 0; ends &= ends - 1) {
     const int64_t row = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(ends)) - 1);
-    Entry* const own = lists + row * width;
+    KeyId* const own = lists + row * width;
     const bool copied = width <= kSharedWidth;
     const WarpSlots list{copied ? shared + warp_id() * width : own, static_cast<int>(width)};
     if (copied)
@@ -57,10 +58,10 @@ __global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, Entr
 }  // namespace
 
 void Groups::take(Workspace& workspace, int64_t rows, int64_t most_positions, int64_t most_width) {
-  width = ceil_div<int64_t>(most_width, kMeetQueries) * kMeetQueries;
+  width = ceil_div<int64_t>(most_width, kJoinQueries) * kJoinQueries;
   ids = workspace.take<int64_t>(most_positions);
-  meetings = workspace.take<Meeting>(most_positions);
-  orders = workspace.take<uint32_t>(most_positions * width);
+  join_groups = workspace.take<JoinGroup>(most_positions);
+  sortable_keys = workspace.take<uint32_t>(most_positions * width);
   next = workspace.take<uint32_t>(most_positions);
   heads = workspace.take<uint32_t>(rows);
 }
@@ -69,8 +70,8 @@ void link_positions(const Groups& g, void* stream) {
   ANNK_LAUNCH(chain_positions, ceil_div<int64_t>(g.positions, kThreads), kThreads, 0, stream, g);
 }
 
-void merge_offers(const Groups& g, Entry* lists, int64_t rows, int64_t list_width, void* stream) {
-  const size_t shared = list_width <= kSharedWidth ? static_cast<size_t>(kWarps * list_width) * sizeof(Entry) : 0;
+void merge_updates(const Groups& g, KeyId* lists, int64_t rows, int64_t list_width, void* stream) {
+  const size_t shared = list_width <= kSharedWidth ? static_cast<size_t>(kWarps * list_width) * sizeof(KeyId) : 0;
   ANNK_LAUNCH(merge_chains, ceil_div<int64_t>(g.positions, kThreads), kThreads, shared, stream, g, lists, rows, list_width);
 }
 

@@ -49,19 +49,19 @@ __global__ void __launch_bounds__(kThreads) name_rows(const Leaves leaves, const
   const bool here = s >= 0 && s < part.spans && leaves.span_of[part.first + i] >= 0;
   const int32_t place = static_cast<int32_t>(i);
   g.ids[i] = here ? leaves.order[part.first + i] : -1;
-  g.meetings[i] = {place, place + 1, here ? static_cast<int32_t>(s * kMostSets) : 0,
-                   here ? leaves.open(part.level)[part.first_span + s].sets() : 0};
+  g.join_groups[i] = {place, place + 1, here ? static_cast<int32_t>(s * kMostSets) : 0,
+                      here ? leaves.open(part.level)[part.first_span + s].sets() : 0};
 }
 
 // Of equally near ones the first.
 __global__ void __launch_bounds__(kThreads) choose_nearest(const Leaves leaves, const Part part, const Groups g) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= part.positions) return;
-  const int count = g.meetings[i].count;
+  const int count = g.join_groups[i].count;
   if (count == 0) return;
-  const uint32_t* const orders = g.orders + i * g.width;
+  const uint32_t* const sortable_keys = g.sortable_keys + i * g.width;
   int best = 0;
-  for (int k = 1; k < count; ++k) best = orders[k] < orders[best] ? k : best;
+  for (int k = 1; k < count; ++k) best = sortable_keys[k] < sortable_keys[best] ? k : best;
   leaves.nearest[part.first + i] = static_cast<uint8_t>(best);
 }
 
@@ -188,7 +188,7 @@ void cut_leaves(const Leaves& leaves, const RowQueries& queries, Groups g, int64
         g.positions = part.positions = std::min(at_a_time.positions, count - part.first);
         const int64_t blocks = ceil_div<int64_t>(part.positions, kThreads);
         ANNK_LAUNCH(name_rows, blocks, kThreads, 0, stream, leaves, part, g);
-        queries.meet(g.keys(), stream);
+        queries.join(g.keys(), stream);
         ANNK_LAUNCH(choose_nearest, blocks, kThreads, 0, stream, leaves, part, g);
       }
     }

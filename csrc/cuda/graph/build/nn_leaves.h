@@ -29,7 +29,7 @@ struct Leaves {
   Span *even = nullptr, *odd = nullptr;  // spans to be cut at even levels, and at odd ones
   int32_t* opened = nullptr;             // how many, of each level
 
-  // A span that is cut leaves none larger than 15/16 of it; nobody asks how many levels that took.
+  // A span that is cut leaves none larger than 15/16 of it; how many levels that took is not asked.
   static int64_t levels(int64_t count) {
     int64_t levels = 0;
     for (int64_t most = count; most > kLeafRows; most = most / 16 * 15) ++levels;

@@ -14,26 +14,26 @@ constexpr int kWarps = kThreads / kWarp;
 // Candidates of `count` rows, and their keys with one another.
 struct Pruning {
   const int64_t* rows;
-  const Entry* near;  // (count, most)
+  const KeyId* near;  // (count, most)
   int64_t count, most, width, degree;
   float alpha;
   bool by_length;  // similarities: the lengths of rows matter
   GraphLists lists;
   int32_t* staged;  // (count, degree), or null: lists are written at once
   int64_t* ids;
-  Meeting* meetings;
-  uint32_t* orders;
+  JoinGroup* join_groups;
+  uint32_t* sortable_keys;
 
   // Behind the candidates stand, by length, the rows themselves.
   ANNK_HD int64_t positions() const { return count * (most + by_length); }
-  __device__ float key(int64_t at, int64_t query) const { return key_of_ordered(orders[at * width + query]); }
+  __device__ float key(int64_t at, int64_t query) const { return key_of_bits(sortable_keys[at * width + query]); }
   // What keys with candidate c of row i are multiplied by where it is kept.
   __device__ float scale(int64_t i, int c) const {
     return by_length ? occluding_scale(alpha, key(count * most + i, 0), key(i * most + c, c)) : alpha;
   }
 };
 
-// Each candidate meets those in front of it, which are the queries; by length, also itself.
+// Each candidate is compared with those in front of it, which are the queries; by length, also with itself.
 __global__ void __launch_bounds__(kThreads) name_candidates(const Pruning p) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= p.positions()) return;
@@ -41,14 +41,14 @@ __global__ void __launch_bounds__(kThreads) name_candidates(const Pruning p) {
     const int64_t row = p.rows[at - p.count * p.most];
     const int32_t own = static_cast<int32_t>(at);
     p.ids[at] = row;
-    p.meetings[at] = {own, own + 1, own, row >= 0 ? 1 : 0};
+    p.join_groups[at] = {own, own + 1, own, row >= 0 ? 1 : 0};
     return;
   }
   const int32_t place = static_cast<int32_t>(at % p.most), first = static_cast<int32_t>(at - place);
-  const Entry entry = p.near[at];
-  const bool there = entry != kNoEntry;
+  const KeyId entry = p.near[at];
+  const bool there = entry != kNoKeyId;
   p.ids[at] = there ? row_of(entry) : -1;
-  p.meetings[at] = {first, first + static_cast<int32_t>(p.most), first, there ? place + p.by_length : 0};
+  p.join_groups[at] = {first, first + static_cast<int32_t>(p.most), first, there ? place + p.by_length : 0};
 }
 
 // A warp a row: candidates one after the other, each against all that are kept.
@@ -58,14 +58,14 @@ __global__ void __launch_bounds__(kThreads, 8) prune_rows(const Pruning p) {
   if (i >= p.count || p.rows[i] < 0) return;
   const int64_t row = p.rows[i];
   const int lane = lane_id(), degree = static_cast<int>(p.degree), most = static_cast<int>(p.most);
-  const Entry* const near = p.near + i * most;
+  const KeyId* const near = p.near + i * most;
   int32_t* const places = shared + warp_id() * 2 * degree;  // of the kept ones, among the candidates
   float* const scales = reinterpret_cast<float*>(places + degree);
   int32_t* const list = p.staged == nullptr ? p.lists.of(row) : p.staged + i * degree;
-  const float nearest = key_of_ordered(order_of(near[0]));
+  const float nearest = key_of_bits(key_bits_of(near[0]));
   int kept = 0;
-  for (int c = 0; c < most && kept < degree && near[c] != kNoEntry; ++c) {
-    const float own = key_of_ordered(order_of(near[c]));
+  for (int c = 0; c < most && kept < degree && near[c] != kNoKeyId; ++c) {
+    const float own = key_of_bits(key_bits_of(near[c]));
     if (own == nearest && kept >= (degree + 1) / 2) continue;
     bool occluded = false;
     for (int k = lane; k < kept; k += kWarp) occluded = occluded || scales[k] * p.key(i * most + c, places[k]) < own;
@@ -105,69 +105,80 @@ ListPruner::ListPruner(const BuildGraphArgs& args, Workspace& workspace, int64_t
     : args_(args), queries_(args.base, args.metric) {
   const int64_t n = args.base.rows, most = args.most, query = std::max<int64_t>(1, queries_.query_bytes());
   const int64_t together = most + is_similarity(args.metric);
-  width_ = ceil_div<int64_t>(most, kMeetQueries) * kMeetQueries;
-  walked_ = std::clamp<int64_t>(kPreparedBytes / query, 1, std::min(kQueriesPerLaunch, std::max<int64_t>(rows, 1)));
+  width_ = ceil_div<int64_t>(most, kJoinQueries) * kJoinQueries;
+  searched_ = std::clamp<int64_t>(kPreparedBytes / query, 1, std::min(kQueriesPerLaunch, std::max<int64_t>(rows, 1)));
   const int64_t each =
-      queries_.query_bytes() + queries_.position_bytes() + 8 + static_cast<int64_t>(sizeof(Meeting)) + 4 * width_;
-  pruned_ = std::clamp<int64_t>(args.batch_bytes / (together * each), 1, walked_);
+      queries_.query_bytes() + queries_.position_bytes() + 8 + static_cast<int64_t>(sizeof(JoinGroup)) + 4 * width_;
+  pruned_ = std::clamp<int64_t>(args.batch_bytes / (together * each), 1, searched_);
 
-  walk_.graph = {args.neighbors, args.order, n, args.room, args.room, 0};
-  walk_.window = args.window;
-  walk_.stage = WalkStage::candidates;
-  walk_.room = static_cast<int32_t>(std::min(std::max(args.window, most), n));
-  walk_.table_bits = walk_table_bits(args.window);
-  const bool pools = walk_.room > kSharedPool;
+  search_.graph = {args.neighbors, args.order, n, args.room, args.room, 0};
+  search_.window = args.window;
+  search_.stage = SearchStage::candidates;
+  search_.room = static_cast<int32_t>(std::min(std::max(args.window, most), n));
+  search_.table_bits = visited_table_bits(args.window);
+  const bool buffers = search_.room > kSharedBuffer;
   const int64_t decoded = queries_.position_bytes() * kDecodedAtOnce;
-  walk_.blocks = static_cast<int32_t>(walk_blocks(walked_, decoded + (pools ? 8 * walk_.room : 0), args.batch_bytes));
-  if (pools) walk_.pools = workspace.take<Entry>(walk_.blocks * walk_.room);
-  walk_.candidates.near = workspace.take<Entry>(walked_ * most);
-  walk_.candidates.most = most;
-  walk_.candidates.lists = lists_of(args);
+  search_.blocks =
+      static_cast<int32_t>(search_blocks(searched_, decoded + (buffers ? 8 * search_.room : 0), args.batch_bytes));
+  if (buffers) search_.buffers = workspace.take<KeyId>(search_.blocks * search_.room);
+  search_.candidates.near = workspace.take<KeyId>(searched_ * most);
+  search_.candidates.most = most;
+  search_.candidates.lists = lists_of(args);
   ids_ = workspace.take<int64_t>(pruned_ * together);
-  meetings_ = workspace.take<Meeting>(pruned_ * together);
-  orders_ = workspace.take<uint32_t>(pruned_ * together * width_);
-  queries_.take(workspace, std::max(walked_, pruned_ * together),
-                std::max<int64_t>(walk_.blocks * kDecodedAtOnce, pruned_ * together));
+  join_groups_ = workspace.take<JoinGroup>(pruned_ * together);
+  sortable_keys_ = workspace.take<uint32_t>(pruned_ * together * width_);
+  queries_.take(workspace, std::max(searched_, pruned_ * together),
+                std::max<int64_t>(search_.blocks * kDecodedAtOnce, pruned_ * together));
 }
 
-void ListPruner::prune_walks(const int64_t* rows, int64_t count, int32_t* staged) const {
-  WalkArgs walk = walk_;
-  walk.graph.entry_count = args_.entry_count;
-  prune(rows, count, walk, staged);
+void ListPruner::prune_searches(const int64_t* rows, int64_t count, int32_t* staged) const {
+  BeamSearchArgs search = search_;
+  search.graph.entry_point_count = args_.entry_point_count;
+  prune(rows, count, search, staged);
   ANNK_LAUNCH(write_lists, ceil_div<int64_t>(count, kWarps), kThreads, 0, args_.exec.stream, lists_of(args_), rows, count,
               staged, args_.degree);
 }
 
 void ListPruner::prune_lists(const int64_t* rows, int64_t count, const NewEdges& edges) const {
-  WalkArgs walk = walk_;
-  walk.candidates.listed = true;
-  walk.candidates.edges = edges;
-  prune(rows, count, walk, nullptr);
+  BeamSearchArgs search = search_;
+  search.candidates.listed = true;
+  search.candidates.edges = edges;
+  prune(rows, count, search, nullptr);
 }
 
-void ListPruner::prune(const int64_t* rows, int64_t count, WalkArgs walk, int32_t* staged) const {
+void ListPruner::prune(const int64_t* rows, int64_t count, BeamSearchArgs search, int32_t* staged) const {
   void* stream = args_.exec.stream;
-  for (int64_t first = 0; first < count; first += walked_) {
-    walk.m = std::min(walked_, count - first);
-    walk.blocks = static_cast<int32_t>(std::min<int64_t>(walk_.blocks, walk.m));
-    walk.candidates.rows = rows + first;
-    queries_.prepare(rows + first, walk.m, stream);
-    cuda::walk({queries_.plan(), queries_.scan(walk.m), stream}, walk, false);
-    for (int64_t begin = 0; begin < walk.m; begin += pruned_)
-      prune_found(rows + first + begin, std::min(pruned_, walk.m - begin), walk.candidates.near + begin * args_.most,
+  for (int64_t first = 0; first < count; first += searched_) {
+    search.m = std::min(searched_, count - first);
+    search.blocks = static_cast<int32_t>(std::min<int64_t>(search_.blocks, search.m));
+    search.candidates.rows = rows + first;
+    queries_.prepare(rows + first, search.m, stream);
+    cuda::beam_search({queries_.plan(), queries_.scan(search.m), stream}, search, false);
+    for (int64_t begin = 0; begin < search.m; begin += pruned_)
+      prune_found(rows + first + begin, std::min(pruned_, search.m - begin), search.candidates.near + begin * args_.most,
                   staged == nullptr ? nullptr : staged + (first + begin) * args_.degree);
   }
 }
 
-void ListPruner::prune_found(const int64_t* rows, int64_t count, const Entry* near, int32_t* staged) const {
+void ListPruner::prune_found(const int64_t* rows, int64_t count, const KeyId* near, int32_t* staged) const {
   void* stream = args_.exec.stream;
-  const Pruning pruning{
-      rows,   near, count,     args_.most, width_, args_.degree, args_.alpha, is_similarity(args_.metric), lists_of(args_),
-      staged, ids_, meetings_, orders_};
+  const Pruning pruning{rows,
+                        near,
+                        count,
+                        args_.most,
+                        width_,
+                        args_.degree,
+                        args_.alpha,
+                        is_similarity(args_.metric),
+                        lists_of(args_),
+                        staged,
+                        ids_,
+                        join_groups_,
+                        sortable_keys_};
   const int64_t positions = pruning.positions();
   ANNK_LAUNCH(name_candidates, ceil_div<int64_t>(positions, kThreads), kThreads, 0, stream, pruning);
   queries_.prepare(ids_, positions, stream);
-  queries_.meet({{}, ids_, meetings_, positions, width_, orders_}, stream);
+  queries_.join({{}, ids_, join_groups_, positions, width_, sortable_keys_}, stream);
   const size_t shared = static_cast<size_t>(kWarps * args_.degree) * (sizeof(int32_t) + sizeof(float));
   ANNK_LAUNCH(prune_rows, ceil_div<int64_t>(count, kWarps), kThreads, shared, stream, pruning);
 }

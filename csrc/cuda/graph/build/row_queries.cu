@@ -34,7 +34,7 @@ int64_t row_bytes(const Matrix& x) { return x.dims * kDTypeBits[static_cast<int>
 
 }  // namespace
 
-RowQueries::RowQueries(const Base& base, Metric metric)
+RowQueries::RowQueries(const Dataset& base, Metric metric)
     : base_(base),
       metric_(metric == Metric::euclidean ? Metric::sqeuclidean : metric),
       dtype_(base.kind == StoreKind::array ? base.dtype : DType::f32) {
@@ -48,7 +48,7 @@ RowQueries::RowQueries(const Base& base, Metric metric)
 
 // Some queries beyond the last are read, without effect on what is written.
 void RowQueries::take(Workspace& workspace, int64_t queries, int64_t positions) {
-  plan_.launch_queries = queries + kMeetQueries;
+  plan_.launch_queries = queries + kJoinQueries;
   if (plan_.decoded_rows > 0) plan_.decoded_rows = ceil_div<int64_t>(positions, kRowTile) * kRowTile;
   prepared_ = take_prepared(workspace, plan_);
   rows_ = workspace.take<unsigned char>(queries * pitch_);
@@ -76,7 +76,7 @@ void RowQueries::prepare(const int64_t* ids, int64_t m, void* stream) const {
   cuda::prepare(plan_, prepared_, rows, base_, metric_, 0, m, stream);
 }
 
-void RowQueries::meet(MeetingKeys keys, void* stream) const {
+void RowQueries::join(JoinArgs keys, void* stream) const {
   keys.scan = scan(1);
   if (plan_.decoded_rows > 0) {
     decode_rows(base_, keys.ids, 0, keys.positions, reinterpret_cast<float*>(prepared_.decoded),
@@ -87,11 +87,11 @@ void RowQueries::meet(MeetingKeys keys, void* stream) const {
     case Family::integer:
     case Family::hamming:
     case Family::jaccard:
-      return meet_codes(plan_.family, keys, stream);
+      return join_codes(plan_.family, keys, stream);
     case Family::store:
-      return base_.kind == StoreKind::lvq ? meet_codes(plan_.family, keys, stream) : meet_stores(keys, stream);
+      return base_.kind == StoreKind::lvq ? join_codes(plan_.family, keys, stream) : join_stores(keys, stream);
     default:
-      return meet_floats(plan_.family, keys, stream);
+      return join_floats(plan_.family, keys, stream);
   }
 }
 

@@ -6,24 +6,25 @@
 
 namespace annk::cuda {
 
-// What the row at a position meets: `count` prepared queries, from `slot` on. Positions [first, end) are its group.
-struct alignas(16) Meeting {
+// What the row at a position is compared with: `count` prepared queries, from `slot` on. Positions [first, end) are its
+// group.
+struct alignas(16) JoinGroup {
   int32_t first, end, slot, count;
 };
 
 // Keys of the rows at some positions.
-struct MeetingKeys {
+struct JoinArgs {
   ScanArgs scan;
-  const int64_t* ids;       // (positions,) rows, negative for none
-  const Meeting* meetings;  // (positions,); none meet where there is no row
+  const int64_t* ids;            // (positions,) rows, negative for none
+  const JoinGroup* join_groups;  // (positions,); no query where there is no row
   int64_t positions, width;
-  uint32_t* orders;  // (positions, width): [p, k] = the key, in order, of the row at p and query slot + k, for k < count
+  uint32_t* sortable_keys;  // (positions, width): [p, k] = sortable_bits(key) of the row at p and query slot + k, k < count
 };
-inline constexpr int kMeetQueries = 8;  // at a time: width is a multiple of it
+inline constexpr int kJoinQueries = 8;  // at a time: width is a multiple of it
 
 class RowQueries {
  public:
-  RowQueries(const Base& base, Metric metric);
+  RowQueries(const Dataset& base, Metric metric);
 
   // Bytes of workspace for each query, and for each position.
   int64_t query_bytes() const { return plan_.pitch + plan_.query_words * 4 + pitch_; }
@@ -32,14 +33,14 @@ class RowQueries {
 
   // Enqueues the preparation of rows ids[0, m) of the base, negative for none.
   void prepare(const int64_t* ids, int64_t m, void* stream) const;
-  // The arguments of a walk towards m of them.
+  // The arguments of a search towards m of them.
   const ScanPlan& plan() const { return plan_; }
   ScanArgs scan(int64_t m) const { return scan_of(plan_, prepared_, base_, metric_, 0, m); }
   // Enqueues the keys that rows have with queries prepared before. keys.scan is filled in here.
-  void meet(MeetingKeys keys, void* stream) const;
+  void join(JoinArgs keys, void* stream) const;
 
  private:
-  Base base_;
+  Dataset base_;
   Metric metric_;
   bool own_rows_;  // the store prepares its rows itself
   ScanPlan plan_;
@@ -50,8 +51,8 @@ class RowQueries {
 };
 
 // The kernels, a source for each way of making keys.
-void meet_floats(Family family, const MeetingKeys&, void* stream);
-void meet_codes(Family family, const MeetingKeys&, void* stream);
-void meet_stores(const MeetingKeys&, void* stream);
+void join_floats(Family family, const JoinArgs&, void* stream);
+void join_codes(Family family, const JoinArgs&, void* stream);
+void join_stores(const JoinArgs&, void* stream);
 
 }  // namespace annk::cuda

@@ -3,16 +3,16 @@
 
 namespace annk::cuda {
 
-void walk(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
+void beam_search(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
   switch (to.plan.family) {
     case Family::integer:
     case Family::hamming:
     case Family::jaccard:
-      return walk_codes(to, a, ahead);
+      return beam_search_codes(to, a, ahead);
     case Family::store:
-      return to.scan.base.kind == StoreKind::lvq ? walk_codes(to, a, ahead) : walk_stores(to, a, ahead);
+      return to.scan.base.kind == StoreKind::lvq ? beam_search_codes(to, a, ahead) : beam_search_stores(to, a, ahead);
     default:
-      return to.scan.base.kind == StoreKind::array ? walk_floats(to, a, ahead) : walk_decoded(to, a, ahead);
+      return to.scan.base.kind == StoreKind::array ? beam_search_floats(to, a, ahead) : beam_search_decoded(to, a, ahead);
   }
 }
 

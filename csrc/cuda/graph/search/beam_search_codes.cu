@@ -3,8 +3,8 @@
 
 namespace annk::cuda {
 
-void walk_codes(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
-  launch_walk(CodeRows{to.scan, to.plan.family}, a, ahead, to.stream);
+void beam_search_codes(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
+  launch_beam_search(CodeRows{to.scan, to.plan.family}, a, ahead, to.stream);
 }
 
 }  // namespace annk::cuda

@@ -3,9 +3,9 @@
 
 namespace annk::cuda {
 
-void walk_decoded(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
+void beam_search_decoded(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
   visit_codec(to.scan.base, [&]<class Codec>(const Codec& codec) {
-    launch_walk(DecodedRows<Codec>(codec, to.scan, to.plan.family), a, ahead, to.stream);
+    launch_beam_search(DecodedRows<Codec>(codec, to.scan, to.plan.family), a, ahead, to.stream);
   });
 }
 

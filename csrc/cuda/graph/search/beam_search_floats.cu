@@ -3,8 +3,8 @@
 
 namespace annk::cuda {
 
-void walk_floats(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
-  launch_walk(FloatRows{to.scan, to.plan.family}, a, ahead, to.stream);
+void beam_search_floats(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
+  launch_beam_search(FloatRows{to.scan, to.plan.family}, a, ahead, to.stream);
 }
 
 }  // namespace annk::cuda

@@ -3,8 +3,8 @@
 
 namespace annk::cuda {
 
-void walk_stores(const WalkLaunch& to, const WalkArgs& a, bool ahead) {
-  launch_walk(StoreRows{to.scan}, a, ahead, to.stream);
+void beam_search_stores(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
+  launch_beam_search(StoreRows{to.scan}, a, ahead, to.stream);
 }
 
 }  // namespace annk::cuda

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a block that walks a graph keeps: the pool, what was met, the rows found. Warp 0 chooses rows and gathers their
-// neighbours; all threads make the keys and take them into the pool.
+// What a block that searches a graph keeps: the buffer, the set of visited rows, the rows found. Warp 0 chooses rows and
+// gathers their neighbors; all threads make the keys and take them into the buffer.
 //
-// What was met is remembered in a table of one place for each hash, where a later row pushes out an earlier one. Forgetting
-// costs a key made twice and changes no result: a row that is in the pool is not taken in again, and one that has left it,
-// or never came in, is behind a worst that only gets better. Where a walk looks through rows that a filter fails, what it
-// comes to does depend on what was met: there each block has a bit for each row.
+// Visited rows stand in a table of one place for each hash, where a later row pushes out an earlier one. Forgetting a row
+// costs a key made twice and changes no result: a row that is in the buffer is not taken in again, and one that has left it,
+// or never came in, is behind a worst that only gets better. What a two-hop search visits does depend on what it visited
+// before: there each block has a bit for each row.
 #pragma once
 #include "cuda/graph/search/beam_search.h"
 #include "cuda/graph/search/search_buffer.cuh"
@@ -15,30 +15,30 @@ namespace annk::cuda {
 inline constexpr uint32_t kNoRow = 0xffffffffu;
 
 template <class Rows>
-class WalkBlock {
+class SearchBlock {
  protected:
   static constexpr int kThreads = Rows::kThreads;
 
  public:
-  using Room = WalkRoom<kThreads>;
+  using Room = BlockState<kThreads>;
 
-  // shared: the table, the pool where it lies there, and what Rows wants.
-  __device__ __forceinline__ WalkBlock(const Rows& rows, const WalkArgs& a, Room& s, unsigned char* shared)
-      : rows_(rows), a_(a), s_(s), table_(reinterpret_cast<uint32_t*>(shared)), pool_{s, nullptr, 0} {
+  // shared: the table, the buffer where it lies there, and what Rows wants.
+  __device__ __forceinline__ SearchBlock(const Rows& rows, const BeamSearchArgs& a, Room& s, unsigned char* shared)
+      : rows_(rows), a_(a), s_(s), table_(reinterpret_cast<uint32_t*>(shared)), buffer_{s, nullptr, 0} {
     unsigned char* next = shared + (sizeof(uint32_t) << a.table_bits);
-    if (pool_in_shared()) {
-      pool_.slots = reinterpret_cast<Entry*>(next);
-      next += a.room * sizeof(Entry);
+    if (buffer_in_shared()) {
+      buffer_.slots = reinterpret_cast<KeyId*>(next);
+      next += a.room * sizeof(KeyId);
     }
     scratch_ = next;
   }
-  static size_t shared_bytes(const Rows& rows, const WalkArgs& a) {
-    const size_t pool = a.room <= kSharedPool ? static_cast<size_t>(a.room) * sizeof(Entry) : 0;
-    return (sizeof(uint32_t) << a.table_bits) + pool + rows.scratch_bytes();
+  static size_t shared_bytes(const Rows& rows, const BeamSearchArgs& a) {
+    const size_t buffer = a.room <= kSharedBuffer ? static_cast<size_t>(a.room) * sizeof(KeyId) : 0;
+    return (sizeof(uint32_t) << a.table_bits) + buffer + rows.scratch_bytes();
   }
 
  protected:
-  enum class Met { table, bits, asked };  // asked: the table is read, not written
+  enum class Visited { table, bits, asked };  // asked: the table is read, not written
 
   // A list of rows that is being read.
   struct List {
@@ -46,20 +46,22 @@ class WalkBlock {
     int length = 0, at = 0;
   };
 
-  __device__ __forceinline__ bool pool_in_shared() const { return a_.room <= kSharedPool; }
+  __device__ __forceinline__ bool buffer_in_shared() const { return a_.room <= kSharedBuffer; }
   __device__ __forceinline__ int degree() const { return static_cast<int>(a_.graph.degree); }
-  __device__ __forceinline__ bool pass(int32_t row) const { return a_.filter.pass(a_.query_begin + query_, row); }
+  __device__ __forceinline__ bool is_allowed(int32_t row) const {
+    return a_.filter.is_allowed(a_.query_begin + query_, row);
+  }
 
   __device__ __forceinline__ void open(int64_t query) {
     query_ = query;
-    if (!pool_in_shared()) pool_.slots = a_.pools + (a_.shared != nullptr ? query : blockIdx.x) * a_.room;
+    if (!buffer_in_shared()) buffer_.slots = a_.buffers + (a_.shared != nullptr ? query : blockIdx.x) * a_.room;
   }
 
-  // An empty pool, and nothing met.
-  __device__ __forceinline__ void begin(int64_t window, Met met) {
-    pool_.begin(window < a_.graph.rows ? window : a_.graph.rows);
-    met_ = met;
-    if (met == Met::bits) {
+  // An empty buffer, and no row visited.
+  __device__ __forceinline__ void begin(int64_t window, Visited how) {
+    buffer_.begin(window < a_.graph.rows ? window : a_.graph.rows);
+    visited_ = how;
+    if (how == Visited::bits) {
       uint32_t* const bits = own_bits();
       for (int64_t i = threadIdx.x; i < a_.visited_words; i += kThreads) bits[i] = 0;
     } else {
@@ -68,14 +70,14 @@ class WalkBlock {
     __syncthreads();
   }
 
-  // True where row was not met, as far as is known. Warp 0.
-  __device__ __forceinline__ bool meet(int32_t row) const {
-    if (met_ == Met::bits) {
+  // True where the row was not visited, as far as is known. Warp 0.
+  __device__ __forceinline__ bool visit(int32_t row) const {
+    if (visited_ == Visited::bits) {
       const uint32_t bit = 1u << (row & 31);
       return (atomicOr(own_bits() + (row >> 5), bit) & bit) == 0;
     }
     uint32_t* const place = place_of(row);
-    if (met_ == Met::asked) return *place != static_cast<uint32_t>(row);
+    if (visited_ == Visited::asked) return *place != static_cast<uint32_t>(row);
     return atomicExch(place, static_cast<uint32_t>(row)) != static_cast<uint32_t>(row);
   }
   // Fibonacci hashing: the upper bits of a product by 2^32 / phi.
@@ -106,13 +108,13 @@ class WalkBlock {
   }
 
   const Rows& rows_;
-  const WalkArgs& a_;
+  const BeamSearchArgs& a_;
   Room& s_;
   uint32_t* table_;
-  WalkPool<kThreads> pool_;
+  SearchBuffer<kThreads> buffer_;
   unsigned char* scratch_;
   int64_t query_;
-  Met met_ = Met::table;
+  Visited visited_ = Visited::table;
 };
 
 }  // namespace annk::cuda

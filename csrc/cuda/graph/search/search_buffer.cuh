@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The smallest entries that a walk has met, sorted, in shared memory or, where the window is large, in the workspace. All
+// The nearest rows that a search has visited, sorted, in shared memory or, where the window is large, in the workspace. All
 // threads of a block take in a batch together: an entry goes to its own place plus its rank in the other list.
 #pragma once
 #include "cuda/graph/row_keys.cuh"
@@ -7,26 +7,27 @@
 namespace annk::cuda {
 
 // Rows found at a time, and what becomes of them.
-constexpr int walk_batch(int threads) { return 2 * threads; }
+constexpr int search_batch(int threads) { return 2 * threads; }
 
 template <int kThreads>
-struct WalkRoom {
-  static constexpr int kBatch = walk_batch(kThreads);
-  Entry batch[kBatch];  // of the rows found; then those that enter, sorted
-  Entry fresh[kBatch];
+struct BlockState {
+  static constexpr int kBatch = search_batch(kThreads);
+  KeyId batch[kBatch];  // of the rows found; then those that enter, sorted
+  KeyId fresh[kBatch];
   int32_t places[kBatch];  // where they enter
   int32_t ids[kBatch];
   int fill;        // rows found
-  int size, next;  // of the pool; all in front of `next` were expanded
+  int size, next;  // of the buffer; all in front of `next` were expanded
   int entering, repeated;
-  int row, slot;   // to be expanded: which, and where its keys lie; -1 for none
-  int at, more;    // how far a list was read
-  int found;       // results written, or rows noted
+  int slot;        // where the keys of the row to expand lie; -1: not there yet
+  int more;        // nonzero: there is more to read
+  int found;       // results written
+  int noted;       // expanded rows that a CandidateSearch noted
   int most_noted;  // so many of the rows noted last are kept
 };
 
 // How many of sorted[0, count) are below `entry`.
-__device__ __forceinline__ int rank_in(const Entry* sorted, int count, Entry entry) {
+__device__ __forceinline__ int rank_in(const KeyId* sorted, int count, KeyId entry) {
   int low = 0, high = count;
   while (low < high) {
     const int middle = low + (high - low) / 2;
@@ -40,10 +41,10 @@ __device__ __forceinline__ int rank_in(const Entry* sorted, int count, Entry ent
 }
 
 template <int kThreads>
-struct WalkPool {
-  using Room = WalkRoom<kThreads>;
+struct SearchBuffer {
+  using Room = BlockState<kThreads>;
   Room& s;
-  Entry* slots;
+  KeyId* slots;
   int capacity;
 
   // Behind it the threads are to be synchronised.
@@ -53,7 +54,7 @@ struct WalkPool {
   }
 
   // Takes in batch[0, count), of which none counts as expanded. A row that is there already is not taken in again, so that
-  // it does not matter if a row is met twice. Synchronises before it ends, but not before it begins.
+  // a row may be visited twice. Synchronises before it ends, but not before it begins.
   __device__ __forceinline__ void merge(int count) {
     const int size = s.size, entering = pick(count);
     if (entering == 0) return;
@@ -65,7 +66,7 @@ struct WalkPool {
     for (int end = size; end > first; end -= kThreads) {
       const int place = (end - kThreads > first ? end - kThreads : first) + static_cast<int>(threadIdx.x);
       const bool mine = place < end;
-      const Entry entry = mine ? slots[place] : kNoEntry;
+      const KeyId entry = mine ? slots[place] : kNoKeyId;
       const int to = place + (mine ? rank_in(s.batch, kept, entry) : 0);
       __syncthreads();
       if (mine && to < capacity) slots[to] = entry;
@@ -92,7 +93,7 @@ struct WalkPool {
     }
     return -1;
   }
-  // Warp 0, which has looked at the pool and will again.
+  // Warp 0, which has read the buffer and will again.
   __device__ __forceinline__ void mark_expanded(int place) const {
     __syncwarp();
     if (lane_id() == 0) {
@@ -103,12 +104,12 @@ struct WalkPool {
   }
 
  private:
-  // The entries below the worst that are not in the pool, to `fresh`; how many.
+  // The entries below the worst that are not in the buffer, to `fresh`; how many.
   __device__ __forceinline__ int pick(int count) const {
     const int size = s.size;
-    const Entry worst = size < capacity ? kNoEntry : slots[size - 1];
+    const KeyId worst = size < capacity ? kNoKeyId : slots[size - 1];
     for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
-      const Entry entry = s.batch[i];
+      const KeyId entry = s.batch[i];
       if (!(entry < worst)) continue;
       const int place = rank_in(slots, size, entry);
       if (place < size && (slots[place] | 1u) == (entry | 1u)) continue;
@@ -129,7 +130,7 @@ struct WalkPool {
     __syncthreads();
     for (int i = static_cast<int>(threadIdx.x); i < entering; i += kThreads) {
       if (s.places[i] != 0) continue;
-      const Entry entry = s.fresh[i];
+      const KeyId entry = s.fresh[i];
       int rank = 0;
       for (int j = 0; j < entering; ++j) rank += s.places[j] == 0 && s.fresh[j] < entry;
       s.batch[rank] = entry;
