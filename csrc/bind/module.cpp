@@ -45,6 +45,26 @@ KnnArgs knn_args(Dataset base, Matrix queries, const std::string& metric, int64_
           where};
 }
 
+// What a search in blocks keeps between its calls.
+struct Carry {
+  KnnCarry* kept = nullptr;
+  Carry() = default;
+  Carry(const Carry&) = delete;
+  ~Carry() {
+    if (kept != nullptr) kept->release(kept);
+  }
+};
+
+KnnArgs knn_block_args(Dataset base, Matrix queries, const std::string& metric, int64_t k, Filter filter,
+                       uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Carry& carry, int64_t first_id, bool last,
+                       Exec where) {
+  KnnArgs args = knn_args(base, queries, metric, k, filter, distances, indices, bad_row, where);
+  args.carry = &carry.kept;
+  args.first_id = first_id;
+  args.last = last;
+  return args;
+}
+
 RadiusArgs radius_args(Dataset base, Matrix queries, const std::string& metric, float radius, Filter filter, uintptr_t lims,
                        uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
   return {base,
@@ -305,6 +325,11 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
          "bad_row"_a, "exec"_a);
   def_workspace(m, "knn_workspace", knn_args, knn_workspace, "base"_a, "queries"_a, "metric"_a, "k"_a, "filter"_a,
                 "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
+  py::class_<Carry>(m, "KnnCarry", py::module_local()).def(py::init<>());
+  def_op(m, "knn_block", knn_block_args, knn, "base"_a, "queries"_a, "metric"_a, "k"_a, "filter"_a, "distances"_a,
+         "indices"_a, "bad_row"_a, "carry"_a, "first_id"_a, "last"_a, "exec"_a);
+  def_workspace(m, "knn_block_workspace", knn_block_args, knn_workspace, "base"_a, "queries"_a, "metric"_a, "k"_a,
+                "filter"_a, "distances"_a, "indices"_a, "bad_row"_a, "carry"_a, "first_id"_a, "last"_a, "exec"_a);
   def_op(m, "radius_count", radius_args, radius_count, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a, "lims"_a,
          "distances"_a, "indices"_a, "bad_row"_a, "exec"_a);
   def_op(m, "radius_fill", radius_args, radius_fill, "base"_a, "queries"_a, "metric"_a, "radius"_a, "filter"_a, "lims"_a,

@@ -12,7 +12,19 @@ namespace annk {
 //           the smaller id. The result is a function of the inputs and the instruction set alone.
 // Missing   Where fewer than k rows pass: index -1, distance +inf (-inf for inner_product; INT32_MAX for hamming).
 // Cost      2 m n d flops; memory beyond the outputs O(m k + threads * tile), the (m, n) matrix never exists.
+// Blocks    Where `carry` is not null, the base is one of several blocks that are searched one after another, one call each:
+//           ascending rows of one matrix or store (what does not belong to a row is the same in each), row 0 having the id
+//           `first_id`. queries, metric, k, threads and outputs are the same in each call; a filter is the block's. After
+//           the call that is `last`, whose base may be empty, the outputs hold the very result of one call over all rows;
+//           before it they have no meaning. 24 k + 4 d bytes a query are kept between calls; on devices nothing but the
+//           outputs.
 // Errors    None: shapes and types are checked before.
+
+// What the CPU keeps of a search in blocks.
+struct KnnCarry {
+  void (*release)(KnnCarry*);
+};
+
 struct KnnArgs {
   Dataset base;
   Matrix queries;
@@ -26,6 +38,11 @@ struct KnnArgs {
   // of its own would double the time of a single query. Devices leave it alone: ops/first_nonfinite.h.
   int64_t* bad_row = nullptr;
   Exec exec;
+  // Null, or the place of the carry, which holds null before the first block. The owner releases what it holds at last.
+  // After an error it is of no further use.
+  KnnCarry** carry = nullptr;
+  int64_t first_id = 0;
+  bool last = true;
 };
 
 void knn(const KnnArgs&);

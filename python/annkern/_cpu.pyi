@@ -40,6 +40,9 @@ class Graph:
 class Filter:
     def __init__(self, data: int = 0, query_stride: int = 0, packed: bool = False) -> None: ...
 
+class KnnCarry:
+    def __init__(self) -> None: ...
+
 def backend_info() -> _BackendInfo: ...
 def pairwise(queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec) -> None: ...
 def pairwise_workspace(
@@ -65,6 +68,34 @@ def knn_workspace(
     distances: int,
     indices: int,
     bad_row: int,
+    exec: Exec,
+) -> int: ...
+def knn_block(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    carry: KnnCarry,
+    first_id: int,
+    last: bool,
+    exec: Exec,
+) -> None: ...
+def knn_block_workspace(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    carry: KnnCarry,
+    first_id: int,
+    last: bool,
     exec: Exec,
 ) -> int: ...
 def radius_count(

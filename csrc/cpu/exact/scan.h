@@ -77,14 +77,20 @@ inline ScanPlan plan_scan(const DistanceComputer& computer, int64_t rows, int64_
 class ScanScratch {
  public:
   ScanScratch(const DistanceComputer& computer, const ScanPlan& plan)
-      : queries(plan.row_major
-                    ? computer.query_bytes * round_up(static_cast<size_t>(plan.block), kQueryStep)
-                    : computer.panel_bytes * static_cast<size_t>(plan.block / computer.lanes) + computer.query_bytes),
+      : ScanScratch(computer, plan, bytes_of_queries(computer, plan)) {}
+  // With `room` for packed queries: none where a caller keeps and lends them.
+  ScanScratch(const DistanceComputer& computer, const ScanPlan& plan, size_t room)
+      : queries(room),
         tile(plan.row_major ? 0 : computer.tile_bytes * static_cast<size_t>(computer.tile_group)),
         keys(plan.row_major ? round_up(static_cast<size_t>(plan.block), kQueryStep) * kRowBlock
                             : static_cast<size_t>(computer.tile_rows * computer.tile_group) * computer.lanes),
         ids(kRowBlock),
         near(plan.below_limits ? round_up(static_cast<size_t>(plan.block), kQueryStep) : 0) {}
+
+  static size_t bytes_of_queries(const DistanceComputer& computer, const ScanPlan& plan) {
+    return plan.row_major ? computer.query_bytes * round_up(static_cast<size_t>(plan.block), kQueryStep)
+                          : computer.panel_bytes * static_cast<size_t>(plan.block / computer.lanes) + computer.query_bytes;
+  }
 
   Buffer<char> queries, tile;
   Buffer<float> keys;

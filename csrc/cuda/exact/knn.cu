@@ -3,6 +3,7 @@
 
 #include "cuda/device/emit.cuh"
 #include "cuda/distance/prepare.h"
+#include "cuda/exact/knn_blocks.h"
 #include "cuda/exact/knn_radix.h"
 #include "cuda/exact/knn_warp_select.h"
 #include "cuda/prefilter/prefilter.h"
@@ -115,12 +116,14 @@ void cuda::knn_warp_select(const KnnArgs& args, bool prefiltered) {
 
 int64_t knn_workspace(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return 0;
+  if (args.carry != nullptr) return knn_block_workspace(args);
   if (by_keys(args)) return knn_radix_workspace(args);
   return knn_warp_select_workspace(args, prefiltered(args));
 }
 
 void knn(const KnnArgs& args) {
   if (args.queries.rows == 0 || args.k == 0) return;
+  if (args.carry != nullptr) return knn_block(args);
   by_keys(args) ? knn_radix(args) : knn_warp_select(args, prefiltered(args));
 }
 
