@@ -77,7 +77,7 @@ class Guide:
         return x / self.np.linalg.norm(x, axis=1, keepdims=True)
 
     def encoded(self, spec: str):
-        codec_of = importlib.import_module("annkern.stores.compress").codec
+        codec_of = importlib.import_module("annkern.stores.registry").codec
         codec = self.ak.LVQ(4, 0, 64, metric=METRIC) if spec.startswith("LVQ(") else codec_of(spec, METRIC)
         if hasattr(codec, "threads"):
             codec.threads = self.options.threads

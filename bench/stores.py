@@ -91,7 +91,7 @@ class Stores(Contest):
         return result, time.perf_counter() - start
 
     def store(self, spec: str, row: Row) -> None:
-        from annkern.stores.compress import codec as make_codec
+        from annkern.stores.registry import codec as make_codec
 
         codec = make_codec(spec, METRIC)
         if hasattr(codec, "threads"):

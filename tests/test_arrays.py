@@ -16,7 +16,7 @@ from emu_array import EmuArray, to_device
 
 import annkern as ak
 from annkern.arrays import dlpack, libraries, views
-from annkern.runtime import call
+from annkern.runtime import context
 
 X = np.random.default_rng(5).standard_normal((30, 8)).astype(np.float32)
 WANT, WANT_IDS = ak.knn(X, X[:3], 4)
@@ -265,7 +265,7 @@ def recorder(emu, monkeypatch):
     from annkern.runtime import backend
 
     recorder = Recorder(backend.load("emu"))
-    monkeypatch.setattr(call, "backend_of", lambda device: recorder)
+    monkeypatch.setattr(context, "backend_of", lambda device: recorder)
     return recorder
 
 
@@ -291,7 +291,7 @@ def test_the_stream_of_the_queries_is_the_default(recorder):
 
 
 class FakeTorch:
-    """torch.cuda, as far as TorchSpace asks it; `log` tells what was made current."""
+    """torch.cuda, as far as TorchLibrary asks it; `log` tells what was made current."""
 
     def __init__(self, current):
         self.log = []
@@ -314,7 +314,7 @@ class FakeTorch:
     [(5, 5, []), (5, 0, ["default of 3"]), (5, 1, ["default of 3"]), (0, 7, ["7 of 3"]), (0, 0, [])],
 )
 def test_torch_works_on_the_stream_asked_for(current, asked, made):
-    space = libraries.TorchSpace.__new__(libraries.TorchSpace)
+    space = libraries.TorchLibrary.__new__(libraries.TorchLibrary)
     space.torch = FakeTorch(current)
     device = libraries.Device("cuda", 3)
     assert space.current_stream(device) == current
@@ -331,6 +331,6 @@ def test_dlpack_reads_what_numpy_writes():
 
 
 def test_spaces_are_told_by_type():
-    assert libraries.space_of(X) is libraries.NUMPY
-    assert isinstance(libraries.space_of(to_device(X)), libraries.StandardSpace)
-    assert isinstance(libraries.space_of(object()), libraries.ForeignSpace)
+    assert libraries.library_of(X) is libraries.NUMPY
+    assert isinstance(libraries.library_of(to_device(X)), libraries.StandardLibrary)
+    assert isinstance(libraries.library_of(object()), libraries.ForeignLibrary)

@@ -19,7 +19,7 @@ import safetensors.numpy
 
 import annkern as ak
 from annkern.files import container as files
-from annkern.stores.compress import RULES, codec
+from annkern.stores.registry import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2]]
 

@@ -11,7 +11,7 @@ import pytest
 import annkern as ak
 from annkern import reference
 from annkern.graphs.build_graph import SLACK, Sample, batches, insertion_order, most_candidates, strict
-from annkern.graphs.build_graph import _scan as scan_of
+from annkern.graphs.build_graph import _operands as operands_of
 
 growth = importlib.import_module("annkern.graphs.build_graph")  # the package has a function of that name
 BUILDERS = pytest.mark.parametrize("method", ["vamana", "nn_descent"])
@@ -56,7 +56,7 @@ def check_invariants(graph: ak.Graph, n: int, degree: int) -> None:
 
 
 def defined(x: np.ndarray, metric: str, degree: int, window: int, most: int) -> np.ndarray:
-    scan = scan_of(x, metric, None)
+    scan = operands_of(x, metric, None)
     order, entry_count = insertion_order(scan, Sample.of(x, scan, 0), 0, None)
     room = degree + max(1, round(degree * (SLACK - 1.0)))
     alpha, n = (0.95 if metric == "inner_product" else 1.15), len(x)

@@ -12,7 +12,7 @@ from test_graph import METRICS, gaussian, recall, whole_numbers
 import annkern as ak
 from annkern import reference
 from annkern.runtime.backend import load
-from annkern.stores.compress import RULES
+from annkern.stores.registry import RULES
 
 DEVICES = [name for name in BACKENDS if name != "cpu"]
 SPECS = [spec for rule in RULES for spec in rule[2] if spec not in ("i8", "u8")]  # those are in test_types

@@ -130,7 +130,7 @@ def test_unpickling_checks(small):
     ak.search_graph(graph, ak.compress(x, "lvq8"), x[:1], 3)
     again = pickle.loads(pickle.dumps(graph))
     np.testing.assert_array_equal(again.neighbors, graph.neighbors)
-    assert again.metric == graph.metric and again.again is None
+    assert again.metric == graph.metric and again.plan is None
     for change in ({"neighbors": graph.neighbors + 10**6}, {"entries": graph.entries - 10**6}, {"metric": "nonsense"}):
         state = graph.__getstate__() | change
         with pytest.raises(ValueError, match=r"expected"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -103,7 +105,7 @@ def test_bad_arguments(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x.npy"
     io.write_vectors(path, np.ones((2, 2), np.float32))
-    monkeypatch.setattr("annkern.files.vectors.os.fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr("annkern.files.atomic.os.fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         io.write_vectors(path, np.zeros((9, 9), np.float32))
     assert io.read_vectors(path).tolist() == [[1, 1], [1, 1]] and len(list(tmp_path.iterdir())) == 1
@@ -147,3 +149,56 @@ def test_hdf5(tmp_path, rng):
 def test_examples():
     result = doctest.testmod(importlib.import_module(io.read_vectors.__module__))
     assert result.attempted and not result.failed
+
+
+WRITERS = {
+    "write_vectors": lambda path: io.write_vectors(path, np.eye(3, dtype=np.float32)),
+    "write_truth": lambda path: io.write_truth(path, np.eye(3, dtype=np.int32)),
+    "save": lambda path: ak.compress(np.eye(3, dtype=np.float32), "lvq8").save(path),
+    "save_hnswlib": lambda path: GRAPH.save_hnswlib(path, np.eye(3, dtype=np.float32)),
+}
+GRAPH = ak.Graph.of(np.array([[1, 2], [0, 2], [0, 1]]))
+
+
+@pytest.fixture(params=WRITERS)
+def write(request):
+    return WRITERS[request.param]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_new_file_obeys_the_umask_which_nobody_changes(write, mask, tmp_path, monkeypatch):
+    before = os.umask(mask)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", lambda _: pytest.fail("the umask is the process's, of all its threads"))
+            write(tmp_path / "x.fbin")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x.fbin").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("tmpfile", [True, False])
+def test_a_replaced_file_keeps_its_mode_and_links_are_followed(write, tmpfile, tmp_path, monkeypatch):
+    if not tmpfile:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    target, link = tmp_path / "x.fbin", tmp_path / "link.fbin"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    write(link)
+    assert link.is_symlink() and target.read_bytes() != b"old"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert {path.name for path in tmp_path.iterdir()} == {"x.fbin", "link.fbin"}
+
+
+def test_a_pipe_is_not_replaced(write, tmp_path):
+    os.mkfifo(tmp_path / "x.fbin")
+    with pytest.raises(ValueError, match=r"x\.fbin: expected a file or a new name, got a device, pipe or socket"):
+        write(tmp_path / "x.fbin")
+    assert stat.S_ISFIFO((tmp_path / "x.fbin").stat().st_mode)
+
+
+def test_the_longest_name_is_written(write, tmp_path):
+    path = tmp_path / f"{'x' * 250}.fbin"
+    write(path)
+    assert path.stat().st_size > 0

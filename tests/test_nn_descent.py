@@ -11,7 +11,7 @@ import annkern as ak
 from annkern import reference
 from annkern.arrays.views import host_copy
 from annkern.graphs import nn_descent as descent
-from annkern.graphs.build_graph import _scan as scan_of
+from annkern.graphs.build_graph import _operands as operands_of
 from annkern.reference import nn_descent as defined
 
 
@@ -48,7 +48,7 @@ def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
         defined.descend(want, 4)
         if want.untaken() == 0:
             break
-    lists = lists_of(scan_of(x, metric, 2), metric, window, members, 0)
+    lists = lists_of(operands_of(x, metric, 2), metric, window, members, 0)
     np.testing.assert_array_equal(ids_of(lists), want.array())
     graph, pruned = build(x, metric, degree, window), defined.add_equals(defined.prune(want.array(), degree), firsts)
     connected = (graph.neighbors != pruned).any(axis=1)
@@ -70,7 +70,7 @@ def test_same_bytes_whatever_the_threads(spec, metric):
 def test_keys_are_distances(spec, metric):
     """Of one row to the other, decoded, or the other way round."""
     store = ak.compress(gaussian(300, 24), spec, metric)
-    lists = lists_of(scan_of(store, metric, 2), metric, 16, np.arange(300), 0)
+    lists = lists_of(operands_of(store, metric, 2), metric, 16, np.arange(300), 0)
     order = (lists >> np.uint64(32)).astype(np.uint32)
     keys = np.where(order >> 31, order & 0x7FFFFFFF, ~order).view(np.float32)
     ids, rows = ids_of(lists), store.decode()
@@ -91,7 +91,7 @@ def test_another_seed_is_another_graph():
 def test_lists_are_close_to_exact(dims):
     """Rows of a known intrinsic dimension in a space of 48."""
     x = gaussian(10_000, dims) @ gaussian(dims, 48, 1)
-    lists = lists_of(scan_of(x, "sqeuclidean", None), "sqeuclidean", 64, np.arange(10_000), 0)
+    lists = lists_of(operands_of(x, "sqeuclidean", None), "sqeuclidean", 64, np.arange(10_000), 0)
     true = ak.knn(x, x[:500], 65)[1]
     true = np.array([own[own != row][:64] for row, own in enumerate(true)])
     assert recall(ids_of(lists)[:500], true) > 0.95

@@ -12,8 +12,9 @@ from conftest import BACKENDS
 
 import annkern as ak
 from annkern import reference
-from annkern.runtime import backend, call
+from annkern.runtime import backend, context
 from annkern.stores import store
+from annkern.stores.registry import RULES, codec
 
 
 @pytest.mark.parametrize("name", [name for name in backend.NAMES if name in ak.backends()])
@@ -28,18 +29,17 @@ def test_metrics(name):
 
 
 def test_aliases():
-    assert reference.ALIASES == call.ALIASES
+    assert reference.ALIASES == context.ALIASES
 
 
 def test_dtypes():
-    assert backend.load("cpu").dtypes == [*call.KERNEL_DTYPES.values(), "bits"]
+    assert backend.load("cpu").dtypes == [*context.KERNEL_DTYPES.values(), "bits"]
 
 
 def test_stores():
-    assert backend.load("cpu").stores == [kind for kind in store.ARRAYS if kind != "array"]
-    assert store.ROWWISE.keys() == store.ARRAYS.keys()
-    for kind, names in store.ROWWISE.items():
-        assert set(names) <= set(store.ARRAYS[kind])
+    """The kinds that the kernels know are registered; "array" and "leanvec" are made of others."""
+    assert {*backend.load("cpu").stores, "array", "leanvec"} == store.KINDS.keys()
+    assert {codec(rule.examples[0]).kind for rule in RULES} == store.KINDS.keys()
 
 
 @pytest.mark.parametrize("name", [name for name in backend.NAMES if name in ak.backends()])

@@ -10,7 +10,7 @@ import pytest
 
 import annkern as ak
 from annkern.runtime.backend import load
-from annkern.stores.compress import RULES, codec
+from annkern.stores.registry import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2] if spec not in ("f32", "f16", "bf16", "i8", "u8")]
 INTEGERS = [spec for spec in SPECS if spec.startswith(("lvq", "rabitq", "bin")) and "x" not in spec]

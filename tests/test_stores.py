@@ -14,7 +14,7 @@ from oracle import assert_selected
 
 import annkern as ak
 from annkern.reference import METRICS
-from annkern.stores.compress import RULES, codec
+from annkern.stores.registry import RULES, codec
 
 SPECS = [spec for rule in RULES for spec in rule[2]]
 LVQ_SPECS = [spec for spec in SPECS if spec.startswith("lvq")]
@@ -323,7 +323,7 @@ def test_store_and_queries_of_other_dimensions(backend, rng, spec):
 # The kernel's own record of the peak, which can be set back; ru_maxrss begins with that of the process that has forked.
 MEMORY = """
 import sys, numpy as np, annkern as ak
-from annkern.stores.compress import codec
+from annkern.stores.registry import codec
 from pathlib import Path
 
 def status(field):

@@ -70,16 +70,8 @@ STORE_LINES = [
         r"(    case StoreKind::lvq:\n)",
         r"    case StoreKind::absmax:\n      return body(AbsmaxCodec(store));\n\1",
     ),
-    ("python/annkern/stores/store.py", r"(ARRAYS = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
-    ("python/annkern/stores/store.py", r"(ROWWISE = \{\n(?:    .*\n)*)\}", r'\1    "absmax": ("codes", "scales"),\n}'),
     ("python/annkern/stores/__init__.py", r"(from \.array import Cast\n)", r"from .absmax import Absmax\n\1"),
     ("python/annkern/stores/__init__.py", r"(__all__ = \[)", r'\1"Absmax", '),
-    ("python/annkern/stores/compress.py", r"(from \. import )", r"\1Absmax, "),
-    (
-        "python/annkern/stores/compress.py",
-        r"(\nRULES: .* = \[\n)",
-        r'\1    (r"absmax8", "absmax8", ("absmax8",), lambda m: Absmax()),\n',
-    ),
     ("python/annkern/__init__.py", r"(from \.stores import )", r"\1Absmax, "),
     ("python/annkern/__init__.py", r"(__all__ = \[\n)", r'\1    "Absmax",\n'),
 ]

@@ -20,7 +20,7 @@ import numpy as np
 import annkern as ak
 from annkern.graphs import nn_descent as descent
 from annkern.runtime.backend import load
-from annkern.stores.compress import RULES
+from annkern.stores.registry import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

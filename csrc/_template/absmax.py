@@ -8,7 +8,8 @@ from typing import Any
 
 from ..ops.sampling import training_sample
 from .codec import Codec
-from .store import Store
+from .registry import register_kind, register_spec
+from .store import Kind, Store
 
 SAMPLE_ROWS = 1 << 20
 
@@ -46,3 +47,7 @@ class Absmax(Codec):
         if store.numbers:
             raise ValueError(f"expected no numbers in a store {store.spec!r}, got {store.numbers}")
         return {"codes": (store.shape, "int8"), "scales": (store.shape[:1], "float32")}
+
+
+register_kind("absmax", Kind(("codes", "scales"), Absmax.layout))
+register_spec(r"absmax8", "absmax8", ("absmax8",), lambda m: Absmax())

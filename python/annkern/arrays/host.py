@@ -11,7 +11,7 @@ import numpy as np
 from .views import View, as_numpy, host_copy, view
 
 
-def let_go(x: View, first: int, count: int) -> None:
+def release_pages(x: View, first: int, count: int) -> None:
     """Rows that were read and will not be again: where they are mapped from a file to read alone, their pages leave this
     process. They would do so when memory runs short, but count as its own until then."""
     owner = x.owner
@@ -33,7 +33,7 @@ def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.fl
         rows = as_numpy(seen)
         rows = rows if chosen is None else rows[chosen]
     else:
-        part = x if chosen is None else seen.space.take(x, seen.space.from_numpy(chosen, seen.device))
+        part = x if chosen is None else seen.library.take(x, seen.library.from_numpy(chosen, seen.device))
         rows = host_copy(view("x", part))
     if seen.dtype == "bfloat16":
         return (rows.astype(np.uint32) << 16).view(np.float32)

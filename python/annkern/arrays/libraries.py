@@ -32,7 +32,7 @@ HOST = Device("cpu", 0)
 Scope = contextlib.AbstractContextManager[Any]
 
 
-class Space:
+class ArrayLibrary:
     """One array library. Dtypes are named as NumPy names them; streams are cudaStream_t as integers."""
 
     name = "array"
@@ -46,7 +46,7 @@ class Space:
         """What is handed to the caller for an array made by `empty`."""
         return array
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Called behind device work, before the workspace is given back: waits where the library could not order that."""
 
     def packed(self, array: Any) -> Any:
@@ -108,7 +108,7 @@ def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     return room[start : start + size].view(kind).reshape(shape)
 
 
-class NumpySpace(Space):
+class NumpyLibrary(ArrayLibrary):
     name = "NumPy"
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: Device) -> Any:
@@ -125,7 +125,7 @@ class NumpySpace(Space):
         return f"{argument}.astype({place}{dtype})"
 
 
-class TorchSpace(Space):
+class TorchLibrary(ArrayLibrary):
     name = "PyTorch"
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ class TorchSpace(Space):
         return f"{argument}.to(torch.{dtype})"
 
 
-class CupySpace(Space):
+class CupyLibrary(ArrayLibrary):
     name = "CuPy"
 
     def __init__(self) -> None:
@@ -207,7 +207,7 @@ class CupySpace(Space):
         return f"{argument}.astype(cupy.{dtype})"
 
 
-class JaxSpace(Space):
+class JaxLibrary(ArrayLibrary):
     """JAX's arrays cannot be written: on the host results are made by NumPy and handed over. On a GPU they are written
     before anybody else has seen them, and every call waits, because JAX tells nobody its streams."""
 
@@ -233,7 +233,7 @@ class JaxSpace(Space):
             raise OverflowError("queries: JAX holds indices above 2^31 only with jax_enable_x64")
         return self.jax.numpy.asarray(array.astype(np.int32) if narrow else array)
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         driver.synchronize()
 
     def from_numpy(self, array: Any, device: Device) -> Any:
@@ -246,7 +246,7 @@ class JaxSpace(Space):
         return f"{argument}.astype(jnp.{dtype})"
 
 
-class StandardSpace(Space):
+class StandardLibrary(ArrayLibrary):
     """Any library of the Python array API standard, by the namespace and device of the array it came from."""
 
     def __init__(self, array: Any) -> None:
@@ -275,19 +275,19 @@ class StandardSpace(Space):
         return f"xp.astype({argument}, xp.{dtype})"
 
 
-class ForeignSpace(Space):
+class ForeignLibrary(ArrayLibrary):
     """Arrays whose library offers memory and nothing else: good as a base or a filter, or with out= given."""
 
     def __init__(self, array: Any) -> None:
         self.name = f"{type(array).__module__}.{type(array).__qualname__}"
 
 
-NUMPY = NumpySpace()
-_named: dict[str, Space] = {"numpy": NUMPY}
-_classes = {"torch": TorchSpace, "cupy": CupySpace, "jax": JaxSpace, "jaxlib": JaxSpace}
+NUMPY = NumpyLibrary()
+_named: dict[str, ArrayLibrary] = {"numpy": NUMPY}
+_classes = {"torch": TorchLibrary, "cupy": CupyLibrary, "jax": JaxLibrary, "jaxlib": JaxLibrary}
 
 
-def library(x: object) -> str:
+def library_name(x: object) -> str:
     """The top-level module of the type of `x`, or of the library that it derives from."""
     for base in type(x).__mro__:
         root = base.__module__.partition(".")[0]
@@ -296,11 +296,11 @@ def library(x: object) -> str:
     return type(x).__module__.partition(".")[0]
 
 
-def space_of(x: object) -> Space:
+def library_of(x: object) -> ArrayLibrary:
     """The library of array `x`."""
-    root = library(x)
+    root = library_name(x)
     if root in _named:
         return _named[root]
     if root in _classes:
         return _named.setdefault(root, _classes[root]())
-    return StandardSpace(x) if hasattr(x, "__array_namespace__") and hasattr(x, "device") else ForeignSpace(x)
+    return StandardLibrary(x) if hasattr(x, "__array_namespace__") and hasattr(x, "device") else ForeignLibrary(x)

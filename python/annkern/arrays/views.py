@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import dlpack, driver
-from .libraries import HOST, NUMPY, Device, Space, library, space_of
+from .libraries import HOST, NUMPY, ArrayLibrary, Device, library_name, library_of
 
 _NATIVE_NAMES = {
     np.dtype(name): name
@@ -38,7 +38,7 @@ class View:
     strides: tuple[int, ...]  # bytes
     dtype: str  # NumPy's name, or a description of what no kernel takes
     device: Device
-    space: Space
+    library: ArrayLibrary
     readonly: bool = False
     stream: int | None = None  # the stream that the array's owner named, where it named one
     lease: object = None  # what else keeps the memory alive
@@ -86,7 +86,7 @@ def view(name: str, x: object, stream: int | None = None) -> View:
     """
     if type(x) is np.ndarray:
         return _numpy_view(x)
-    root = library(x)
+    root = library_name(x)
     if root == "torch":
         return _torch_view(name, x)
     if root == "cupy":
@@ -126,9 +126,15 @@ def with_adjacent_rows(x: View) -> View:
     if x.rows_adjacent:
         return x
     if not x.device.on_host:
-        return view("copy", x.space.packed(x.owner))
-    copy = as_numpy(x).copy()
-    return View(copy, copy.ctypes.data, copy.shape, copy.strides, x.dtype, HOST, x.space)
+        return view("copy", x.library.packed(x.owner))
+    return _host_copy(x)
+
+
+def row_major(x: View) -> View:
+    """`x`, or a copy of it where there are gaps between its rows, or they lie in another order."""
+    if x.row_major:
+        return x
+    return _host_copy(x) if x.device.on_host else view("copy", x.library.packed(x.owner))
 
 
 def as_numpy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
@@ -143,12 +149,17 @@ def host_copy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
     if x.device.on_host:
         return as_numpy(x)
     if not x.row_major:
-        x = view("copy", x.space.packed(x.owner))
+        x = view("copy", x.library.packed(x.owner))
     here = np.empty(x.shape, np.uint16 if x.dtype == "bfloat16" else x.dtype)
     if not x.empty:
-        with x.space.scope(x.device, x.space.current_stream(x.device)):
+        with x.library.scope(x.device, x.library.current_stream(x.device)):
             driver.copy_to_host(here.ctypes.data, x.address, here.nbytes)
     return here
+
+
+def _host_copy(x: View) -> View:
+    copy = as_numpy(x).copy()
+    return View(copy, copy.ctypes.data, copy.shape, copy.strides, x.dtype, HOST, x.library)
 
 
 class _Memory:
@@ -174,7 +185,7 @@ def _numpy_view(x: Any) -> View:
 
 
 def _torch_view(name: str, x: Any) -> View:
-    torch = space_of(x).torch  # type: ignore[attr-defined]
+    torch = library_of(x).torch  # type: ignore[attr-defined]
     if x.layout is not torch.strided:
         raise TypeError(f"{name}: expected a dense tensor, got layout {x.layout}; write {name}.to_dense()")
     kind = x.device.type
@@ -186,11 +197,11 @@ def _torch_view(name: str, x: Any) -> View:
     device = HOST if kind == "cpu" else Device("cuda", x.device.index)
     size = x.element_size()
     strides = tuple([step * size for step in x.stride()])
-    return View(x, x.data_ptr(), tuple(x.shape), strides, dtype, device, space_of(x))
+    return View(x, x.data_ptr(), tuple(x.shape), strides, dtype, device, library_of(x))
 
 
 def _cupy_view(x: Any) -> View:
-    return View(x, x.data.ptr, x.shape, x.strides, x.dtype.name, Device("cuda", x.device.id), space_of(x))
+    return View(x, x.data.ptr, x.shape, x.strides, x.dtype.name, Device("cuda", x.device.id), library_of(x))
 
 
 def _interface_view(name: str, x: Any, interface: dict[str, Any]) -> View:
@@ -203,7 +214,7 @@ def _interface_view(name: str, x: Any, interface: dict[str, Any]) -> View:
     address, readonly = interface["data"]
     index = x.__dlpack_device__()[1] if hasattr(x, "__dlpack_device__") else 0
     stream = interface.get("stream")
-    return View(x, address or 0, shape, tuple(strides), dtype, Device("cuda", index), space_of(x), readonly, stream)
+    return View(x, address or 0, shape, tuple(strides), dtype, Device("cuda", index), library_of(x), readonly, stream)
 
 
 def _dlpack_view(name: str, x: Any, stream: int | None) -> View:
@@ -216,7 +227,7 @@ def _dlpack_view(name: str, x: Any, stream: int | None) -> View:
         device, exported = Device("cuda", index), dlpack.export(x, stream or 1)
     else:
         raise ValueError(f"{name}: expected an array in host memory or on a CUDA device, got DLPack device type {kind}")
-    space = space_of(x)
+    library = library_of(x)
     return View(
         x,
         exported.address,
@@ -224,7 +235,7 @@ def _dlpack_view(name: str, x: Any, stream: int | None) -> View:
         exported.strides,
         exported.dtype,
         device,
-        space,
-        readonly=exported.readonly or not space.writable,
+        library,
+        readonly=exported.readonly or not library.writable,
         lease=exported.capsule,
     )

@@ -49,7 +49,7 @@ class Form(NamedTuple):
 
     type: type
     parts: Callable[[Any], Parts]
-    whole: Callable[[Parts], Any]
+    from_parts: Callable[[Parts], Any]
 
 
 FORMS: dict[str, Form] = {}
@@ -99,16 +99,16 @@ def _described(saved: Any, path: str, arrays: dict[str, View], seen: dict[Any, s
 
 
 def _header(tree: dict[str, Any], arrays: dict[str, View], order: list[str], sums: dict[str, int]) -> bytes:
-    told = {
+    record = {
         name: {"dtype": CODES[arrays[name].dtype], "shape": list(arrays[name].shape), "crc32": f"{sums[name]:08x}"}
         for name in order
     }
-    description = json.dumps({"version": VERSION, "object": tree, "arrays": told})
+    description = json.dumps({"version": VERSION, "object": tree, "arrays": record})
     header: dict[str, Any] = {"__metadata__": {"annkern": description, "annkern.crc32": _text_sum(description)}}
     at = 0
     for name in order:
         end = at + _nbytes(arrays[name])
-        header[name] = {"dtype": told[name]["dtype"], "shape": told[name]["shape"], "data_offsets": [at, end]}
+        header[name] = {"dtype": record[name]["dtype"], "shape": record[name]["shape"], "data_offsets": [at, end]}
         at = end
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
@@ -171,14 +171,14 @@ def load(path: Any, mmap: bool = False, *, verify: bool | None = None) -> Any:
     with open(path, "rb") as file:
         entries, start = _checked_header(path, file)
         description = _description(path, entries.pop("__metadata__", {}), entries)
-        told = description["arrays"]
+        record = description["arrays"]
         mapped = np.asarray(np.memmap(file, np.uint8, "r")) if mmap else None
         arrays = {}
         for name, entry in entries.items():
-            crc = None if not (verify or (verify is None and not mmap)) else told[name]["crc32"]
+            crc = None if not (verify or (verify is None and not mmap)) else record[name]["crc32"]
             arrays[name] = _array(f"{path}: array {name!r}", file, mapped, start, entry, crc)
     try:
-        return _whole(description["object"], arrays)
+        return _from_parts(description["object"], arrays)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -210,12 +210,12 @@ def _description(path: Any, metadata: dict[str, str], entries: dict[str, Any]) -
     description: dict[str, Any] = json.loads(text)
     try:
         newer = description["version"] > VERSION
-        told = {name: (entry["dtype"], entry["shape"]) for name, entry in description["arrays"].items()}
+        record = {name: (entry["dtype"], entry["shape"]) for name, entry in description["arrays"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: its description is malformed ({error!r})") from None
     if newer:
         raise ValueError(f"{path}: expected format {VERSION} or older, got {description['version']} of a newer annkern")
-    if told != {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}:
+    if record != {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}:
         raise ValueError(f"{path}: is damaged (header and description name different arrays)")
     return description
 
@@ -240,9 +240,9 @@ def _array(what: str, file: IO[bytes], mapped: Array | None, start: int, entry: 
     return memory.view(dtype).reshape(shape)
 
 
-def _whole(tree: dict[str, Any], arrays: dict[str, Array]) -> Any:
+def _from_parts(tree: dict[str, Any], arrays: dict[str, Array]) -> Any:
     if tree["form"] not in FORMS:
         raise ValueError(f"expected one of {', '.join(FORMS)}, got {tree['form']!r}, which this annkern does not know")
     own = {key: arrays[name] for key, name in tree["arrays"].items()}
-    objects = {key: _whole(part, arrays) for key, part in tree["objects"].items()}
-    return FORMS[tree["form"]].whole(Parts(tree["parameters"], own, objects))
+    objects = {key: _from_parts(part, arrays) for key, part in tree["objects"].items()}
+    return FORMS[tree["form"]].from_parts(Parts(tree["parameters"], own, objects))

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .atomic import replacing
 
 BINARY = {".fbin": "<f4", ".f16bin": "<f2", ".i8bin": "i1", ".u8bin": "u1", ".ibin": "<i4"}
 ROWWISE = {".fvecs": "<f4", ".bvecs": "u1", ".ivecs": "<i4"}
@@ -267,26 +267,3 @@ def blocks(x: np.ndarray[Any, Any], size: int = 1 << 24) -> Iterator[np.ndarray[
     rows = max(1, size // max(1, x.shape[1] * x.dtype.itemsize))
     for start in range(0, len(x), rows):
         yield x[start : start + rows]
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Any]:
-    """A file to write that takes the place of `path` once all of it is on disk."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        os.chmod(name, 0o666 & ~umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def umask() -> int:
-    """The process's; there is no way to read it but to set it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

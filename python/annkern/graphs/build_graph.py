@@ -11,12 +11,13 @@ import numpy as np
 from ..arrays.libraries import aligned
 from ..arrays.views import View, host_copy, view, with_adjacent_rows
 from ..ops.knn import knn
-from ..ops.operands import Metric, Scan, address_of, metric_named, refuse_bad_row
-from ..runtime.call import Call, described, real_number, whole_number
+from ..ops.metrics import Metric, metric_of
+from ..ops.operands import Operands
+from ..runtime.context import Context, described, real_number, whole_number
 from ..runtime.progress import Bar
 from ..stores.store import Store
 from .graph import Graph, frozen
-from .nn_descent import decoded, descend, finish, made, placed, refuse_wide
+from .nn_descent import allocate, decoded, descend, finish, refuse_wide, to_device
 
 Array = np.ndarray[Any, np.dtype[Any]]
 METHODS = ("vamana", "nn_descent")
@@ -102,17 +103,15 @@ def build_graph(
     """
     if isinstance(store, Store) and store.primary is not None:
         store = store.primary
-    if metric is None:
-        metric = store.metric if isinstance(store, Store) else "sqeuclidean"
-    scan = _scan(store, metric, threads)
+    operands = _operands(store, metric, threads)
     degree = whole_number("degree", degree, 1)
     if degree > MOST_DEGREE:
         raise ValueError(f"degree: expected at most {MOST_DEGREE}, got {degree}")
-    window = max(1, min(whole_number("window", window, 1), scan.n))
-    sampled = Sample.of(store, scan, whole_number("seed", seed, 0))
-    measure = scan.metric
+    window = max(1, min(whole_number("window", window, 1), operands.n))
+    sampled = Sample.of(store, operands, whole_number("seed", seed, 0))
+    measure = operands.metric
     if measure.name == "inner_product" and sampled.norms_are_equal():
-        measure = metric_named(scan.call, "sqeuclidean")
+        measure = metric_of(operands.context.backend, "sqeuclidean")
     if method not in METHODS:
         raise ValueError(f"method: expected {described(METHODS)}, got {method!r}")
     if method == "nn_descent" and alpha is not None:
@@ -122,57 +121,55 @@ def build_graph(
     alpha = real_number("alpha", alpha)
     if not 0.0 < alpha < np.inf:
         raise ValueError(f"alpha: expected a positive number, got {alpha}")
-    n = scan.n
+    n = operands.n
     if n >= 2**31:
         raise ValueError(f"store: expected fewer than 2^31 rows, got {n}")
     if check_finite:
-        scan.look(True, base_too=True)
-    order = insertion_order(scan, sampled, seed, threads)
+        operands.check_finite(True, base_too=True)
+    order = insertion_order(operands, sampled, seed, threads)
     if method == "nn_descent":
-        lists = descend(scan, store, measure.name, order, degree, window, seed, progress)
+        lists = descend(operands, store, measure.name, order, degree, window, seed, progress)
     else:
-        lists = _grow(scan, measure, order, degree, window, alpha, progress)
-    return Graph(frozen(lists), frozen(placed(scan.call, order[0][: order[1]].copy()).owner), scan.metric.name)
+        lists = _grow(operands, measure, order, degree, window, alpha, progress)
+    return Graph(frozen(lists), frozen(to_device(operands.context, order[0][: order[1]].copy()).owner), operands.metric.name)
 
 
-def _scan(store: Any, metric: str, threads: int | None) -> Scan:
+def _operands(store: Any, metric: str | None, threads: int | None) -> Operands:
     """The checked store, without queries: its own rows take their place."""
     if isinstance(store, Store):
         first = store.fine.array_views()[0]
         lead = np.empty((0, store.fine.query_dims), np.float32)
         if not first.device.on_host:
-            lead = first.space.empty(lead.shape, "float32", first.device)
+            lead = first.library.empty(lead.shape, "float32", first.device)
     else:
         lead = store
-    return Scan.of(store, lead, metric, threads, None, base_name="store", query_name="store")
+    return Operands.of(store, lead, metric, threads, None, base_name="store", query_name="store")
 
 
 def _grow(
-    scan: Scan, measure: Metric, insertion: tuple[Array, int], degree: int, window: int, alpha: float, progress: bool
+    operands: Operands, measure: Metric, insertion: tuple[Array, int], degree: int, window: int, alpha: float, progress: bool
 ) -> Any:
-    n, call, metric, entries = scan.n, scan.call, measure.name, insertion[1]
-    refuse_wide(call, window)
+    n, context, metric, entries = operands.n, operands.context, measure.name, insertion[1]
+    refuse_wide(context, window)
     room = degree + max(1, round(degree * (SLACK - 1.0)))
     sizes = (window, most_candidates(window, room), degree, room)
-    neighbors = placed(call, np.full((n, room), -1, np.int32))
-    state = placed(call, np.zeros((n, 2), np.int32))
-    order, outgrown = placed(call, insertion[0]), made(call, (1,), "int64")
+    neighbors = to_device(context, np.full((n, room), -1, np.int32))
+    state = to_device(context, np.zeros((n, 2), np.int32))
+    order, outgrown = to_device(context, insertion[0]), allocate(context, (1,), "int64")
     bar = Bar(2 * n, progress, "build")
-    bad = scan.look(False)
 
     def step(op: str, here: tuple[int, int, int], rule: float, pruned: int) -> None:
         lists = (neighbors.address, state.address, outgrown.address, pruned)
-        call.run(op, scan.base_matrix, metric, (order.address, *here), sizes, rule, lists, address_of(bad))
-        refuse_bad_row("store", bad)
+        context.run(op, operands.base.native, metric, (order.address, *here), sizes, rule, lists, 0)
 
     for turn, rule in enumerate((strict(alpha, measure.similarity), alpha)):
         for first, count in batches(n, grows=turn == 0):
             here = (min(entries, first) if turn == 0 else entries, first, count)
             step("build_graph", here, rule, 0)
-            step("link_graph", here, rule, 0 if call.device.on_host else int(host_copy(outgrown)[0]))
+            step("link_graph", here, rule, 0 if context.device.on_host else int(host_copy(outgrown)[0]))
             bar.at(turn * n + first + count)
-    finish(scan, metric, insertion, sizes, alpha, neighbors, state)
-    return first_columns(call, neighbors, degree)
+    finish(operands, metric, insertion, sizes, alpha, neighbors, state)
+    return first_columns(context, neighbors, degree)
 
 
 def strict(alpha: float, similarity: bool) -> float:
@@ -187,14 +184,14 @@ def most_candidates(window: int, room: int) -> int:
     return -(-(3 * window // 2 + room) // 8) * 8
 
 
-def first_columns(call: Call, x: View, count: int) -> Any:
+def first_columns(context: Context, x: View, count: int) -> Any:
     """x[:, :count], row-major, where the call works."""
-    if call.device.on_host:
+    if context.device.on_host:
         kept = aligned((x.shape[0], count), x.dtype)
         kept[:] = x.owner[:, :count]
         return kept
     columns = view("graph", x.owner[:, :count])
-    return columns.owner if columns.row_major else call.space.packed(columns.owner)
+    return columns.owner if columns.row_major else context.library.packed(columns.owner)
 
 
 def batches(n: int, grows: bool = True) -> Iterator[tuple[int, int]]:
@@ -207,11 +204,11 @@ def batches(n: int, grows: bool = True) -> Iterator[tuple[int, int]]:
         first += count
 
 
-def insertion_order(scan: Scan, sampled: Sample, seed: int, threads: int | None) -> tuple[Array, int]:
+def insertion_order(operands: Operands, sampled: Sample, seed: int, threads: int | None) -> tuple[Array, int]:
     """The rows as they are added: the entries first, then all others by chance. And how many entries there are."""
-    entries = entry_rows(sampled, scan.n, threads)
-    shuffled = np.random.Generator(np.random.Philox(seed)).permutation(scan.n).astype(np.int32)
-    is_entry = np.zeros(scan.n, bool)
+    entries = entry_rows(sampled, operands.n, threads)
+    shuffled = np.random.Generator(np.random.Philox(seed)).permutation(operands.n).astype(np.int32)
+    is_entry = np.zeros(operands.n, bool)
     is_entry[entries] = True
     return np.concatenate([entries, shuffled[~is_entry[shuffled]]]).astype(np.int32), len(entries)
 
@@ -235,15 +232,17 @@ class Sample(NamedTuple):
     vectors: Array
 
     @classmethod
-    def of(cls, store: Any, scan: Scan, seed: int) -> Sample:
-        n = scan.n
+    def of(cls, store: Any, operands: Operands, seed: int) -> Sample:
+        n = operands.n
         ids = np.sort(np.random.Generator(np.random.Philox(seed + 1)).permutation(n)[: min(n, SAMPLE_ROWS)])
         if isinstance(store, Store):
             return cls(ids, np.asarray(host_copy(view("store", decoded(store, ids))), np.float32))
-        taken = with_adjacent_rows(view("store", scan.call.space.take(store, placed(scan.call, ids).owner)))
-        if scan.metric.bits:
+        taken = with_adjacent_rows(
+            view("store", operands.context.library.take(store, to_device(operands.context, ids).owner))
+        )
+        if operands.metric.bits:
             return cls(ids, np.unpackbits(host_copy(taken), axis=1, bitorder="little").astype(np.float32))
-        return cls(ids, np.asarray(host_copy(view("store", taken.space.astype(taken.owner, "float32"))), np.float32))
+        return cls(ids, np.asarray(host_copy(view("store", taken.library.astype(taken.owner, "float32"))), np.float32))
 
     def norms_are_equal(self) -> bool:
         norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1)

@@ -5,18 +5,15 @@ from __future__ import annotations
 
 import importlib
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..arrays.host import host_rows
 from ..arrays.views import host_copy, view
-from ..runtime.call import KERNEL_DTYPES, described, refuse_dtype
+from ..runtime.context import KERNEL_DTYPES, described, refuse_dtype
 from ..stores.store import Store
 from .reachability import Reach
-
-if TYPE_CHECKING:
-    from .graph import Graph
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FAISS_METRICS = {
@@ -31,29 +28,19 @@ HNSWLIB_SPACES = {"sqeuclidean": "l2", "euclidean": "l2", "inner_product": "ip",
 BLOCK_ROWS = 4096
 
 
-def on_host(graph: Graph) -> tuple[Array, Array]:
-    """Neighbours and entries in host memory: those of a graph that is there, copies of one that is on a device."""
-    neighbors, entries = (host_copy(x) for _, x in graph.views())
-    return neighbors, entries
+def from_one_entry(neighbors: Array, entries: Array) -> tuple[Array, int]:
+    """A copy of the neighbours in which one row leads to all others, and that row: the first entry."""
+    reachable = neighbors.copy()
+    if len(reachable) == 0:
+        return reachable, -1
+    Reach(reachable, entries[:1]).connect()
+    return reachable, int(entries[0])
 
 
-def from_one_entry(graph: Graph) -> tuple[Array, int]:
-    """A copy of the neighbours, all of which one row leads to, and that row: the first entry."""
-    own, entries = on_host(graph)
-    neighbors = own.copy()
-    if len(graph) == 0:
-        return neighbors, -1
-    Reach(neighbors, entries[:1]).connect()
-    return neighbors, int(entries[0])
-
-
-def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str, deletes: bool = False) -> Array:
-    """The vectors as float32 in host memory; of length 1 where the metric is "cosine". Where the library does not know rows
-    that are deleted, a graph that has some is refused."""
-    if graph.deleted is not None and not deletes:
-        raise ValueError(f"graph: expected one without deleted rows, which {library} cannot leave out")
-    if graph.metric not in known:
-        raise ValueError(f"metric: expected {described(list(known))}, which {library} has, got {graph.metric!r}")
+def rows_of(vectors: Any, n: int, metric: str, known: dict[str, str], library: str) -> Array:
+    """The vectors as float32 in host memory; of length 1 where the metric is "cosine"."""
+    if metric not in known:
+        raise ValueError(f"metric: expected {described(list(known))}, which {library} has, got {metric!r}")
     if isinstance(vectors, Store):
         rows = np.asarray(host_copy(view("vectors", vectors.decode())), np.float32)
     else:
@@ -62,22 +49,22 @@ def rows_of(graph: Graph, vectors: Any, known: dict[str, str], library: str, del
             raise ValueError(f"vectors: expected 2 dimensions (n, d), got shape {seen.shape}")
         refuse_dtype("vectors", seen, tuple(KERNEL_DTYPES))
         rows = host_rows(vectors, seen, None)
-    if len(rows) != len(graph):
-        raise ValueError(f"vectors: expected {len(graph)} rows, as the graph has, got {len(rows)}")
-    if graph.metric != "cosine":
+    if len(rows) != n:
+        raise ValueError(f"vectors: expected {n} rows, as the graph has, got {len(rows)}")
+    if metric != "cosine":
         return rows
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms > 0, norms, 1), np.float32)
 
 
-def faiss_hnsw(graph: Graph, vectors: Any) -> Any:
+def faiss_hnsw(neighbors: Array, entries: Array, metric: str, vectors: Any) -> Any:
     faiss: Any = importlib.import_module("faiss")
 
-    rows = rows_of(graph, vectors, FAISS_METRICS, "faiss")
-    neighbors, entry = from_one_entry(graph)
+    rows = rows_of(vectors, len(neighbors), metric, FAISS_METRICS, "faiss")
+    neighbors, entry = from_one_entry(neighbors, entries)
     n, degree = neighbors.shape
     # As many of a layer above as faiss would give half the degree, though no row stands there.
-    index = faiss.IndexHNSWFlat(rows.shape[1], max(2, degree // 2), getattr(faiss, FAISS_METRICS[graph.metric]))
+    index = faiss.IndexHNSWFlat(rows.shape[1], max(2, degree // 2), getattr(faiss, FAISS_METRICS[metric]))
     index.hnsw.set_nb_neighbors(0, degree)
     index.storage.add(rows)
     index.ntotal = n
@@ -89,24 +76,24 @@ def faiss_hnsw(graph: Graph, vectors: Any) -> Any:
     return index
 
 
-def faiss_nsg(graph: Graph, vectors: Any) -> Any:
+def faiss_nsg(neighbors: Array, entries: Array, metric: str, vectors: Any) -> Any:
     """By way of a file of faiss in memory: it has no other door to the graph of an IndexNSG."""
     faiss: Any = importlib.import_module("faiss")
 
-    rows = rows_of(graph, vectors, FAISS_METRICS, "faiss")
-    neighbors, entry = from_one_entry(graph)
+    rows = rows_of(vectors, len(neighbors), metric, FAISS_METRICS, "faiss")
+    neighbors, entry = from_one_entry(neighbors, entries)
     n, degree = neighbors.shape
     if n == 0:
         raise ValueError("graph: expected at least 1 row, which a faiss IndexNSG begins at, got 0")
-    unbuilt = faiss.IndexNSGFlat(rows.shape[1], degree, getattr(faiss, FAISS_METRICS[graph.metric]))
+    unbuilt = faiss.IndexNSGFlat(rows.shape[1], degree, getattr(faiss, FAISS_METRICS[metric]))
     unbuilt.storage.add(rows)
     unbuilt.ntotal = n
-    whole = faiss.serialize_index(unbuilt).tobytes()
+    serialized = faiss.serialize_index(unbuilt).tobytes()
     storage = faiss.serialize_index(unbuilt.storage).tobytes()
     head = struct.Struct("<6i?")  # n, degree, L, C, search_L, entry, whether it is built; then the lists, each ended by -1
-    before = whole[: -len(storage) - head.size]
-    _, width, *widths = head.unpack(whole[len(before) : len(before) + head.size])
-    if not whole.endswith(storage) or width != degree:
+    before = serialized[: -len(storage) - head.size]
+    _, width, *widths = head.unpack(serialized[len(before) : len(before) + head.size])
+    if not serialized.endswith(storage) or width != degree:
         raise RuntimeError(f"faiss {faiss.__version__}: expected the file layout of an IndexNSG as of 1.7 to 1.15")
     ended = np.concatenate([neighbors, np.full((n, 1), -1, np.int32)], axis=1)
     there = ended >= 0
@@ -118,10 +105,12 @@ def faiss_nsg(graph: Graph, vectors: Any) -> Any:
     return index
 
 
-def hnswlib_records(graph: Graph, vectors: Any) -> tuple[bytes, Array]:
+def hnswlib_records(
+    neighbors: Array, entries: Array, deleted: Array | None, metric: str, vectors: Any
+) -> tuple[bytes, Array]:
     """What `hnswlib.Index.save_index` writes: the head, and a record for each row: its list, vector and label."""
-    rows = rows_of(graph, vectors, HNSWLIB_SPACES, "hnswlib", deletes=True)
-    neighbors, entry = from_one_entry(graph)
+    rows = rows_of(vectors, len(neighbors), metric, HNSWLIB_SPACES, "hnswlib")
+    neighbors, entry = from_one_entry(neighbors, entries)
     m = max(2, neighbors.shape[1] // 2)
     # hnswlib gives a row that is added as many links as it has above layer 0: m, for which there must be places.
     n, degree, d = len(neighbors), max(m, neighbors.shape[1]), rows.shape[1]
@@ -129,8 +118,8 @@ def hnswlib_records(graph: Graph, vectors: Any) -> tuple[bytes, Array]:
     records = np.zeros(n, record)
     records["count"] = (neighbors >= 0).sum(axis=1)
     records["links"][:, : neighbors.shape[1]] = np.maximum(neighbors, 0)
-    if graph.deleted is not None:
-        records["count"] |= host_copy(view("graph.deleted", graph.deleted)).astype(np.uint32) << 16
+    if deleted is not None:
+        records["count"] |= deleted.astype(np.uint32) << 16
     records["vector"] = rows
     records["label"] = np.arange(n)
     size, of = record.itemsize, record.fields
@@ -142,9 +131,8 @@ def hnswlib_records(graph: Graph, vectors: Any) -> tuple[bytes, Array]:
     return head, records
 
 
-def full_lists(graph: Graph) -> Array:
-    n, degree = graph.shape
-    neighbors, _ = on_host(graph)
+def full_lists(neighbors: Array) -> Array:
+    n, degree = neighbors.shape
     full = np.empty((n, degree), np.uint32)
     for first in range(0, n, BLOCK_ROWS):
         own = neighbors[first : first + BLOCK_ROWS]
@@ -155,9 +143,9 @@ def full_lists(graph: Graph) -> Array:
         found[found == rows] = -1
         by_id = np.argsort(found, axis=1, kind="stable")
         sorted_ids = np.take_along_axis(found, by_id, axis=1)
-        again = np.zeros(found.shape, bool)
-        np.put_along_axis(again, by_id[:, 1:], sorted_ids[:, 1:] == sorted_ids[:, :-1], axis=1)
-        found[again] = -1
+        repeated = np.zeros(found.shape, bool)
+        np.put_along_axis(repeated, by_id[:, 1:], sorted_ids[:, 1:] == sorted_ids[:, :-1], axis=1)
+        found[repeated] = -1
         first_ones = np.argsort(found < 0, axis=1, kind="stable")[:, :degree]
         best = np.take_along_axis(found, first_ones, axis=1)
         count = (best >= 0).sum(axis=1, keepdims=True)

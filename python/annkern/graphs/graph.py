@@ -6,20 +6,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..arrays.libraries import aligned
 from ..arrays.views import View, as_numpy, host_copy, view
 from ..files.atomic import replacing
-from ..files.container import Form, Parts, register
-from ..ops.operands import metric_known
+from ..files.container import Form, Parts, register, save
+from ..ops.metrics import metric_known
 from . import exporters, importers
 from .reachability import Reach, reached
-
-if TYPE_CHECKING:
-    from .search_plan import Again
 
 Array = np.ndarray[Any, np.dtype[np.int32]]
 MOST_ENTRIES = 1024
@@ -83,7 +80,7 @@ class Graph:
     @metric.setter
     def metric(self, name: str) -> None:
         self._metric = metric_known(name)
-        self.again: Again | None = None  # what the last search found of its stores, under the metric of then
+        self.plan: Callable[..., Any] | None = None  # the last search, as search_plan.py keeps it, under the metric of then
 
     @property
     def live(self) -> Any:
@@ -92,7 +89,7 @@ class Graph:
 
     def _where_it_lies(self, array: Any) -> Any:
         x = self.views()[0][1]
-        return frozen(array) if x.device.on_host else x.space.from_numpy(array, x.device)
+        return frozen(array) if x.device.on_host else x.library.from_numpy(array, x.device)
 
     def __getstate__(self) -> dict[str, Any]:
         arrays = {name: getattr(self, name) for name in ("neighbors", "entries", "deleted")}
@@ -171,8 +168,6 @@ class Graph:
 
     def save(self, path: Any) -> None:
         """Write the graph as a safetensors file at `path`; see `annkern.load`."""
-        from ..files.container import save
-
         save(self, path)
 
     def to_faiss(self, vectors: Any, kind: str = "hnsw") -> Any:
@@ -194,7 +189,9 @@ class Graph:
         """
         if kind not in ("hnsw", "nsg"):
             raise ValueError(f"kind: expected hnsw or nsg, got {kind!r}")
-        return exporters.faiss_hnsw(self, vectors) if kind == "hnsw" else exporters.faiss_nsg(self, vectors)
+        if self.deleted is not None:
+            raise ValueError("graph: expected one without deleted rows, which faiss cannot leave out")
+        return (exporters.faiss_hnsw if kind == "hnsw" else exporters.faiss_nsg)(*self._on_host(), self.metric, vectors)
 
     def save_hnswlib(self, path: Any, vectors: Any) -> None:
         """Write a file that `hnswlib.Index(space, d).load_index(path)` reads and searches.
@@ -202,7 +199,7 @@ class Graph:
         `space` is "l2", "ip" or "cosine", as the graph's metric. All rows stand in layer 0, under labels 0 to n - 1. The
         search begins at the first entry alone: rows that only others lead to are given an edge. vectors: as in `to_faiss`.
         """
-        head, records = exporters.hnswlib_records(self, vectors)
+        head, records = exporters.hnswlib_records(*self._on_host(), self.deleted, self.metric, vectors)
         with replacing(path) as out:
             out.write(head)
             out.write(records.view(np.uint8).data)
@@ -214,9 +211,14 @@ class Graph:
         A shorter list is filled with the neighbours of its first four neighbours, in their order, and where these are too
         few it is repeated; a row that leads nowhere leads to itself. CAGRA begins at rows by chance, not at the entries.
         """
-        return exporters.full_lists(self)
+        return exporters.full_lists(self._on_host()[0])
 
-    def backend_graph(self, backend: ModuleType) -> Any:
+    def _on_host(self) -> tuple[Array, Array]:
+        """Neighbours and entries in host memory: its own there, copies of those on a device."""
+        neighbors, entries = (host_copy(x) for _, x in self.views())
+        return neighbors, entries
+
+    def native(self, backend: ModuleType) -> Any:
         """The graph as the kernels see it."""
         (n, degree), (own, entries) = self.shape, (x for _, x in self.views())
         return backend.Graph(own.address, n, degree, degree, entries.address, entries.shape[0])

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..arrays.libraries import aligned
 from ..arrays.views import View, host_copy, view, with_adjacent_rows
-from ..ops.operands import Scan, address_of, refuse_bad_row
-from ..runtime.call import Call
+from ..ops.operands import Operands
+from ..runtime.context import Context
 from ..runtime.progress import Bar
 from ..stores.store import Store
 
@@ -25,39 +25,46 @@ MOST_WINDOW_ON_DEVICE = 4096  # lists are pruned in shared memory, or by the key
 
 
 def descend(
-    scan: Scan, rows: Any, metric: str, insertion: tuple[Array, int], degree: int, width: int, seed: int, progress: bool
+    operands: Operands,
+    rows: Any,
+    metric: str,
+    insertion: tuple[Array, int],
+    degree: int,
+    width: int,
+    seed: int,
+    progress: bool,
 ) -> Any:
     """(n, degree) int32: the neighbours of each row, all of them within reach of the first rows of the insertion's order."""
-    n, call = scan.n, scan.call
+    n, context = operands.n, operands.context
     width = max(degree, min(width, n - 1))
-    refuse_wide(call, width)
+    refuse_wide(context, width)
     firsts = first_equals(rows, n)
-    lists = nearest_lists(scan, metric, width, np.unique(firsts), seed, progress)
-    neighbors = made(call, (n, degree), "int32")
-    call.run("nn_descent_prune", scan.base_matrix, metric, (0, 0), _held(lists, width), (degree, neighbors.address), 0, 0)
+    lists = nearest_lists(operands, metric, width, np.unique(firsts), seed, progress)
+    neighbors = allocate(context, (n, degree), "int32")
+    context.run(
+        "nn_descent_prune", operands.base.native, metric, (0, 0), _held(lists, width), (degree, neighbors.address), 0, 0
+    )
     del lists
     own = host_copy(neighbors)
     add_equals(own, firsts)
     state = np.repeat((own >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
     sizes = (width, degree, degree, degree)
-    return finish(scan, metric, insertion, sizes, 1.0, placed(call, own), placed(call, state))
+    return finish(operands, metric, insertion, sizes, 1.0, to_device(context, own), to_device(context, state))
 
 
-def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
+def nearest_lists(operands: Operands, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
     """(n, width) int64: the nearest of `members` for each of them, as csrc/ops/nn_descent.h lays them out."""
-    call = scan.call
-    lists, untaken = made(call, (scan.n, width), "int64"), made(call, (1,), "int64")
-    bad = scan.look(False)
+    context = operands.context
+    lists, untaken = allocate(context, (operands.n, width), "int64"), allocate(context, (1,), "int64")
     bar = Bar(STARTS + MOST_ROUNDS, progress, "build", "rounds")
 
     def step(op: str, order: View, empties: bool = False) -> None:
         order_of = (order.address, len(members))
         held = _held(lists, width, empties)
-        call.run(op, scan.base_matrix, metric, order_of, held, (0, 0), untaken.address, address_of(bad))
-        refuse_bad_row("store", bad)
+        context.run(op, operands.base.native, metric, order_of, held, (0, 0), untaken.address, 0)
 
     for start in range(STARTS):
-        order = placed(call, order_of_start(members, seed, start))
+        order = to_device(context, order_of_start(members, seed, start))
         step("nn_descent_start", order, empties=start == 0)
         bar.at(start + 1)
     for turn in range(MOST_ROUNDS):
@@ -70,7 +77,7 @@ def nearest_lists(scan: Scan, metric: str, width: int, members: Array, seed: int
 
 
 def finish(
-    scan: Scan,
+    operands: Operands,
     metric: str,
     insertion: tuple[Array, int],
     sizes: tuple[int, int, int, int],
@@ -80,28 +87,29 @@ def finish(
 ) -> Any:
     """The lists, none of them longer than the degree, with every row within reach. sizes: window, candidates of a pruning,
     degree, room."""
-    call, bad = scan.call, scan.look(False)
-    order = placed(call, insertion[0])
-    whole = (order.address, insertion[1], 0, scan.n)
+    context = operands.context
+    order = to_device(context, insertion[0])
+    words = (order.address, insertion[1], 0, operands.n)
     lists = (neighbors.address, state.address, 0, 0)
-    call.run("finish_graph", scan.base_matrix, metric, whole, sizes, alpha, lists, address_of(bad))
-    refuse_bad_row("store", bad)
+    context.run("finish_graph", operands.base.native, metric, words, sizes, alpha, lists, 0)
     return neighbors.owner
 
 
-def refuse_wide(call: Call, window: int) -> None:
-    if window > MOST_WINDOW_ON_DEVICE and not call.device.on_host:
+def refuse_wide(context: Context, window: int) -> None:
+    if window > MOST_WINDOW_ON_DEVICE and not context.device.on_host:
         raise ValueError(f"window: expected at most {MOST_WINDOW_ON_DEVICE} on a device, got {window}")
 
 
-def made(call: Call, shape: tuple[int, ...], dtype: str) -> View:
+def allocate(context: Context, shape: tuple[int, ...], dtype: str) -> View:
     """Memory where the call works: NumPy's on the host, else of the store's library."""
-    return view("graph", aligned(shape, dtype) if call.device.on_host else call.space.empty(shape, dtype, call.device))
+    return view(
+        "graph", aligned(shape, dtype) if context.device.on_host else context.library.empty(shape, dtype, context.device)
+    )
 
 
-def placed(call: Call, array: Array) -> View:
+def to_device(context: Context, array: Array) -> View:
     """A host array where the call works; the same array in host memory."""
-    return view("graph", array if call.device.on_host else call.space.from_numpy(array, call.device))
+    return view("graph", array if context.device.on_host else context.library.from_numpy(array, context.device))
 
 
 def _held(lists: View, width: int, empties: bool = False) -> tuple[int, int, int, bool]:
@@ -155,7 +163,7 @@ def add_equals(neighbors: Array, firsts: Array) -> None:
 def decoded(store: Store, ids: Array) -> Any:
     """Rows of a store, in its library."""
     lead = store.fine.array_views()[0]
-    return store.decode(ids if lead.device.on_host else lead.space.from_numpy(ids, lead.device))
+    return store.decode(ids if lead.device.on_host else lead.library.from_numpy(ids, lead.device))
 
 
 def _words(rows: Any, first: int, end: int) -> Array:
@@ -164,5 +172,5 @@ def _words(rows: Any, first: int, end: int) -> Array:
         there = host_copy(view("store", decoded(rows, np.arange(first, end))))
     else:
         there = np.ascontiguousarray(host_copy(with_adjacent_rows(view("store", rows[first:end]))))
-    whole: Array = there.view(f"u{there.itemsize}").astype(np.uint64)
-    return whole
+    words: Array = there.view(f"u{there.itemsize}").astype(np.uint64)
+    return words

@@ -14,7 +14,7 @@ from .graph import Graph, frozen
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def order_of_walks(graph: Graph) -> Array:
+def visiting_order(graph: Graph) -> Array:
     """(n,) int64: the rows as they are first met, breadth first from the entries: neighbours of a row come one after the
     other (Cuthill and McKee, 1969, without their sorting by degree)."""
     neighbors = graph.neighbors
@@ -45,7 +45,7 @@ def in_order(graph: Graph, order: Array) -> Graph:
 def rows_in_order(x: Any, order: Array) -> Any:
     """x[order], in host memory for arrays that are there."""
     seen = view("x", x)
-    return seen.space.take(x, order)
+    return seen.library.take(x, order)
 
 
 def filter_in_order(given: Any, order: Array) -> Any:
@@ -55,25 +55,25 @@ def filter_in_order(given: Any, order: Array) -> Any:
     if seen.dtype not in ("bool", "uint32") or not seen.shape:
         return given
     seen = with_adjacent_rows(seen)
-    passing = host_copy(seen)
+    allowed = host_copy(seen)
     if seen.dtype == "uint32" and seen.shape[-1] == -(-len(order) // 32):
-        passing = np.unpackbits(passing.view(np.uint8), axis=-1, count=len(order), bitorder="little").view(bool)
-    if passing.dtype != bool or passing.shape[-1] != len(order):
+        allowed = np.unpackbits(allowed.view(np.uint8), axis=-1, count=len(order), bitorder="little").view(bool)
+    if allowed.dtype != bool or allowed.shape[-1] != len(order):
         return given
-    return np.ascontiguousarray(passing[..., order])
+    return np.ascontiguousarray(allowed[..., order])
 
 
 def in_ids(distances: Any, indices: Any, order: Array, similarity: bool) -> Any:
     """The indices as the caller's ids, those that are equally near in ascending order: written where they are, if they can
     be written."""
     seen = view("out[1]", indices)
-    ids, told = as_numpy(seen), as_numpy(view("out[0]", distances))
+    ids, record = as_numpy(seen), as_numpy(view("out[0]", distances))
     there = ids >= 0
     own = np.full(ids.shape, np.iinfo(np.int64).max)
     own[there] = order[ids[there]]
-    own = np.take_along_axis(own, np.lexsort((own, -told if similarity else told), axis=1), axis=1)
+    own = np.take_along_axis(own, np.lexsort((own, -record if similarity else record), axis=1), axis=1)
     own[own == np.iinfo(np.int64).max] = -1
-    if not seen.space.writable:
-        return seen.space.from_numpy(own, seen.device)
+    if not seen.library.writable:
+        return seen.library.from_numpy(own, seen.device)
     ids[:] = own
     return indices

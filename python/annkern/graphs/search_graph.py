@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays.views import host_copy, view
-from ..ops.operands import Scan, address_of, refuse_bad_row
-from ..ops.rerank import finer_scan
-from ..runtime.call import pair, refuse_overlap, whole_number
+from ..ops.operands import Operands
+from ..ops.rerank import finer_rows
+from ..runtime.context import pair, refuse_overlap, whole_number
 from ..stores.store import Store
 from .graph import Graph
-from .search_plan import again
+from .search_plan import search_plan
 
 
 def search_graph(
@@ -87,56 +87,46 @@ def search_graph(
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}; Graph.of takes an array of neighbours")
-    if graph.again is not None and filter is None and stream is None and out is None:
-        found = graph.again(graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite)
+    if graph.plan is not None and filter is None and stream is None and out is None:
+        arguments = graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite
+        found: tuple[Any, Any] | None = graph.plan(*arguments)
         if found is not None:
             return found
-    name = metric or graph.metric
-    asked, finer = (store, rerank), rerank
+    asked = store, rerank
     if isinstance(store, Store) and store.primary is not None:
-        finer = store.secondary if rerank is None else rerank
+        rerank = store.secondary if rerank is None else rerank
         store = store.primary
-    scan = Scan.of(store, queries, name, threads, stream, base_name="store")
-    if scan.n != len(graph):
-        raise ValueError(f"store: expected {len(graph)} rows, as graph has, got {scan.n}")
+    name = metric or graph.metric
+    operands = Operands.of(store, queries, name, threads, stream, rerank=rerank, base_name="store")
+    context, base = operands.context, operands.base
+    if operands.n != len(graph):
+        raise ValueError(f"store: expected {len(graph)} rows, as graph has, got {operands.n}")
     for part, x in graph.views():
-        scan.call.beside(part, x, "queries")
+        context.require_same_device(part, x, "queries")
     count = whole_number("k", k, 0)
-    wide = max(min(whole_number("window", window, 1), scan.n), count)
-    passing = scan.filter(filter if graph.deleted is None else without_deleted(graph, filter))
+    wide = max(min(whole_number("window", window, 1), operands.n), count)
+    allowed = operands.filter(filter if graph.deleted is None else without_deleted(graph, filter))
     given = pair(out)
-    fine = None
-    if finer is not None or rerank_k is not None:
-        fine = finer_scan(scan, finer, queries, threads, stream)
-    with scan.call.scope():
-        distances = scan.call.result("out[0]", given[0], (scan.m, count), scan.metric.dtype)
-        indices = scan.call.result("out[1]", given[1], (scan.m, count), "int64")
+    fine = base if operands.rerank is None and rerank_k is None else finer_rows(operands)
+    with context.scope():
+        distances = context.result("out[0]", given[0], (operands.m, count), operands.metric.dtype)
+        indices = context.result("out[1]", given[1], (operands.m, count), "int64")
         if out is not None:
-            inputs = [*scan.inputs(), *graph.views(), *(fine.inputs() if fine else [])]
-            refuse_overlap([("out[0]", distances), ("out[1]", indices)], inputs)
-        bad = scan.look(check_finite, few_rows=True)
+            refuse_overlap([("out[0]", distances), ("out[1]", indices)], [*operands.inputs(), *graph.views()])
+        operands.check_finite(check_finite, few_rows=True)
         if not distances.empty:
-            backend, depth = scan.call.backend, 0
-            if fine:
+            backend, depth = context.backend, 0
+            if operands.rerank is not None:
                 depth = backend.default_rerank_k(count) if rerank_k is None else whole_number("rerank_k", rerank_k, count)
-            reranked = (fine or scan).base_matrix, (fine or scan).query_matrix, min(wide, depth)
-            scan.call.run(
+            context.run(
                 "search_graph",
-                graph.backend_graph(backend),
-                scan.base_matrix,
-                scan.query_matrix,
-                scan.metric.name,
-                count,
-                wide,
-                *reranked,
-                passing,
-                distances.address,
-                indices.address,
-                address_of(bad),
+                *(graph.native(backend), base.native, base.query_matrix, operands.metric.name, count, wide),
+                *(fine.native, fine.query_matrix, min(wide, depth), allowed),
+                *(distances.address, indices.address, base.bad_row_address),
             )
-            refuse_bad_row("store", bad)
-            graph.again = again(graph, *asked, metric, scan, fine) if graph.deleted is None else None
-        return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
+            base.refuse_bad_row()
+            graph.plan = search_plan(graph, *asked, metric, operands) if graph.deleted is None else None
+        return context.to_caller(distances, given[0]), context.to_caller(indices, given[1])
 
 
 def without_deleted(graph: Graph, given: Any) -> Any:
@@ -152,4 +142,4 @@ def without_deleted(graph: Graph, given: Any) -> Any:
     if packed:
         live = np.packbits(np.pad(live, (0, -n % 32)), bitorder="little").view("<u4").astype(np.uint32, copy=False)
     both = host_copy(seen) & live
-    return both if seen.device.on_host else seen.space.from_numpy(both, seen.device)
+    return both if seen.device.on_host else seen.library.from_numpy(both, seen.device)

@@ -12,24 +12,24 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..ops.operands import Scan
+from ..ops.operands import Operands
 from ..stores.store import Store
 
 # (graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite) -> (distances, indices), or None where
 # something is not as it was, or not as it should be: then the call is looked at anew.
-Again = Callable[[Any, Any, Any, Any, Any, Any, Any, Any, Any, Any], "tuple[Any, Any] | None"]
+SearchPlan = Callable[[Any, Any, Any, Any, Any, Any, Any, Any, Any, Any], "tuple[Any, Any] | None"]
 
 
-def again(graph: Any, store: Any, rerank: Any, metric: str | None, scan: Scan, fine: Scan | None) -> Again | None:
-    """None where a call must be looked at anew: arrays can be written to, and projections are a step of their own."""
+def search_plan(graph: Any, store: Any, rerank: Any, metric: str | None, operands: Operands) -> SearchPlan | None:
+    """None where a repeated call must be checked again: arrays can be written to, and projections are a step apart."""
     stores = [x for x in (store, rerank) if x is not None]
-    if not scan.call.device.on_host or not all(isinstance(x, Store) for x in stores) or scan.metric.integer:
+    if not operands.context.device.on_host or not all(isinstance(x, Store) for x in stores) or operands.metric.integer:
         return None
     if any(level.projection is not None for x in stores for level in (x, x.primary, x.secondary) if level is not None):
         return None
-    backend = scan.call.backend
-    finer = None if fine is None else fine.base_matrix
-    known = graph.backend_graph(backend), scan.base_matrix, finer, scan.metric.name, scan.queries.shape[1]
-    own, other = weakref.ref(store), None if rerank is None else weakref.ref(rerank)
-    kept: Again = backend.search_again(graph.neighbors, graph.entries, own, other, metric, known)
-    return kept
+    backend, base = operands.context.backend, operands.base
+    finer = None if operands.rerank is None else operands.rerank.native
+    known = graph.native(backend), base.native, finer, operands.metric.name, base.queries.shape[1]
+    first, second = weakref.ref(store), None if rerank is None else weakref.ref(rerank)
+    plan: SearchPlan = backend.search_again(graph.neighbors, graph.entries, first, second, metric, known)
+    return plan

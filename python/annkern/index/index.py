@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 
 from ..arrays.views import host_copy, view
-from ..files.container import Form, Parts, register
+from ..files.container import Form, Parts, register, save
 from ..graphs import reordering
 from ..graphs.build_graph import build_graph
 from ..graphs.graph import Graph
 from ..graphs.search_graph import search_graph
 from ..ops.knn import knn
-from ..ops.operands import metric_known
-from ..runtime.call import whole_number
+from ..ops.metrics import FROM_DOT, metric_known
+from ..runtime.context import whole_number
 from ..stores.compress import compress
 from ..stores.store import Store
-
-FROM_DOT = ("sqeuclidean", "euclidean", "inner_product", "cosine")  # what LVQ has kernels for
 
 
 class Index:
@@ -117,7 +115,7 @@ class Index:
                 over = store if store is not None and first == "lvq8" else compress(x, "lvq8", metric, **coded)
             graph = build_graph(over, metric, degree, window, None, seed, threads, progress, method=method)
             if reorder:
-                order = reordering.order_of_walks(graph)
+                order = reordering.visiting_order(graph)
                 graph, x = reordering.in_order(graph, order), reordering.rows_in_order(x, order)
         if store is None:
             store = compress(x, first, **given, progress=progress)
@@ -201,17 +199,17 @@ class Index:
     def info(self) -> dict[str, Any]:
         """What the index is made of, and how large each part is in bytes."""
         n = len(self)
-        told: dict[str, Any] = {"spec": self.spec, "metric": self.metric, "n": n, "d": self.store.query_dims}
-        told |= {"store_bytes": self.store.nbytes, "nbytes": self.nbytes, "bytes_a_vector": self.nbytes / max(n, 1)}
+        record: dict[str, Any] = {"spec": self.spec, "metric": self.metric, "n": n, "d": self.store.query_dims}
+        record |= {"store_bytes": self.store.nbytes, "nbytes": self.nbytes, "bytes_a_vector": self.nbytes / max(n, 1)}
         if self.rerank is not None:
-            told["rerank_bytes"] = self.rerank.nbytes
+            record["rerank_bytes"] = self.rerank.nbytes
         if self.graph is not None:
             edges = int((host_copy(view("graph", self.graph.neighbors)) >= 0).sum())
-            told |= {"graph_bytes": self.graph.nbytes, "degree": self.graph.shape[1], "mean_degree": edges / max(n, 1)}
-            told |= {"entries": self.graph.entries.shape[0], "window": self.window}
+            record |= {"graph_bytes": self.graph.nbytes, "degree": self.graph.shape[1], "mean_degree": edges / max(n, 1)}
+            record |= {"entries": self.graph.entries.shape[0], "window": self.window}
         if self.reranks:
-            told["rerank_k"] = self.rerank_k
-        return told
+            record["rerank_k"] = self.rerank_k
+        return record
 
     def convert(self, to: Callable[[Any], Any]) -> Index:
         """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU, where
@@ -225,8 +223,6 @@ class Index:
 
     def save(self, path: Any) -> None:
         """Write the index as one safetensors file at `path`; see `annkern.load`."""
-        from ..files.container import save
-
         save(self, path)
 
 
@@ -249,7 +245,7 @@ def _parts(index: Index) -> Parts:
     return Parts(parameters, arrays, {name: part for name, part in objects.items() if part is not None})
 
 
-def _whole(parts: Parts) -> Index:
+def _from_parts(parts: Parts) -> Index:
     index = Index(**parts.parameters, **parts.objects, **parts.arrays)
     metric_known(index.metric)
     whole_number("window", index.window, 1)
@@ -263,4 +259,4 @@ def _whole(parts: Parts) -> Index:
     return index
 
 
-register("index", Form(Index, _parts, _whole))
+register("index", Form(Index, _parts, _from_parts))

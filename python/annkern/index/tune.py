@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays.views import host_copy, view
-from ..runtime.call import described, real_number
+from ..runtime.context import described, real_number
 from .index import Index
 
 WIDEST = 4096

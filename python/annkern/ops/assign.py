@@ -8,13 +8,13 @@ from typing import Any
 from ..arrays.views import view
 from .dataset import Dataset
 from .knn import nearest
-from .operands import Scan
+from .operands import Operands
 
 
 def assign(
     x: Any,
     centroids: Any,
-    metric: str = "sqeuclidean",
+    metric: str | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,
@@ -28,7 +28,7 @@ def assign(
         Of the dtype of `centroids`, or float32. The results come back in its library, on its device.
     centroids : array (k, d), or a Store
         At least one.
-    metric : str
+    metric : str, optional
         As in `knn`.
     threads : int, optional
         CPU threads.
@@ -55,6 +55,6 @@ def assign(
         raise ValueError(f"centroids: expected at least one row, got shape {tuple(centroids.shape)}")
     finer = centroids.secondary if isinstance(centroids, Dataset) else None
     coarse = centroids if finer is None else centroids.primary
-    scan = Scan.of(coarse, x, metric, threads, stream, "centroids", "x")
-    distances, labels = nearest(scan, x, 1, threads, stream, rerank=finer, check_finite=check_finite)
+    operands = Operands.of(coarse, x, metric, threads, stream, rerank=finer, base_name="centroids", query_name="x")
+    distances, labels = nearest(operands, 1, check_finite=check_finite)
     return labels[:, 0], distances[:, 0]

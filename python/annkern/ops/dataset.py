@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..arrays.views import View, as_numpy, view
-from ..runtime.call import KERNEL_DTYPES, Call, shaped
+from ..runtime.context import Context, matrix_of, shaped
 
 D = TypeVar("D", bound="Dataset")
 
@@ -37,10 +37,10 @@ class Dataset:
         self.metric = metric
         self._levels = levels
         self.projection = projection
-        self._seen: _Seen | None = None
+        self._views: _Views | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_seen": None}  # holds addresses
+        return self.__dict__ | {"_views": None}  # holds addresses
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -83,51 +83,49 @@ class Dataset:
         """
         level = self.fine
         lead = view("store", next(iter(level.arrays.values())))
-        call = Call.at(lead, threads, stream)
-        with call.scope():
-            chosen = None if ids is None else _checked_ids(call, ids, len(self))
+        context = Context.at(lead, threads, stream)
+        with context.scope():
+            chosen = None if ids is None else _checked_ids(context, ids, len(self))
             if level.kind == "array":
-                rows = lead.owner if chosen is None else lead.space.take(lead.owner, chosen.owner)
-                return lead.space.astype(rows, "float32")
+                rows = lead.owner if chosen is None else lead.library.take(lead.owner, chosen.owner)
+                return lead.library.astype(rows, "float32")
             count = len(self) if chosen is None else chosen.shape[0]
-            out = call.result("decoded", None, (count, level.shape[1]), "float32")
+            out = context.result("decoded", None, (count, level.shape[1]), "float32")
             if not out.empty:
                 address = 0 if chosen is None else chosen.address
-                call.backend.decode(level.backend_base(call.backend), address, count, out.address, call.executor())
-            return call.hand_over(out, None)
+                context.backend.decode(level.native(context.backend), address, count, out.address, context.executor())
+            return context.to_caller(out, None)
 
     def array_views(self) -> list[View]:
-        return self._look().views
+        return self._known().views
 
-    def backend_base(self, backend: ModuleType) -> Any:
+    def native(self, backend: ModuleType) -> Any:
         """The store as the kernels see it."""
-        bases = self._look().bases
+        bases = self._known().bases
         if backend.__name__ not in bases:
-            bases[backend.__name__] = self._base(backend)
+            bases[backend.__name__] = self._native(backend)
         return bases[backend.__name__]
 
-    def _look(self) -> _Seen:
+    def _known(self) -> _Views:
         """The arrays' views, kept for the next call where they are host memory: a query on its own takes 20 us, and so
         would they."""
         key = tuple(map(id, self.arrays.values()))
-        if self._seen is None or self._seen.key != key:
-            seen = _Seen(key, [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()], {})
+        if self._views is None or self._views.key != key:
+            seen = _Views(key, [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()], {})
             if not all(x.device.on_host for x in seen.views):
                 return seen
-            self._seen = seen
-        return self._seen
+            self._views = seen
+        return self._views
 
-    def _base(self, backend: ModuleType) -> Any:
+    def _native(self, backend: ModuleType) -> Any:
         if self.kind == "array":
-            x = view("store", self.arrays["data"])
-            (n, d), stride = x.shape, x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
-            return backend.Matrix(x.address, n, d, stride, KERNEL_DTYPES[x.dtype])
+            return matrix_of(backend, self.array_views()[0])
         names = self.array_names()
         addresses = [view("store", self.arrays[name]).address if name in self.arrays else 0 for name in names]
         return backend.Base(self.kind, *self.shape, addresses, list(self.numbers.values()))
 
 
-class _Seen(NamedTuple):
+class _Views(NamedTuple):
     """What a store's arrays are, for as long as it holds the same ones."""
 
     key: tuple[int, ...]
@@ -135,10 +133,10 @@ class _Seen(NamedTuple):
     bases: dict[str, Any]  # by backend
 
 
-def _checked_ids(call: Call, ids: Any, n: int) -> View:
-    seen = shaped("ids", view("ids", ids, call.stream), "count", ("int64",))
-    call.beside("ids", seen, "the store")
-    if call.device.on_host and not seen.empty:
+def _checked_ids(context: Context, ids: Any, n: int) -> View:
+    seen = shaped("ids", view("ids", ids, context.stream), "count", ("int64",))
+    context.require_same_device("ids", seen, "the store")
+    if context.device.on_host and not seen.empty:
         values = as_numpy(seen)
         wrong = (values < 0) | (values >= n)
         if wrong.any():

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays.views import View, as_numpy, view
-from ..runtime.call import refuse_overlap, shaped
-from .operands import Scan, address_of, refuse_bad_row
+from ..arrays.views import View, as_numpy, row_major, view
+from ..runtime.context import refuse_overlap, shaped
+from .operands import Operands, Rows
 
 
 def distances(
     base: Any,
     queries: Any,
     ids: Any,
-    metric: str = "sqeuclidean",
+    metric: str | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,
@@ -31,7 +31,7 @@ def distances(
         As in `knn`.
     ids : array (m, c) of int64
         Rows of base; negative ones are missing. On a device they are not checked.
-    metric : str
+    metric : str, optional
         As in `knn`.
     threads, stream :
         As in `knn`.
@@ -57,35 +57,36 @@ def distances(
     >>> ak.distances(x, x[:1], np.array([[1, -1]]), "euclidean")
     array([[ 5., inf]], dtype=float32)
     """
-    scan = Scan.of(base, queries, metric, threads, stream)
-    with scan.call.scope():
-        chosen = shaped("ids", view("ids", ids, scan.call.stream), "m, c", ("int64",))
-        scan.call.beside("ids", chosen, "queries")
-        if chosen.shape[0] != scan.m:
-            raise ValueError(f"ids: expected a row for each of {scan.m} queries, got shape {chosen.shape}")
-        refuse_unknown(scan, chosen)
-        result = scan.call.result("out", out, (scan.m, chosen.shape[1]), scan.metric.dtype)
+    operands = Operands.of(base, queries, metric, threads, stream)
+    context = operands.context
+    with context.scope():
+        # Kernels take ids without gaps between rows.
+        chosen = row_major(shaped("ids", view("ids", ids, context.stream), "m, c", ("int64",)))
+        context.require_same_device("ids", chosen, "queries")
+        if chosen.shape[0] != operands.m:
+            raise ValueError(f"ids: expected a row for each of {operands.m} queries, got shape {chosen.shape}")
+        refuse_unknown(operands, chosen)
+        result = context.result("out", out, (operands.m, chosen.shape[1]), operands.metric.dtype)
         if out is not None:
-            refuse_overlap([("out", result)], [*scan.inputs(), ("ids", chosen)])
-        measure(scan, chosen, result, check_finite)
-        return scan.call.hand_over(result, out)
+            refuse_overlap([("out", result)], [*operands.inputs(), ("ids", chosen)])
+        operands.check_finite(check_finite)
+        measure(operands, operands.base, chosen, result)
+        return context.to_caller(result, out)
 
 
-def refuse_unknown(scan: Scan, ids: View) -> None:
-    if not scan.call.device.on_host or ids.empty:
+def refuse_unknown(operands: Operands, ids: View) -> None:
+    if not operands.context.device.on_host or ids.empty:
         return
-    values = as_numpy(ids)
-    if int(values.max()) >= scan.n:
-        raise ValueError(f"ids: expected rows below {scan.n}, got {int(values.max())}")
+    most = int(as_numpy(ids).max())
+    if most >= operands.n:
+        raise ValueError(f"ids: expected rows below {operands.n}, got {most}")
 
 
-def measure(scan: Scan, ids: View, result: View, check_finite: bool) -> None:
-    """The kernel, into a checked result."""
-    bad_row = scan.look(check_finite)
+def measure(operands: Operands, rows: Rows, ids: View, result: View) -> None:
+    """The kernel, into a checked result; `ids` are row-major."""
     if result.empty:
         return
-    width = ids.shape[1]
-    matrices = scan.base_matrix, scan.query_matrix
-    # Packed rows of a single width: a row-major copy was made where the ids were not.
-    scan.call.run("distances", *matrices, scan.metric.name, ids.address, width, result.address, address_of(bad_row))
-    refuse_bad_row(scan.base_name, bad_row)
+    name, width = operands.metric.name, ids.shape[1]
+    arrays = rows.native, rows.query_matrix
+    operands.context.run("distances", *arrays, name, ids.address, width, result.address, rows.bad_row_address)
+    rows.refuse_bad_row()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays.host import host_rows
-from ..arrays.views import View, host_copy, view
-from ..runtime.call import ALIASES, KERNEL_DTYPES, Call, shaped, whole_number
+from ..arrays.views import View, host_copy, row_major, view
+from ..runtime.context import ALIASES, KERNEL_DTYPES, Context, matrix_of, shaped, whole_number
 from .assign import assign
-from .operands import metric_known
+from .metrics import metric_known
 from .sampling import BLOCK_BYTES, training_sample
 
 METRICS = ("sqeuclidean", "inner_product")
@@ -111,8 +111,8 @@ class KMeans:
         rows = training_sample(x, most, whole_number("seed", self.seed, 0))
         if not np.isfinite(np.einsum("ij,ij->i", rows, rows)).all():
             raise ValueError("x: expected rows whose squared lengths float32 can hold, got larger numbers; scale them down")
-        beside = None if seen.device.on_host else seen
-        self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, beside)
+        like = None if seen.device.on_host else seen
+        self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, like)
         self.labels_, self.inertia_ = self._label(x, seen, metric)
         return self
 
@@ -138,7 +138,7 @@ class KMeans:
     def _label(self, x: Any, seen: View, metric: str) -> tuple[Any, float]:
         """Labels of all rows, and the sum of their distances."""
         if seen.dtype == "float32":
-            place = self.centroids_ if seen.device.on_host else seen.space.from_numpy(self.centroids_, seen.device)
+            place = self.centroids_ if seen.device.on_host else seen.library.from_numpy(self.centroids_, seen.device)
             labels, distances = assign(x, place, metric, threads=self.threads)
             return labels, float(np.asarray(host_rows(distances, view("distances", distances), None), np.float64).sum())
         labels = np.empty(seen.shape[0], np.int64)
@@ -153,7 +153,7 @@ class KMeans:
 
 
 def lloyd(
-    rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, beside: View | None = None
+    rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, like: View | None = None
 ) -> tuple[Floats, int]:
     """Centroids after at most so many iterations, and how many were done; on the device of the array `beside`.
 
@@ -171,18 +171,18 @@ def lloyd(
     previous = None
     early = thin_iterations(len(rows), k, iterations)
 
-    def placed(array: Floats) -> Any:
-        return array if beside is None else beside.space.from_numpy(np.ascontiguousarray(array), beside.device)
+    def to_device(array: Floats) -> Any:
+        return array if like is None else like.library.from_numpy(np.ascontiguousarray(array), like.device)
 
-    everything = placed(augmented)
-    thinned = placed(augmented[::THIN]) if early else everything
+    everything = to_device(augmented)
+    thinned = to_device(augmented[::THIN]) if early else everything
     for done in range(1, iterations + 1):
         thin = THIN if done <= early else 1
         part, products = everything if thin == 1 else thinned, centroids
         if metric == "sqeuclidean":
             halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
             products = np.concatenate([centroids, halves.astype(np.float32)], axis=1)
-        labels, _ = assign(part, placed(products), "inner_product", threads=threads, check_finite=False)
+        labels, _ = assign(part, to_device(products), "inner_product", threads=threads, check_finite=False)
         known = host_copy(view("labels", labels))
         if previous is not None and np.array_equal(known, previous):
             if thin == 1:
@@ -203,20 +203,20 @@ def sums_by_label(
 ) -> tuple[np.ndarray[Any, np.dtype[np.float64]], Counts]:
     """sums (k, d) of the rows of each label, counts (parts, k), in host memory. rows: float32, on the host or on a device;
     d is the number of their columns, or the first `dims`. labels: beside them, int64 (n,), or uint8 (n, parts)."""
-    seen, marks = view("rows", rows), view("labels", labels)
-    if not marks.row_major:
-        marks = view("labels", np.ascontiguousarray(labels))
-    n, d = seen.shape[0], seen.shape[1] if dims is None else dims
+    seen, marks = view("rows", rows), row_major(view("labels", labels))
+    d = seen.shape[1] if dims is None else dims
     parts = 1 if len(marks.shape) == 1 else marks.shape[1]
-    call = Call.at(seen, threads, None)
-    with call.scope():
+    context = Context.at(seen, threads, None)
+    with context.scope():
         # Bytes, since not every library has both types.
-        sums, counts = (view("sums", call.space.empty((8 * size,), "uint8", call.device)) for size in (k * d, parts * k))
-        matrix = call.backend.Matrix(seen.address, n, d, seen.strides[0] if n > 1 else 4 * d, "f32")
-        call.backend.cluster_sums(
-            matrix, marks.address, parts, marks.dtype == "uint8", k, sums.address, counts.address, call.executor()
+        sums, counts = (
+            view("sums", context.library.empty((8 * size,), "uint8", context.device)) for size in (k * d, parts * k)
         )
-        call.space.settle()
+        matrix = matrix_of(context.backend, seen, dims=d)
+        context.backend.cluster_sums(
+            matrix, marks.address, parts, marks.dtype == "uint8", k, sums.address, counts.address, context.executor()
+        )
+        context.library.synchronize()
         here = host_copy(sums), host_copy(counts)
     return here[0].view(np.float64).reshape(k, d), here[1].view(np.int64).reshape(parts, k)
 

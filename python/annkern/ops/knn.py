@@ -6,17 +6,17 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View
-from ..runtime.call import pair, refuse_overlap, whole_number
+from ..runtime.context import pair, refuse_overlap, whole_number
 from .dataset import Dataset
-from .operands import Scan, address_of, refuse_bad_row
-from .rerank import candidates_wanted, finer_scan, rerank_candidates
+from .operands import Operands
+from .rerank import candidates_wanted, finer_rows, rerank_candidates
 
 
 def knn(
     base: Any,
     queries: Any,
     k: int,
-    metric: str = "sqeuclidean",
+    metric: str | None = None,
     *,
     filter: Any = None,
     rerank: Any = None,
@@ -38,10 +38,12 @@ def knn(
         Of the dtype of `base`, or float32; any of these for a store. The results come back in its library, on its device.
     k : int
         Neighbours for each query. There is no upper limit: beyond the rows that pass, results are padded.
-    metric : str
+    metric : str, optional
         "sqeuclidean" ("l2"), "euclidean", "inner_product" ("ip", "dot"), "cosine", "cityblock", "chebyshev", "hamming",
         "jaccard". Inner product is a similarity, larger first; all others are distances, smaller first. A zero vector
         has cosine distance 1 to everything.
+        By default the metric that a store was made for, and "sqeuclidean" for an array. Another one may be named for a
+        store, too: what the store has learnt is then learnt for another purpose.
     filter : array, optional
         Which rows may be returned: booleans (n,), or (m, n) for one filter a query; or the same packed into uint32, row i
         in bit i % 32 of word i // 32, ((n + 31) // 32,) or (m, (n + 31) // 32).
@@ -90,52 +92,42 @@ def knn(
     if isinstance(base, Dataset) and base.primary is not None:
         rerank = base.secondary if rerank is None else rerank
         base = base.primary
-    scan = Scan.of(base, queries, metric, threads, stream)
-    return nearest(scan, queries, k, threads, stream, filter, rerank, rerank_k, out, check_finite)
+    operands = Operands.of(base, queries, metric, threads, stream, rerank=rerank)
+    return nearest(operands, k, filter, rerank_k, out, check_finite)
 
 
 def nearest(
-    scan: Scan,
-    queries: Any,
-    k: int,
-    threads: Any,
-    stream: Any,
-    filter: Any = None,
-    rerank: Any = None,
-    rerank_k: int | None = None,
-    out: Any = None,
-    check_finite: bool = True,
+    operands: Operands, k: int, filter: Any = None, rerank_k: int | None = None, out: Any = None, check_finite: bool = True
 ) -> tuple[Any, Any]:
     """`knn` of checked arrays."""
     count = whole_number("k", k, 0)
-    passing = scan.filter(filter)
+    allowed = operands.filter(filter)
     given = pair(out)
-    with scan.call.scope():
-        distances = scan.call.result("out[0]", given[0], (scan.m, count), scan.metric.dtype)
-        indices = scan.call.result("out[1]", given[1], (scan.m, count), "int64")
+    context, m, dtype = operands.context, operands.m, operands.metric.dtype
+    with context.scope():
+        distances = context.result("out[0]", given[0], (m, count), dtype)
+        indices = context.result("out[1]", given[1], (m, count), "int64")
         if out is not None:
-            refuse_overlap([("out[0]", distances), ("out[1]", indices)], scan.inputs())
-        if rerank is None and rerank_k is None:
-            search(scan, passing, distances, indices, check_finite)
+            refuse_overlap([("out[0]", distances), ("out[1]", indices)], operands.inputs())
+        if operands.rerank is None and rerank_k is None:
+            operands.check_finite(check_finite)
+            search(operands, allowed, distances, indices)
         else:
-            fine = finer_scan(scan, rerank, queries, threads, stream)
-            if out is not None:
-                refuse_overlap([("out[0]", distances), ("out[1]", indices)], fine.inputs())
-            width = candidates_wanted(rerank_k, count, scan.n)
-            candidates = scan.call.result("candidates", None, (scan.m, width), "int64")
-            ignored = scan.call.result("candidate distances", None, (scan.m, width), scan.metric.dtype)
-            search(scan, passing, ignored, candidates, check_finite)
-            rerank_candidates(fine, candidates, distances, indices, check_finite)
-        return scan.call.hand_over(distances, given[0]), scan.call.hand_over(indices, given[1])
+            fine = finer_rows(operands)
+            width = candidates_wanted(rerank_k, count, operands.n)
+            candidates = context.result("candidates", None, (m, width), "int64")
+            ignored = context.result("candidate distances", None, (m, width), dtype)
+            operands.check_finite(check_finite)
+            search(operands, allowed, ignored, candidates)
+            rerank_candidates(operands, fine, candidates, distances, indices)
+        return context.to_caller(distances, given[0]), context.to_caller(indices, given[1])
 
 
-def search(scan: Scan, passing: Any, distances: View, indices: View, check_finite: bool) -> None:
+def search(operands: Operands, allowed: Any, distances: View, indices: View) -> None:
     """One exact scan into (m, k) results."""
-    bad_row = scan.look(check_finite)
     if distances.empty:
         return
-    k = distances.shape[1]
-    name = scan.metric.name
-    results = distances.address, indices.address, address_of(bad_row)
-    scan.call.run("knn", scan.base_matrix, scan.query_matrix, name, k, passing, *results)
-    refuse_bad_row(scan.base_name, bad_row)
+    base, k = operands.base, distances.shape[1]
+    results = distances.address, indices.address, base.bad_row_address
+    operands.context.run("knn", base.native, base.query_matrix, operands.metric.name, k, allowed, *results)
+    base.refuse_bad_row()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays.views import View, view
-from ..runtime.call import Call, pair, refuse_overlap, shaped, whole_number
-from .operands import metric_named
+from ..runtime.context import Context, pair, refuse_overlap, shaped, whole_number
+from .metrics import metric_of
 
 
 def merge_topk(
@@ -76,24 +76,24 @@ def merge_topk(
     (array([[0., 1.]], dtype=float32), array([[0, 3]]))
     """
     lead = view("dists", dists)
-    call = Call.at(lead, threads, stream)
-    similarity = metric_named(call, metric).similarity
+    context = Context.at(lead, threads, stream)
+    similarity = metric_of(context.backend, metric).similarity
     count = whole_number("k", k, 0)
     given = pair(out)
-    with call.scope():
+    with context.scope():
         found = shaped("dists", lead, "parts, m, width", ("float32", "int32"))
-        names = shaped("ids", view("ids", ids, call.stream), "parts, m, width", ("int64",))
+        names = shaped("ids", view("ids", ids, context.stream), "parts, m, width", ("int64",))
         if names.shape != found.shape:
             raise ValueError(f"ids: expected shape {found.shape}, as dists has, got {names.shape}")
-        call.beside("ids", names, "dists")
-        shifts = None if offsets is None else _offsets(call, offsets, found.shape[0])
-        best = call.result("out[0]", given[0], (found.shape[1], count), found.dtype)
-        best_ids = call.result("out[1]", given[1], (found.shape[1], count), "int64")
+        context.require_same_device("ids", names, "dists")
+        shifts = None if offsets is None else _offsets(context, offsets, found.shape[0])
+        best = context.result("out[0]", given[0], (found.shape[1], count), found.dtype)
+        best_ids = context.result("out[1]", given[1], (found.shape[1], count), "int64")
         if out is not None:
             inputs = [("dists", found), ("ids", names), *([] if shifts is None else [("offsets", shifts)])]
             refuse_overlap([("out[0]", best), ("out[1]", best_ids)], inputs)
         if not best.empty:
-            call.run(
+            context.run(
                 "merge_topk",
                 found.address,
                 found.dtype == "int32",
@@ -107,7 +107,7 @@ def merge_topk(
                 best.address,
                 best_ids.address,
             )
-        return call.hand_over(best, given[0]), call.hand_over(best_ids, given[1])
+        return context.to_caller(best, given[0]), context.to_caller(best_ids, given[1])
 
 
 def _steps(x: View) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def _steps(x: View) -> tuple[int, int]:
     return x.strides[0] // x.itemsize, x.strides[1] // x.itemsize
 
 
-def _offsets(call: Call, offsets: Any, parts: int) -> View:
+def _offsets(context: Context, offsets: Any, parts: int) -> View:
     """One offset a part, where the call runs."""
     if isinstance(offsets, (list, tuple, range)):
         try:
@@ -124,9 +124,9 @@ def _offsets(call: Call, offsets: Any, parts: int) -> View:
             raise TypeError(f"offsets: expected integers, got {offsets!r}") from None
         except OverflowError:
             raise ValueError(f"offsets: expected integers of 64 bits, got {offsets!r}") from None
-    shifts = shaped("offsets", view("offsets", offsets, call.stream), "parts", ("int64",))
+    shifts = shaped("offsets", view("offsets", offsets, context.stream), "parts", ("int64",))
     if shifts.shape != (parts,):
         raise ValueError(f"offsets: expected shape ({parts},), one for each part, got {shifts.shape}")
-    if shifts.device.on_host and not call.device.on_host:
-        shifts = view("offsets", call.space.from_numpy(np.array(shifts.owner), call.device))
-    return call.beside("offsets", shifts, "dists")
+    if shifts.device.on_host and not context.device.on_host:
+        shifts = view("offsets", context.library.from_numpy(np.array(shifts.owner), context.device))
+    return context.require_same_device("offsets", shifts, "dists")

@@ -1,211 +1,226 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The half that pairwise, knn and radius share: base, queries, metric, filter, and the look for NaN and infinity."""
+"""Validates base, queries, metric and filter of an operation, each array once, and holds them in the form of the kernels."""
 
 from __future__ import annotations
 
 import ctypes
-import functools
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from ..arrays.host import host_rows
 from ..arrays.views import View, view, with_adjacent_rows
-from ..runtime.backend import load
-from ..runtime.call import ALIASES, KERNEL_DTYPES, Call, described, refuse_dtype
+from ..runtime.context import KERNEL_DTYPES, Context, described, matrix_of, refuse_dtype
 from .dataset import Dataset
+from .metrics import DEFAULT_METRIC, Metric, metric_from_dot, metric_of
 
 NUMBERS = tuple(KERNEL_DTYPES)
 FLOATS = ("float32", "float16", "bfloat16")
-PROJECTABLE = ("sqeuclidean", "euclidean", "inner_product", "cosine")  # what a projection can keep
 # Sums of more products of 8-bit numbers than this could pass 2^31; counts of more bits could not be held by float32.
 MOST_DIMS_8BIT = 32_768
 MOST_BITS = 1 << 24
-BadRow = ctypes.c_int64  # where kernels on the host write the first row with NaN or infinity; -1 is none
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    name: str
-    bits: bool
-    integer: bool
-    similarity: bool
+class Queries:
+    """The queries in the forms that bases take them in; each form is made once."""
 
-    @property
-    def dtype(self) -> str:
-        return "int32" if self.integer else "float32"
+    def __init__(self, name: str, given: View, context: Context, metric: Metric) -> None:
+        self.name, self.given, self.context, self.metric = name, given, context, metric
+        self._adjacent: View | None = None
+        self._widened: View | None = None
 
-    @property
-    def missing(self) -> float | int:
-        if self.integer:
-            return int(np.iinfo(np.int32).max)
-        return -np.inf if self.similarity else np.inf
+    def adjacent(self) -> View:
+        """With adjacent rows."""
+        if self._adjacent is None:
+            with self.context.scope():
+                self._adjacent = with_adjacent_rows(self.given)
+        return self._adjacent
 
-
-def metric_named(call: Call, name: Any) -> Metric:
-    """The backend's metric of that name or alias."""
-    if not isinstance(name, str):
-        raise TypeError(f"metric: expected a name, got {type(name).__name__}")
-    return _metric(call.backend, name)
-
-
-def metric_known(name: Any) -> str:
-    """The metric of that name or alias, before there is a call."""
-    if not isinstance(name, str):
-        raise TypeError(f"metric: expected a name, got {type(name).__name__}")
-    return _metric(load("cpu"), name).name
-
-
-@functools.cache
-def _metric(backend: ModuleType, name: str) -> Metric:
-    traits = backend.metrics.get(ALIASES.get(name, name))
-    if traits is None:
-        raise ValueError(f"metric: expected {described([*backend.metrics, *ALIASES])}, got {name!r}")
-    return Metric(ALIASES.get(name, name), **traits)
+    def widened(self) -> View:
+        """As float32, with adjacent rows."""
+        if self._widened is None:
+            with self.context.scope():
+                wide = self.given.library.astype(self.given.owner, "float32")
+                self._widened = with_adjacent_rows(view(self.name, wide))
+        return self._widened
 
 
 @dataclass(slots=True)
-class Scan:
-    """One checked pair of base (n, d) and queries (m, d)."""
+class Rows:
+    """A base, and the queries in the form that it takes them in."""
 
-    call: Call
-    metric: Metric
-    base: list[View]  # one array, or those of a store
-    queries: View
+    name: str  # the argument that it came as, for errors
+    views: list[View]  # one array, or those of a store
     n: int
-    m: int
-    base_matrix: Any
+    native: Any  # the backend's Matrix or Base
+    queries: View
     query_matrix: Any
-    base_name: str  # the arguments that base and queries came as, for errors
-    query_name: str = "queries"
-    from_store: bool = False  # whose numbers are known to be finite
-    passing: View | None = None  # the filter, kept alive
+    finite: bool  # a store's numbers are known to be
+    # Where a kernel on the host writes the first row with NaN or infinity that it reads; -1 is none.
+    bad_row: ctypes.c_int64 | None = None
+
+    @property
+    def bad_row_address(self) -> int:
+        return 0 if self.bad_row is None else ctypes.addressof(self.bad_row)
+
+    def refuse_bad_row(self) -> None:
+        if self.bad_row is not None:
+            refuse_bad_row(self.name, self.bad_row.value)
+
+
+@dataclass(slots=True)
+class Operands:
+    """Checked queries (m, d) and base (n, d), and the same rows in a finer form where an operation reranks by one."""
+
+    context: Context
+    metric: Metric
+    queries: Queries
+    base: Rows
+    rerank: Rows | None
+    allowed: View | None = None  # the filter, kept alive
 
     @classmethod
     def of(
         cls,
         base: object,
         queries: object,
-        metric: Any,
-        threads: Any,
-        stream: Any,
+        metric: Any = None,
+        threads: Any = None,
+        stream: Any = None,
+        *,
+        rerank: object = None,
         base_name: str = "base",
         query_name: str = "queries",
-    ) -> Scan:
-        lead = view(query_name, queries)
-        call = Call.at(lead, threads, stream)
-        kind = metric_named(call, metric)
-        if isinstance(base, Dataset):
-            return cls._of_store(base, lead, call, kind, base_name, query_name)
-        x = _vectors(base_name, view(base_name, base, call.stream), kind)
-        q = _vectors(query_name, lead, kind)
-        call.beside(base_name, x, query_name)
-        if q.shape[1] != x.shape[1]:
-            raise ValueError(f"{query_name}: expected {x.shape[1]} columns, as {base_name} has, got shape {q.shape}")
-        if q.dtype not in (x.dtype, "float32"):
-            refuse_dtype(query_name, q, (x.dtype,) if x.dtype == "float32" else (x.dtype, "float32"))
-        _refuse_width(base_name, query_name, x, q, kind)
-        with call.scope():
-            x, q = with_adjacent_rows(x), with_adjacent_rows(q)
-        matrices = matrix_of(call, x, kind), matrix_of(call, q, kind)
-        return cls(call, kind, [x], q, x.shape[0], q.shape[0], *matrices, base_name, query_name)
+    ) -> Operands:
+        """`metric` None: the one that a store was made for, or the default."""
+        given = view(query_name, queries)
+        context = Context.at(given, threads, stream)
+        if metric is None:
+            metric = base.metric if isinstance(base, Dataset) else DEFAULT_METRIC
+        kind = metric_of(context.backend, metric)
+        asked = Queries(query_name, given, context, kind)
+        coarse = _rows(base_name, base, asked)
+        return cls(context, kind, asked, coarse, None if rerank is None else _finer(rerank, coarse, asked))
 
-    @classmethod
-    def _of_store(cls, store: Dataset, lead: View, call: Call, kind: Metric, base_name: str, query_name: str) -> Scan:
-        """A level of a store: of two, the one that holds more."""
-        level = store.fine
-        if level.kind == "array" and level.projection is None:
-            where, given = (call.threads or None, call.stream or None), lead.owner
-            if not kind.bits and lead.dtype in NUMBERS and lead.dtype not in ("float32", level.array_views()[0].dtype):
-                with call.scope():  # a store takes queries of any type
-                    given = lead.space.astype(given, "float32")
-            return cls.of(level.arrays["data"], given, kind.name, *where, base_name, query_name)
-        if kind.bits:
-            numbers = [name for name, traits in call.backend.metrics.items() if not traits["bits"]]
-            raise ValueError(f"metric: expected {described(numbers)} for a store {store.spec!r}, got {kind.name!r}")
-        if level.projection is not None and kind.name not in PROJECTABLE:
-            raise ValueError(f"metric: expected {described(PROJECTABLE)} for a store {store.spec!r}, got {kind.name!r}")
-        q = _vectors(query_name, lead, kind)
-        if q.shape[1] != level.query_dims:
-            raise ValueError(f"{query_name}: expected {level.query_dims} columns, as {base_name} has, got shape {q.shape}")
-        arrays = level.array_views()
-        for x in arrays:
-            call.beside(base_name, x, query_name)
-        with call.scope():
-            q = with_adjacent_rows(q)
-            if level.projection is not None:
-                q = projected(call, q, level.projection)
-        bases = level.backend_base(call.backend), matrix_of(call, q, kind)
-        return cls(call, kind, arrays, q, len(level), q.shape[0], *bases, base_name, query_name, from_store=True)
+    @property
+    def n(self) -> int:
+        return self.base.n
+
+    @property
+    def m(self) -> int:
+        return self.base.queries.shape[0]
 
     def filter(self, given: Any) -> Any:
         """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
-        backend = self.call.backend
+        backend = self.context.backend
         if given is None:
             return backend.Filter()
-        x = view("filter", given, self.call.stream)
+        x = view("filter", given, self.context.stream)
         refuse_dtype("filter", x, ("bool", "uint32"))
         packed = x.dtype == "uint32"
         width = (self.n + 31) // 32 if packed else self.n
         if x.shape not in ((width,), (self.m, width)):
             unit = "words of 32 bits" if packed else "booleans"
             raise ValueError(f"filter: expected shape ({width},) or ({self.m}, {width}) in {unit}, got {x.shape}")
-        self.call.beside("filter", x, self.query_name)
-        with self.call.scope():
+        self.context.require_same_device("filter", x, self.queries.name)
+        with self.context.scope():
             x = with_adjacent_rows(x)
-        self.passing = x
+        self.allowed = x
         return backend.Filter(x.address, x.strides[0] if len(x.shape) == 2 else 0, packed)
 
     def inputs(self) -> list[tuple[str, View]]:
-        arrays = [(self.base_name, x) for x in self.base]
-        return [*arrays, (self.query_name, self.queries), *([("filter", self.passing)] if self.passing else [])]
+        """All arrays by name, for the check of overlap with out=."""
+        bases = [rows for rows in (self.base, self.rerank) if rows is not None]
+        arrays = [(rows.name, x) for rows in bases for x in rows.views]
+        queries = [(self.queries.name, rows.queries) for rows in bases]
+        return [*arrays, *queries, *([("filter", self.allowed)] if self.allowed else [])]
 
-    def look(self, check_finite: bool, base_too: bool = False, few_rows: bool = False) -> BadRow | None:
-        """Refuses queries, and on devices (but for operations that read `few_rows`) or with `base_too` a base, with NaN or
-        infinity. Elsewhere the scan itself looks at the base rows that it reads, and writes what it finds into the array
-        returned: see `refuse_bad_row`."""
-        if not check_finite:
-            return None
-        if not self.call.device.on_host:
-            self._look_on_device(self.from_store or few_rows)
-            return None
-        bad_row = BadRow(-1)
-        self._look_on_host(self.query_name, self.queries, self.query_matrix, bad_row)
-        if self.from_store:
-            return None
-        if base_too:
-            self._look_on_host(self.base_name, self.base[0], self.base_matrix, bad_row)
-        return bad_row
-
-    def _look_on_host(self, name: str, x: View, matrix: Any, bad_row: BadRow) -> None:
-        if x.dtype in FLOATS:
-            self.call.backend.first_nonfinite(matrix, address_of(bad_row), self.call.executor())
-            refuse_bad_row(name, bad_row)
-
-    def _look_on_device(self, queries_alone: bool) -> None:
-        """Looks at both arrays, then reads both answers back at once: the one place where a call waits for its stream."""
-        rows = self.call.space.empty((2,), "int64", self.call.device)
-        address = view("rows", rows).address
-        looked_at = [self.query_matrix] if queries_alone else [self.query_matrix, self.base_matrix]
-        for offset, matrix in zip((0, 8), looked_at, strict=False):
-            self.call.backend.first_nonfinite(matrix, address + offset, self.call.executor())
-        self.call.space.settle()
-        names = (self.query_name, self.base_name)[: len(looked_at)]
-        for name, row in zip(names, self.call.space.integers(rows), strict=False):
-            refuse_bad_row(name, BadRow(row))
+    def check_finite(self, enabled: bool, base_too: bool = False, few_rows: bool = False) -> None:
+        """Refuses NaN and infinity in the queries and, on devices (but for operations that read `few_rows`) or with
+        `base_too`, in the base. Elsewhere kernels check the base rows that they read: see `Rows.refuse_bad_row`."""
+        if not enabled:
+            return
+        bases = [rows for rows in (self.base, self.rerank) if rows is not None]
+        on_host, bases = self.context.device.on_host, [rows for rows in (self.base, self.rerank) if rows is not None]
+        arrays = [(self.queries.name, rows.queries, rows.query_matrix) for rows in bases]
+        if base_too or not (on_host or few_rows):
+            arrays += [(rows.name, rows.views[0], rows.native) for rows in bases if not rows.finite]
+        distinct: dict[Any, tuple[str, Any]] = {}
+        for name, x, matrix in arrays:
+            if x.dtype in FLOATS:
+                distinct.setdefault((x.address, x.shape), (name, matrix))
+        cells = self.context.cells(len(distinct))
+        for place, (_, matrix) in enumerate(distinct.values()):
+            self.context.backend.first_nonfinite(matrix, cells.address(place), self.context.executor())
+        for (name, _), row in zip(distinct.values(), cells.read() if distinct else (), strict=True):
+            refuse_bad_row(name, row)
+        for rows in bases:
+            rows.bad_row = ctypes.c_int64(-1) if on_host and not rows.finite else None
 
 
-def refuse_bad_row(name: str, row: BadRow | None) -> None:
-    if row is not None and row.value >= 0:
+def refuse_bad_row(name: str, row: int) -> None:
+    if row >= 0:
         raise ValueError(
-            f"{name}: expected finite numbers, got NaN or infinity in row {row.value} (check_finite=False skips this look)"
+            f"{name}: expected finite numbers, got NaN or infinity in row {row} (check_finite=False skips this look)"
         )
 
 
-def address_of(row: BadRow | None) -> int:
-    return 0 if row is None else ctypes.addressof(row)
+def _finer(rerank: object, coarse: Rows, queries: Queries) -> Rows:
+    """`rerank`, checked as the base was."""
+    if queries.metric.bits:
+        raise ValueError(
+            f"rerank: not for packed bits (metric {queries.metric.name!r}): queries in bits and in numbers are two arrays; "
+            "search the bits, then order the rows that they give with distances"
+        )
+    fine = _rows("rerank", rerank, queries)
+    if fine.n != coarse.n:
+        raise ValueError(f"rerank: expected {coarse.n} rows, as base has, got {fine.n}")
+    return fine
+
+
+def _rows(name: str, base: object, queries: Queries) -> Rows:
+    context, metric, given = queries.context, queries.metric, queries.given
+    if isinstance(base, Dataset) and (base.fine.kind != "array" or base.fine.projection is not None):
+        return _coded_rows(name, base, queries)
+    stored = isinstance(base, Dataset)
+    x = base.fine.array_views()[0] if isinstance(base, Dataset) else view(name, base, context.stream)
+    x = _vectors(name, x, metric)
+    given = _vectors(queries.name, given, metric)
+    # A store takes queries of any type.
+    widen = stored and not metric.bits and given.dtype not in ("float32", x.dtype)
+    dtype = "float32" if widen else given.dtype
+    context.require_same_device(name, x, queries.name)
+    if given.shape[1] != x.shape[1]:
+        raise ValueError(f"{queries.name}: expected {x.shape[1]} columns, as {name} has, got shape {given.shape}")
+    if dtype not in (x.dtype, "float32"):
+        refuse_dtype(queries.name, given, (x.dtype,) if x.dtype == "float32" else (x.dtype, "float32"))
+    _refuse_width(name, x, queries, dtype)
+    q = queries.widened() if widen else queries.adjacent()
+    with context.scope():
+        x = with_adjacent_rows(x)
+    native, matrix = (matrix_of(context.backend, part, metric.bits) for part in (x, q))
+    return Rows(name, [x], x.shape[0], native, q, matrix, finite=False)
+
+
+def _coded_rows(name: str, store: Dataset, queries: Queries) -> Rows:
+    """A level of a store: of two, the one that holds more."""
+    context, metric, level = queries.context, queries.metric, store.fine
+    if metric.bits:
+        numbers = [other for other, traits in context.backend.metrics.items() if not traits["bits"]]
+        raise ValueError(f"metric: expected {described(numbers)} for a store {store.spec!r}, got {metric.name!r}")
+    if level.projection is not None:
+        metric_from_dot(metric.name, f"a store {store.spec!r}")
+    given = _vectors(queries.name, queries.given, metric)
+    if given.shape[1] != level.query_dims:
+        raise ValueError(f"{queries.name}: expected {level.query_dims} columns, as {name} has, got shape {given.shape}")
+    arrays = level.array_views()
+    for x in arrays:
+        context.require_same_device(name, x, queries.name)
+    q = queries.adjacent()
+    if level.projection is not None:
+        with context.scope():
+            q = projected(context, q, level.projection)
+    matrix = matrix_of(context.backend, q)
+    return Rows(name, arrays, len(level), level.native(context.backend), q, matrix, finite=True)
 
 
 def _vectors(name: str, x: View, metric: Metric) -> View:
@@ -221,36 +236,26 @@ def _vectors(name: str, x: View, metric: Metric) -> View:
     return x
 
 
-def _refuse_width(name: str, query_name: str, base: View, queries: View, metric: Metric) -> None:
+def _refuse_width(name: str, base: View, queries: Queries, dtype: str) -> None:
     d = base.shape[1]
-    if metric.bits:
+    if queries.metric.bits:
         if 8 * d > MOST_BITS:
             raise ValueError(f"{name}: expected at most {MOST_BITS} bits, got {8 * d} (shape {base.shape})")
-    elif base.dtype in ("int8", "uint8") and queries.dtype == base.dtype and d > MOST_DIMS_8BIT:
+    elif base.dtype in ("int8", "uint8") and dtype == base.dtype and d > MOST_DIMS_8BIT:
         raise ValueError(
             f"{name}: expected at most {MOST_DIMS_8BIT} columns where base and queries are {base.dtype}, got {d}; "
-            f"cast the queries: {queries.space.cast(query_name, 'float32')}"
+            f"cast the queries: {queries.given.library.cast(queries.name, 'float32')}"
         )
 
 
-def projected(call: Call, rows: View, projection: Any) -> View:
+def projected(context: Context, rows: View, projection: Any) -> View:
     """rows (m, d) times projection (d', d) transposed, in float32: each number is a chain of its own, whatever the batch."""
-    matrix = call.beside("store", view("store", projection, call.stream), "queries")
+    matrix = context.require_same_device("store", view("store", projection, context.stream), "queries")
     if rows.dtype != "float32":
-        rows = view(
-            "queries", host_rows(None, rows, None) if call.device.on_host else rows.space.astype(rows.owner, "float32")
-        )
-    kind = metric_named(call, "inner_product")
-    result = call.result("projected queries", None, (rows.shape[0], matrix.shape[0]), "float32")
+        host = context.device.on_host
+        rows = view("queries", host_rows(None, rows, None) if host else rows.library.astype(rows.owner, "float32"))
+    result = context.result("projected queries", None, (rows.shape[0], matrix.shape[0]), "float32")
     if not result.empty:
-        matrices = matrix_of(call, rows, kind), matrix_of(call, matrix, kind)
-        call.run("pairwise", *matrices, kind.name, result.address, 0)
+        matrices = matrix_of(context.backend, rows), matrix_of(context.backend, matrix)
+        context.run("pairwise", *matrices, "inner_product", result.address, 0)
     return result
-
-
-def matrix_of(call: Call, x: View, metric: Metric) -> Any:
-    rows, columns = x.shape
-    stride = x.strides[0] if rows > 1 else columns * x.itemsize
-    if metric.bits:
-        return call.backend.Matrix(x.address, rows, 8 * columns, stride, "bits")
-    return call.backend.Matrix(x.address, rows, columns, stride, KERNEL_DTYPES[x.dtype])

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..runtime.call import refuse_overlap
-from .operands import Scan, address_of, refuse_bad_row
+from ..runtime.context import refuse_overlap
+from .operands import Operands
 
 
 def pairwise(
     queries: Any,
     base: Any,
-    metric: str = "sqeuclidean",
+    metric: str | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,
@@ -28,9 +28,11 @@ def pairwise(
     base : array (n, d) of float32, float16, bfloat16, int8 or uint8
         For "hamming" and "jaccard": uint8, d / 8 columns of packed bits (``np.packbits(x, axis=1, bitorder="little")``).
         Rows may lie any number of bytes apart; where the elements of a row are not adjacent, the array is copied once.
-    metric : str
+    metric : str, optional
         "sqeuclidean" ("l2"), "euclidean", "inner_product" ("ip", "dot"), "cosine", "cityblock", "chebyshev", "hamming",
         "jaccard". Inner product is a similarity, all others are distances. A zero vector has cosine distance 1 to all.
+        By default the metric that a store was made for, and "sqeuclidean" for an array. Another one may be named for a
+        store, too: what the store has learnt is then learnt for another purpose.
     threads : int, optional
         CPU threads; by default ANNKERN_NUM_THREADS, else the processors that this process may use.
     stream : int or stream object, optional
@@ -61,16 +63,15 @@ def pairwise(
     >>> ak.pairwise(x[:1], x, metric="euclidean")
     array([[0., 5.]], dtype=float32)
     """
-    scan = Scan.of(base, queries, metric, threads, stream)
-    with scan.call.scope():
-        result = scan.call.result("out", out, (scan.m, scan.n), scan.metric.dtype)
+    operands = Operands.of(base, queries, metric, threads, stream)
+    context, rows, name = operands.context, operands.base, operands.metric.name
+    with context.scope():
+        result = context.result("out", out, (operands.m, operands.n), operands.metric.dtype)
         if out is not None:
-            refuse_overlap([("out", result)], scan.inputs())
-        # Distances are written while the base is read: where the memory is the caller's, the base is looked at before.
-        bad_row = scan.look(check_finite, base_too=out is not None)
+            refuse_overlap([("out", result)], operands.inputs())
+        # Distances are written while the base is read: where the memory is the caller's, the base is checked before.
+        operands.check_finite(check_finite, base_too=out is not None)
         if not result.empty:
-            scan.call.run(
-                "pairwise", scan.query_matrix, scan.base_matrix, scan.metric.name, result.address, address_of(bad_row)
-            )
-            refuse_bad_row("base", bad_row)
-        return scan.call.hand_over(result, out)
+            context.run("pairwise", rows.query_matrix, rows.native, name, result.address, rows.bad_row_address)
+            rows.refuse_bad_row()
+        return context.to_caller(result, out)

@@ -6,15 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View
-from ..runtime.call import real_number
-from .operands import Scan, address_of, refuse_bad_row
+from ..runtime.context import Context, real_number
+from .operands import Operands
 
 
 def radius(
     base: Any,
     queries: Any,
     r: float,
-    metric: str = "sqeuclidean",
+    metric: str | None = None,
     *,
     filter: Any = None,
     threads: int | None = None,
@@ -32,7 +32,7 @@ def radius(
     r : float
         A row is a hit where distance <= r; for "inner_product" where the product is >= r. In the unit of the metric
         (squared for "sqeuclidean"), rounded to float32 before it is compared with the distances that are returned.
-    metric : str
+    metric : str, optional
         As for `knn`.
     filter : array, optional
         Which rows may be returned; as for `knn`.
@@ -65,24 +65,25 @@ def radius(
     >>> ak.radius(base, base[:2], 1.0)
     (array([0, 2, 3]), array([0., 1., 0.], dtype=float32), array([0, 2, 1]))
     """
-    scan = Scan.of(base, queries, metric, threads, stream)
+    operands = Operands.of(base, queries, metric, threads, stream)
+    context, rows, m = operands.context, operands.base, operands.m
     limit = real_number("r", r)
-    passing = scan.filter(filter)
-    with scan.call.scope():
-        bad_row = scan.look(check_finite)
-        lims = scan.call.result("lims", None, (scan.m + 1,), "int64")
-        args = scan.base_matrix, scan.query_matrix, scan.metric.name, limit, passing, lims.address
-        scan.call.run("radius_count", *args, 0, 0, address_of(bad_row), workspace="radius")
-        refuse_bad_row("base", bad_row)
+    allowed = operands.filter(filter)
+    with context.scope():
+        operands.check_finite(check_finite)
+        lims = context.result("lims", None, (m + 1,), "int64")
+        args = rows.native, rows.query_matrix, operands.metric.name, limit, allowed, lims.address
+        context.run("radius_count", *args, 0, 0, rows.bad_row_address, workspace="radius")
+        rows.refuse_bad_row()
 
-        hits = _last(scan, lims)
-        distances = scan.call.result("distances", None, (hits,), scan.metric.dtype)
-        indices = scan.call.result("indices", None, (hits,), "int64")
+        hits = _number_at(context, lims, m)
+        distances = context.result("distances", None, (hits,), operands.metric.dtype)
+        indices = context.result("indices", None, (hits,), "int64")
         if hits:
-            scan.call.run("radius_fill", *args, distances.address, indices.address, 0, workspace="radius")
-        return tuple(scan.call.hand_over(result, None) for result in (lims, distances, indices))
+            context.run("radius_fill", *args, distances.address, indices.address, 0, workspace="radius")
+        return tuple(context.to_caller(result, None) for result in (lims, distances, indices))
 
 
-def _last(scan: Scan, lims: View) -> int:
-    last = lims.owner[scan.m : scan.m + 1]
-    return int(last[0]) if scan.call.device.on_host else scan.call.space.integers(last)[0]
+def _number_at(context: Context, numbers: View, place: int) -> int:
+    one = numbers.owner[place : place + 1]
+    return int(one[0]) if context.device.on_host else context.library.integers(one)[0]

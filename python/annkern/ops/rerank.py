@@ -3,28 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..arrays.views import View
-from ..runtime.call import whole_number
+from ..runtime.context import whole_number
 from .distances import measure
-from .operands import Scan
+from .operands import Operands, Rows
 from .select_k import run_select
 
 
-def finer_scan(coarse: Scan, rerank: object, queries: object, threads: Any, stream: Any) -> Scan:
-    """`rerank` and the queries, checked as `base` and the queries were."""
-    if rerank is None:
+def finer_rows(operands: Operands) -> Rows:
+    """What a call with rerank_k orders its candidates by."""
+    if operands.rerank is None:
         raise ValueError("rerank_k: expected rerank beside it, got rerank=None")
-    if coarse.metric.bits:
-        raise ValueError(
-            f"rerank: not for packed bits (metric {coarse.metric.name!r}): queries in bits and in numbers are two arrays; "
-            "search the bits, then order the rows that they give with distances"
-        )
-    fine = Scan.of(rerank, queries, coarse.metric.name, threads, stream, base_name="rerank")
-    if fine.n != coarse.n:
-        raise ValueError(f"rerank: expected {coarse.n} rows, as base has, got {fine.n}")
-    return fine
+    return operands.rerank
 
 
 def candidates_wanted(rerank_k: int | None, k: int, n: int) -> int:
@@ -34,13 +24,12 @@ def candidates_wanted(rerank_k: int | None, k: int, n: int) -> int:
     return min(n, whole_number("rerank_k", rerank_k, k))
 
 
-def rerank_candidates(fine: Scan, candidates: View, distances: View, indices: View, check_finite: bool) -> None:
+def rerank_candidates(operands: Operands, fine: Rows, candidates: View, distances: View, indices: View) -> None:
     """Fills (m, k) results out of (m, width) candidates, of which -1 are missing and stand last."""
     if distances.empty:
         return
-    found = fine.call.result("candidate distances", None, candidates.shape, fine.metric.dtype)
-    measure(fine, candidates, found, check_finite)
+    context, metric = operands.context, operands.metric
+    found = context.result("candidate distances", None, candidates.shape, metric.dtype)
+    measure(operands, fine, candidates, found)
     m, width = candidates.shape
-    run_select(
-        fine.call, found, (1, m, width), (0, width), candidates, (0, width), fine.metric.similarity, distances, indices
-    )
+    run_select(context, found, (1, m, width), (0, width), candidates, (0, width), metric.similarity, distances, indices)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays.host import host_rows
 from ..arrays.views import view
-from ..runtime.call import KERNEL_DTYPES, refuse_dtype
+from ..runtime.context import KERNEL_DTYPES, refuse_dtype
 
 BLOCK_BYTES = 32 << 20  # of float32, read at once
 

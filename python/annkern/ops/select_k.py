@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View, view
-from ..runtime.call import Call, pair, refuse_overlap, shaped, whole_number
+from ..runtime.context import Context, pair, refuse_overlap, shaped, whole_number
 
 
 def select_k(
@@ -61,34 +61,34 @@ def select_k(
     (array([[1., 2.]], dtype=float32), array([[1, 2]]))
     """
     lead = view("values", values)
-    call = Call.at(lead, threads, stream)
+    context = Context.at(lead, threads, stream)
     count = whole_number("k", k, 0)
     given = pair(out)
-    with call.scope():
+    with context.scope():
         x = shaped("values", lead, "m, n", ("float32",))
-        names = None if ids is None else _ids(call, ids, x)
+        names = None if ids is None else _ids(context, ids, x)
         row_stride = 0 if names is None or len(names.shape) == 1 else names.strides[0] // 8
         m, n = x.shape
-        best = call.result("out[0]", given[0], (m, count), "float32")
-        best_ids = call.result("out[1]", given[1], (m, count), "int64")
+        best = context.result("out[0]", given[0], (m, count), "float32")
+        best_ids = context.result("out[1]", given[1], (m, count), "int64")
         if out is not None:
             inputs = [("values", x)] if names is None else [("values", x), ("ids", names)]
             refuse_overlap([("out[0]", best), ("out[1]", best_ids)], inputs)
-        run_select(call, x, (1, m, n), (0, x.strides[0] // 4), names, (0, row_stride), bool(largest), best, best_ids)
-        return call.hand_over(best, given[0]), call.hand_over(best_ids, given[1])
+        run_select(context, x, (1, m, n), (0, x.strides[0] // 4), names, (0, row_stride), bool(largest), best, best_ids)
+        return context.to_caller(best, given[0]), context.to_caller(best_ids, given[1])
 
 
-def _ids(call: Call, ids: Any, x: View) -> View:
+def _ids(context: Context, ids: Any, x: View) -> View:
     m, n = x.shape
-    seen = view("ids", ids, call.stream)
+    seen = view("ids", ids, context.stream)
     if seen.shape not in ((n,), (m, n)):
         raise ValueError(f"ids: expected shape ({n},) or ({m}, {n}), got {seen.shape}")
-    call.beside("ids", seen, "values")
+    context.require_same_device("ids", seen, "values")
     return shaped("ids", seen, "n" if len(seen.shape) == 1 else "m, n", ("int64",))
 
 
 def run_select(
-    call: Call,
+    context: Context,
     values: View,
     shape: tuple[int, int, int],
     strides: tuple[int, int],
@@ -103,4 +103,4 @@ def run_select(
         return
     names = 0 if ids is None else ids.address
     k = best.shape[1]
-    call.run("select_k", values.address, shape, strides, names, ids_strides, k, largest, best.address, best_ids.address)
+    context.run("select_k", values.address, shape, strides, names, ids_strides, k, largest, best.address, best_ids.address)

@@ -4,7 +4,8 @@
 array lvq rabitq pq leanvec   the kinds
 store                         class Store, what they all make
 codec                         what estimators share
-compress                      an estimator by its spec: "lvq4x8"
+registry                      kinds and specs: each file of a store registers its own
+compress                      a store by its spec
 store_file                    a store as parts of a file
 projections                   how LeanVec finds its projections
 """

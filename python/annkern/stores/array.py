@@ -11,9 +11,10 @@ import numpy as np
 
 from ..arrays.libraries import NUMPY
 from ..arrays.views import View, view
-from ..runtime.call import KERNEL_DTYPES, Call, shaped
+from ..runtime.context import KERNEL_DTYPES, Context, shaped
 from .codec import Codec
-from .store import Store
+from .registry import register_kind, register_spec
+from .store import Kind, Store
 
 DTYPES = {short: name for name, short in KERNEL_DTYPES.items()}
 
@@ -49,7 +50,7 @@ class Cast(Codec):
         if isinstance(x, Iterator):
             return self._encode_blocks(x, threads, progress)
         seen = view("x", x)
-        if seen.space is NUMPY and seen.dtype != DTYPES[self.dtype]:
+        if seen.library is NUMPY and seen.dtype != DTYPES[self.dtype]:
             return self._encode_array(x, threads, stream, progress)
         data = self._cast(x, 0, threads, stream)
         return Store(self.kind, self.spec, (data.shape[0], self.dims_), {"data": data}, {}, self.metric)
@@ -57,23 +58,23 @@ class Cast(Codec):
     def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
         return {"data": empty((n, self.dims_), DTYPES[self.dtype])}
 
-    def _encode_rows(self, call: Call, x: View, first: int, count: int, store: Store, to: int) -> None:
+    def _encode_rows(self, context: Context, x: View, first: int, count: int, store: Store, to: int) -> None:
         """Into a part of an array that there is, as a level of another store."""
         part = x.owner[first : first + count]
-        store.arrays["data"][to : to + count] = self._cast(part, to, call.threads or None, call.stream or None)
+        store.arrays["data"][to : to + count] = self._cast(part, to, context.threads or None, context.stream or None)
 
     def _cast(self, x: Any, first: int, threads: int | None, stream: Any) -> Any:
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
         self._check_width(seen)
-        call = Call.at(seen, threads, stream)
+        context = Context.at(seen, threads, stream)
         wanted = DTYPES[self.dtype]
-        with call.scope():
-            row = self._first_bad(call, seen)
+        with context.scope():
+            row = self._first_bad(context, seen)
             if row >= 0:
                 raise ValueError(f"x: row {first + row} holds NaN or infinity")
             with np.errstate(over="ignore"):  # looked for below
-                data = seen.owner if seen.dtype == wanted else seen.space.astype(seen.owner, wanted)
-            row = self._first_bad(call, view("x", data)) if wanted != seen.dtype and self.dtype in ("f16", "bf16") else -1
+                data = seen.owner if seen.dtype == wanted else seen.library.astype(seen.owner, wanted)
+            row = self._first_bad(context, view("x", data)) if wanted != seen.dtype and self.dtype in ("f16", "bf16") else -1
             if row >= 0:
                 raise ValueError(f"x: row {first + row} holds a number that {wanted} cannot hold; 'lvq8x8' scales each row")
             if self.dtype in ("i8", "u8") and seen.dtype != wanted and not bool((data == seen.owner).all()):
@@ -83,20 +84,24 @@ class Cast(Codec):
         return data
 
     @staticmethod
-    def _first_bad(call: Call, x: View) -> int:
+    def _first_bad(context: Context, x: View) -> int:
         rows, columns = x.shape
         stride = x.strides[0] if rows > 1 else columns * x.itemsize
-        matrix = call.backend.Matrix(x.address, rows, columns, stride, KERNEL_DTYPES[x.dtype])
-        if call.device.on_host:
+        matrix = context.backend.Matrix(x.address, rows, columns, stride, KERNEL_DTYPES[x.dtype])
+        if context.device.on_host:
             cell = ctypes.c_int64(-1)
-            call.backend.first_nonfinite(matrix, ctypes.addressof(cell), call.executor())
+            context.backend.first_nonfinite(matrix, ctypes.addressof(cell), context.executor())
             return cell.value
-        found = call.space.empty((1,), "int64", call.device)
-        call.backend.first_nonfinite(matrix, view("row", found).address, call.executor())
-        return call.space.integers(found)[0]
+        found = context.library.empty((1,), "int64", context.device)
+        context.backend.first_nonfinite(matrix, view("row", found).address, context.executor())
+        return context.library.integers(found)[0]
 
     @staticmethod
     def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
         if store.spec not in DTYPES or store.numbers:
             raise ValueError(f"expected {', '.join(DTYPES)}, without numbers, got {store.spec!r} with {store.numbers}")
         return {"data": (store.shape, DTYPES[store.spec])}
+
+
+register_kind("array", Kind(("data",), Cast.layout))
+register_spec(r"(f32|f16|bf16|i8|u8)", "f32 f16 bf16 i8 u8", ("f32", "f16", "bf16", "i8", "u8"), lambda m: Cast(m[1]))

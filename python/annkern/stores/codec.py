@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..arrays.host import let_go
+from ..arrays.host import release_pages
 from ..arrays.libraries import NUMPY, numpy_dtype
 from ..arrays.views import View, view
 from ..ops.sampling import BLOCK_BYTES
-from ..runtime.call import KERNEL_DTYPES, Call, shaped
+from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped
 from ..runtime.progress import Bar
-from .store import ROWWISE, Store
+from .store import Store
 
 
 class Codec:
@@ -84,20 +83,20 @@ class Codec:
 
     def _encode_array(self, x: Any, threads: int | None, stream: Any, progress: bool) -> Store:
         lead = view("x", x)
-        call = Call.at(lead, threads, stream)
-        with call.scope():
+        context = Context.at(lead, threads, stream)
+        with context.scope():
             rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
             self._check_width(rows)
             n = rows.shape[0]
-            arrays = self._allocate(n, lambda shape, dtype: call.space.empty(shape, dtype, call.device))
-            self._finish_fitted(arrays, call)
-            step = max(1, BLOCK_BYTES // max(1, 4 * self.dims_)) if call.device.on_host else max(n, 1)
+            arrays = self._allocate(n, lambda shape, dtype: context.library.empty(shape, dtype, context.device))
+            self._finish_fitted(arrays, context)
+            step = max(1, BLOCK_BYTES // max(1, 4 * self.dims_)) if context.device.on_host else max(n, 1)
             bar = Bar(n, progress)
             for first in range(0, n, step):
-                self._encode_rows(call, rows, first, min(step, n - first), self._store(n, arrays), first)
-                let_go(rows, first, min(step, n - first))
+                self._encode_rows(context, rows, first, min(step, n - first), self._store(n, arrays), first)
+                release_pages(rows, first, min(step, n - first))
                 bar.at(min(n, first + step))
-            return self._store(n, {name: call.space.finish(array) for name, array in arrays.items()})
+            return self._store(n, {name: context.library.finish(array) for name, array in arrays.items()})
 
     def _encode_blocks(self, blocks: Iterator[Any], threads: int | None, progress: bool) -> Store:
         room, n = 0, 0
@@ -105,8 +104,8 @@ class Codec:
         bar = Bar(0, progress)
         for block in blocks:
             lead = view("x", block)
-            call = Call.at(lead, threads, None)
-            if not call.device.on_host:
+            context = Context.at(lead, threads, None)
+            if not context.device.on_host:
                 raise ValueError("x: expected blocks in host memory, got a device array; encode each by itself")
             rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
             self._check_width(rows)
@@ -114,8 +113,8 @@ class Codec:
             if n + here > room:
                 room = max(n + here, room + room // 4)
                 arrays = self._grown(arrays, room)
-            self._encode_rows(call, rows, 0, here, self._store(room, arrays), n)
-            let_go(rows, 0, here)
+            self._encode_rows(context, rows, 0, here, self._store(room, arrays), n)
+            release_pages(rows, 0, here)
             n += here
             bar.at(n)
         bar.close()
@@ -129,14 +128,16 @@ class Codec:
             arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
             self._finish_fitted(arrays, None)
         for name, (shape, _) in shapes.items():
-            if name in ROWWISE.get(self.kind, shapes) and arrays[name].shape != shape:
+            if arrays[name].shape != shape:
                 arrays[name].resize(shape, refcheck=False)
         return arrays
 
-    def _finish_fitted(self, arrays: dict[str, Any], call: Call | None) -> None:
+    def _finish_fitted(self, arrays: dict[str, Any], context: Context | None) -> None:
         """Arrays that fit() made are NumPy's: they go where the codes are."""
         for name, value in self._fitted().items():
-            arrays[name] = value if call is None or call.space is NUMPY else call.space.from_numpy(value, call.device)
+            arrays[name] = (
+                value if context is None or context.library is NUMPY else context.library.from_numpy(value, context.device)
+            )
 
     def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
         return {}
@@ -145,18 +146,10 @@ class Codec:
         if x.shape[1] != self.dims_:
             raise ValueError(f"x: expected {self.dims_} columns, as in fit, got shape {x.shape}")
 
-    def _encode_rows(self, call: Call, x: View, first: int, count: int, store: Store, to: int) -> None:
-        stride = x.strides[0] if x.shape[0] > 1 else x.shape[1] * x.itemsize
-        matrix = call.backend.Matrix(x.address + first * stride, count, x.shape[1], stride, KERNEL_DTYPES[x.dtype])
-        base = store.backend_base(call.backend)
-        if call.device.on_host:
-            bad = ctypes.c_int64(-1)
-            call.backend.encode(matrix, base, to, ctypes.addressof(bad), call.executor())
-            row = bad.value
-        else:
-            cell = call.space.empty((1,), "int64", call.device)
-            call.backend.encode(matrix, base, to, view("row", cell).address, call.executor())
-            row = call.space.integers(cell)[0]
+    def _encode_rows(self, context: Context, x: View, first: int, count: int, store: Store, to: int) -> None:
+        matrix, cells = matrix_of(context.backend, x, first=first, count=count), context.cells()
+        context.backend.encode(matrix, store.native(context.backend), to, cells.address(), context.executor())
+        row = cells.read()[0]
         if row >= 0:
             raise ValueError(
                 f"x: row {to + row} holds NaN, infinity, or a number that this store cannot hold ({self.limits()})"

@@ -3,59 +3,12 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable
 from typing import Any
 
-from ..ops.operands import metric_known
-from ..runtime.call import whole_number
-from . import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
-from .codec import Codec
+from ..ops.metrics import metric_known
+from ..runtime.context import whole_number
+from .registry import codec
 from .store import Store
-
-# (pattern, how it is written, examples for the nearest valid spec, the estimator of a match)
-Rule = tuple[str, str, tuple[str, ...], Callable[[re.Match[str]], Codec]]
-RULES: list[Rule] = [
-    (r"(f32|f16|bf16|i8|u8)", "f32 f16 bf16 i8 u8", ("f32", "f16", "bf16", "i8", "u8"), lambda m: Cast(m[1])),
-    (r"sq([48])", "sq8 sq4", ("sq8", "sq4"), lambda m: ScalarQuantizer(int(m[1]))),
-    (
-        r"lvq([48])(?:x([48]))?",
-        "lvq8 lvq4 lvq4x4 lvq4x8 lvq8x8",
-        ("lvq8", "lvq4", "lvq4x4", "lvq4x8", "lvq8x8"),
-        lambda m: LVQ(int(m[1]), int(m[2] or 0)),
-    ),
-    (r"rabitq([1-8])", "rabitq<1-8>", tuple(f"rabitq{bits}" for bits in range(1, 9)), lambda m: RaBitQ(int(m[1]))),
-    (r"bin", "bin", ("bin",), lambda m: BinaryQuantizer()),
-    (
-        r"leanvec(\d*):([^,]+),([^,]+)",
-        "leanvec<d>:<primary>,<secondary>",
-        ("leanvec16:lvq4,lvq8",),
-        lambda m: LeanVec(int(m[1]) if m[1] else None, m[2], m[3]),
-    ),
-    (
-        r"(o?)pq([1-9]\d*)x([48])",
-        "pq<m>x4 pq<m>x8 opq<m>x4 opq<m>x8",
-        ("pq12x4", "pq12x8", "opq12x4", "opq12x8"),
-        lambda m: (OPQ if m[1] else PQ)(int(m[2]), int(m[3])),
-    ),
-]
-
-
-def codec(spec: str, metric: str = "sqeuclidean") -> Codec:
-    """The estimator that `spec` names, not yet fitted."""
-    if not isinstance(spec, str):
-        raise TypeError(f"spec: expected a string such as 'lvq4x8', got {type(spec).__name__}")
-    for pattern, _, _, make in RULES:
-        match = re.fullmatch(pattern, spec)
-        if match:
-            made = make(match)
-            made.metric = metric
-            return made
-    written = " · ".join(rule[1] for rule in RULES)
-    near = difflib.get_close_matches(spec.lower(), [example for rule in RULES for example in rule[2]], 1, 0.3)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"spec: expected one of {written}, got {spec!r}{hint}")
 
 
 def compress(
@@ -108,8 +61,8 @@ def compress(
     """
     metric_known(metric)
     seed = whole_number("seed", seed, 0)
-    made = codec(spec, metric)
+    estimator = codec(spec, metric)
     for name, value in (("learn_queries", learn_queries), ("seed", seed), ("threads", threads)):
-        if hasattr(made, name):
-            setattr(made, name, value)
-    return made.fit(x).encode(x, threads=threads, progress=progress)
+        if hasattr(estimator, name):
+            setattr(estimator, name, value)
+    return estimator.fit(x).encode(x, threads=threads, progress=progress)

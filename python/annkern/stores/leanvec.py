@@ -10,18 +10,19 @@ import numpy as np
 
 from ..arrays.host import host_rows
 from ..arrays.views import View, view
+from ..ops.metrics import metric_from_dot
 from ..ops.operands import projected
 from ..ops.sampling import training_sample
-from ..runtime.call import ALIASES, Call, real_number, whole_number
+from ..runtime.context import Context, real_number, whole_number
 from . import projections as find
 from .codec import Codec
-from .store import Store
+from .registry import codec, register_kind, register_spec
+from .store import Kind, Store
 
 SAMPLE_ROWS = 1 << 17
 BLOCK_BYTES = 8 << 20  # of float32 rows, projected at once
 DIM_STEP = 64  # dimensions are chosen in steps of a block of 8-bit LVQ codes
 L2 = ("sqeuclidean", "euclidean")
-METRICS = (*L2, "inner_product", "cosine")
 METHODS = ("auto", "pca", "eigenvectors", "frank_wolfe", "closed_form")
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -110,9 +111,7 @@ class LeanVec(Codec):
 
     def fit(self, x: Any) -> LeanVec:
         """Learn the projections, then both levels. x: array (n, d)."""
-        metric = ALIASES.get(self.metric, self.metric)
-        if metric not in METRICS:
-            raise ValueError(f"metric: expected {', '.join(METRICS)} for a store {self.spec!r}, got {self.metric!r}")
+        metric = metric_from_dot(self.metric, f"a store {self.spec!r}")
         rows = training_sample(x, SAMPLE_ROWS, whole_number("seed", self.seed, 0))
         d = rows.shape[1]
         if d == 0:
@@ -183,15 +182,15 @@ class LeanVec(Codec):
                 level.projection = arrays["projection"]
         return Store(self.kind, self.spec, (n, self.dims_), {}, {}, self.metric, (first, second))
 
-    def _encode_rows(self, call: Call, x: View, first: int, count: int, store: Store, to: int) -> None:
+    def _encode_rows(self, context: Context, x: View, first: int, count: int, store: Store, to: int) -> None:
         assert store.primary is not None and store.secondary is not None
-        self.secondary_._encode_rows(call, x, first, count, store.secondary, to)
-        b = call.space.from_numpy(self.data_projection_, call.device)
+        self.secondary_._encode_rows(context, x, first, count, store.secondary, to)
+        b = context.library.from_numpy(self.data_projection_, context.device)
         step = max(1, BLOCK_BYTES // (4 * self.dims_))
         for at in range(0, count, step):
             here = min(step, count - at)
-            block = projected(call, _widened(x, first + at, here), b)
-            self.primary_._encode_rows(call, block, 0, here, store.primary, to + at)
+            block = projected(context, _widened(x, first + at, here), b)
+            self.primary_._encode_rows(context, block, 0, here, store.primary, to + at)
 
     def limits(self) -> str:
         return f"{self.primary_.limits()}, {self.secondary_.limits()}"
@@ -204,8 +203,6 @@ class LeanVec(Codec):
 
 
 def _level(name: str, spec: Any, metric: str) -> Codec:
-    from .compress import codec
-
     try:
         level = codec(spec, metric)
     except (TypeError, ValueError) as error:
@@ -222,7 +219,7 @@ def _of_level(name: str, arrays: dict[str, Any]) -> dict[str, Any]:
 def _project(rows: Rows, projection: Rows) -> Rows:
     """As encode and queries are projected, for the levels' fit."""
     lead = view("x", rows)
-    result: Rows = projected(Call.at(lead, None, None), lead, projection).owner
+    result: Rows = projected(Context.at(lead, None, None), lead, projection).owner
     return result
 
 
@@ -231,4 +228,13 @@ def _widened(x: View, first: int, count: int) -> View:
     if x.device.on_host:
         return view("x", host_rows(None, x, slice(first, first + count)))
     part = x.owner[first : first + count]
-    return view("x", part if x.dtype == "float32" else x.space.astype(part, "float32"))
+    return view("x", part if x.dtype == "float32" else x.library.astype(part, "float32"))
+
+
+register_kind("leanvec", Kind((), LeanVec.layout))
+register_spec(
+    r"leanvec(\d*):([^,]+),([^,]+)",
+    "leanvec<d>:<primary>,<secondary>",
+    ("leanvec16:lvq4,lvq8",),
+    lambda m: LeanVec(int(m[1]) if m[1] else None, m[2], m[3]),
+)

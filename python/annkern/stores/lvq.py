@@ -10,9 +10,10 @@ import numpy as np
 
 from ..ops.kmeans import KMeans
 from ..ops.sampling import mean_of, training_sample
-from ..runtime.call import whole_number
+from ..runtime.context import whole_number
 from .codec import Codec
-from .store import Store
+from .registry import register_kind, register_spec
+from .store import Kind, Store
 
 MOST_CENTROIDS = 256
 SAMPLE_ROWS = 1 << 20
@@ -230,3 +231,13 @@ class ScalarQuantizer(_Turbo):
         step = narrow((ends[1:] - least.astype(np.float32)) / np.float32(2**self.bits - 1), up=True)
         self.scale_ = np.stack([step, least], axis=1)
         return self
+
+
+register_kind("lvq", Kind(("codes", "scales", "norms", "mean", "residual", "selectors"), _Turbo.layout))
+register_spec(r"sq([48])", "sq8 sq4", ("sq8", "sq4"), lambda m: ScalarQuantizer(int(m[1])))
+register_spec(
+    r"lvq([48])(?:x([48]))?",
+    "lvq8 lvq4 lvq4x4 lvq4x8 lvq8x8",
+    ("lvq8", "lvq4", "lvq4x4", "lvq4x8", "lvq8x8"),
+    lambda m: LVQ(int(m[1]), int(m[2] or 0)),
+)

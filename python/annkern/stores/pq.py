@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.views import view
 from ..ops.kmeans import THIN, split_largest, sums_by_label, thin_iterations
 from ..ops.sampling import training_sample
 from ..runtime.backend import load
-from ..runtime.call import whole_number
+from ..runtime.context import matrix_of, whole_number
 from .codec import Codec
-from .store import Store
+from .registry import register_kind, register_spec
+from .store import Kind, Store
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 LARGEST_PLAIN, SMALLEST_PLAIN = 2.0**50, 2.0**-40  # between them squares of differences are well inside float32
@@ -170,7 +172,7 @@ class PQ(Codec):
         backend = load("cpu")
         numbers = [self.m, self.bits, self.exponent_, 0]
         base = backend.Base("pq", n, d, [codes.ctypes.data, book.ctypes.data, 0, 0], numbers)
-        matrix = backend.Matrix(rows.ctypes.data, n, d, rows.strides[0] if n > 1 else 4 * d, "f32")
+        matrix = matrix_of(backend, view("rows", rows))
         backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(self.threads or 0, 0))
         return codes
 
@@ -302,3 +304,12 @@ class OPQ(PQ):
 
     def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         return {"codebook": self.codebook_, "rotation": self.rotation_}
+
+
+register_kind("pq", Kind(("codes", "codebook", "norms", "rotation"), PQ.layout))
+register_spec(
+    r"(o?)pq([1-9]\d*)x([48])",
+    "pq<m>x4 pq<m>x8 opq<m>x4 opq<m>x8",
+    ("pq12x4", "pq12x8", "opq12x4", "opq12x8"),
+    lambda m: (OPQ if m[1] else PQ)(int(m[2]), int(m[3])),
+)

@@ -10,10 +10,12 @@ import numpy as np
 
 from ..arrays.host import host_rows
 from ..arrays.views import as_numpy, view
+from ..ops.metrics import metric_from_dot
 from ..ops.sampling import mean_of, training_sample
-from ..runtime.call import ALIASES, real_number, whole_number
+from ..runtime.context import real_number, whole_number
 from .codec import Codec
-from .store import Store
+from .registry import register_kind, register_spec
+from .store import Kind, Store
 
 SAMPLE_ROWS = 1 << 20
 SIGN_ROWS = 1 << 16  # enough for the mean magnitude of all their dimensions
@@ -256,9 +258,9 @@ def _hadamard(x: Floats, power: int) -> Floats:
 
 def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -> Floats:
     """`Store.error_bounds` of a RaBitQ store in host memory."""
-    name = ALIASES.get(metric, metric)
-    if name not in ("sqeuclidean", "euclidean", "inner_product", "cosine"):
-        raise ValueError(f"metric: expected sqeuclidean, euclidean, inner_product or cosine, got {metric!r}")
+    if store.numbers["binary"]:
+        raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {store.spec!r}")
+    name = metric_from_dot(metric, "error bounds")
     deviations = real_number("e0", e0)
     if deviations < 0:
         raise ValueError(f"e0: expected 0 or more, got {e0}")
@@ -325,3 +327,8 @@ def _on_host(name: str, x: Any) -> np.ndarray[Any, Any]:
     if not seen.device.on_host:
         raise ValueError("store: expected one in host memory, got a device's; store.convert moves it")
     return as_numpy(seen)
+
+
+register_kind("rabitq", Kind(("rows", "terms", "mean", "axis", "signs"), layout, error_bounds))
+register_spec(r"rabitq([1-8])", "rabitq<1-8>", tuple(f"rabitq{bits}" for bits in range(1, 9)), lambda m: RaBitQ(int(m[1])))
+register_spec(r"bin", "bin", ("bin",), lambda m: BinaryQuantizer())

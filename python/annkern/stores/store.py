@@ -4,26 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays.views import ITEMSIZES, view
+from ..files.container import save
 from ..ops.dataset import Dataset
+from ..ops.distances import distances
 
-# Arrays of each kind in the order of csrc/store/<kind>.h; those of one row a vector, which encode() fills, are in ROWWISE.
-ARRAYS = {
-    "array": ("data",),
-    "lvq": ("codes", "scales", "norms", "mean", "residual", "selectors"),
-    "rabitq": ("rows", "terms", "mean", "axis", "signs"),
-    "pq": ("codes", "codebook", "norms", "rotation"),
-}
-ROWWISE = {
-    "array": ("data",),
-    "lvq": ("codes", "scales", "norms", "residual", "selectors"),
-    "rabitq": ("rows",),
-    "pq": ("codes", "norms"),
-}
+
+class Kind(NamedTuple):
+    """What is known of the stores of one kind."""
+
+    arrays: tuple[str, ...]  # in the order of csrc/store/<kind>.h
+    # Shape and dtype of each array that a store of this kind, shape and numbers has: what kernels rely on.
+    layout: Callable[[Store], dict[str, tuple[tuple[int, ...], str]]]
+    error_bounds: Callable[[Store, Any, Any, str, float], Any] | None = None
+
+
+KINDS: dict[str, Kind] = {}
 
 
 class Store(Dataset):
@@ -55,7 +55,7 @@ class Store(Dataset):
     """
 
     def array_names(self) -> tuple[str, ...]:
-        return ARRAYS[self.kind]
+        return KINDS[self.kind].arrays
 
     def __repr__(self) -> str:
         n, d = self.shape
@@ -76,9 +76,7 @@ class Store(Dataset):
     ) -> Any:
         """Distances (m, c) of each of the `queries` (m, d) to the rows that it names by `ids` (m, c): `annkern.distances`
         with this store as base, by its own metric where `metric` is None. threads, stream: as there."""
-        from ..ops.distances import distances
-
-        return distances(self, queries, ids, metric or self.metric, threads=threads, stream=stream)
+        return distances(self, queries, ids, metric, threads=threads, stream=stream)
 
     def error_bounds(self, queries: Any, ids: Any, metric: str | None = None, *, e0: float = 1.9) -> Any:
         """How far the distances to the rows that each query names may be off: of RaBitQ stores in host memory.
@@ -104,11 +102,10 @@ class Store(Dataset):
         >>> bool(0.9 < (np.abs(off) <= store.error_bounds(x[:1], ids)).mean() < 1)
         True
         """
-        if self.kind != "rabitq" or self.numbers["binary"]:
+        bounds = KINDS[self.kind].error_bounds
+        if bounds is None:
             raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {self.spec!r}")
-        from .rabitq import error_bounds
-
-        return error_bounds(self, queries, ids, metric or self.metric, e0)
+        return bounds(self, queries, ids, metric or self.metric, e0)
 
     def convert(self, to: Callable[[Any], Any]) -> Store:
         """The same store with every array passed through `to`: ``store.convert(cupy.asarray)`` moves it to the GPU."""
@@ -133,6 +130,4 @@ class Store(Dataset):
 
     def save(self, path: Any) -> None:
         """Write the store as a safetensors file at `path`; see `annkern.load`."""
-        from ..files.container import save
-
         save(self, path)

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import stores
 from ..files.container import Form, Parts, register
-from .store import Store
+from .store import KINDS, Store
 
 
-def _store_parts(store: Store) -> Parts:
+def _parts_of_store(store: Store) -> Parts:
     names = ("kind", "spec", "shape", "numbers", "metric")
     parameters = {name: getattr(store, name) for name in names}
     arrays = store.arrays if store.projection is None else {**store.arrays, "projection": store.projection}
@@ -18,7 +17,7 @@ def _store_parts(store: Store) -> Parts:
     return Parts(parameters, arrays, {name: level for name, level in levels.items() if level not in (None, store)})
 
 
-def _store_whole(parts: Parts) -> Store:
+def _store_from_parts(parts: Parts) -> Store:
     arrays = dict(parts.arrays)
     projection = arrays.pop("projection", None)
     given = {**parts.parameters, "shape": tuple(parts.parameters["shape"])}
@@ -31,11 +30,10 @@ def _store_whole(parts: Parts) -> Store:
 
 def _check_layout(store: Store) -> None:
     """Kernels trust shapes: a file must not make them read beyond an array."""
-    codecs = [vars(stores)[name] for name in stores.__all__ if vars(stores)[name].kind == store.kind]
-    if not codecs:
+    if store.kind not in KINDS:
         raise ValueError(f"expected a store of a known kind, got {store.kind!r}")
     n, d = store.shape
-    want = {name: (tuple(shape), dtype) for name, (shape, dtype) in codecs[0].layout(store).items()}
+    want = {name: (tuple(shape), dtype) for name, (shape, dtype) in KINDS[store.kind].layout(store).items()}
     got = {name: (x.shape, x.dtype.name) for name, x in store.arrays.items()}
     if want != got:
         raise ValueError(f"expected arrays {want} in a store {store.spec!r} of shape {store.shape}, got {got}")
@@ -47,4 +45,4 @@ def _check_layout(store: Store) -> None:
             raise ValueError(f"expected levels of {n} rows for {store.query_dims} columns, got {level!r}")
 
 
-register("store", Form(Store, _store_parts, _store_whole))
+register("store", Form(Store, _parts_of_store, _store_from_parts))

@@ -36,7 +36,7 @@ def test_the_same_bytes(data, spec, rerank, metric):
     finer = None if rerank is None else ak.compress(x, rerank)
     how = {"window": 30, "metric": metric, "rerank": finer}
     first = ak.search_graph(graph, store, q, 7, **how)
-    assert graph.again is not None
+    assert graph.plan is not None
     for more in ({}, {"threads": 2}, {"check_finite": False}):
         again = ak.search_graph(graph, store, q, 7, **how, **more)
         np.testing.assert_array_equal(again[0], first[0])
@@ -44,10 +44,10 @@ def test_the_same_bytes(data, spec, rerank, metric):
     one = ak.search_graph(graph, store, q[5:6], 7, **how)
     np.testing.assert_array_equal(one[1], first[1][5:6])
     asked = metric, finer, None, None, True
-    kept = graph.again(graph, store, q, 7, 30, *asked)
+    kept = graph.plan(graph, store, q, 7, 30, *asked)
     assert [(a.shape, a.dtype) for a in kept] == [(a.shape, a.dtype) for a in first]
     np.testing.assert_array_equal(kept[1], first[1])
-    assert graph.again(graph, store, q, 7.0, 30, *asked) is None  # looked at anew, which says what is wrong
+    assert graph.plan(graph, store, q, 7.0, 30, *asked) is None  # looked at anew, which says what is wrong
 
 
 def test_it_is_the_callers_alone(data):
@@ -68,7 +68,7 @@ def test_it_is_the_callers_alone(data):
     after = sys.getrefcount(graph.neighbors), sys.getrefcount(q)
     near, ids = found[0]
     held_results = sys.getrefcount(near), sys.getrefcount(ids)
-    graph.again = None
+    graph.plan = None
     without = sys.getrefcount(graph.neighbors)
     assert after == held and without == held[0] - 1
     assert held_results == (3, 3)  # by the tuple, by the name, and by the call that asks
@@ -93,7 +93,7 @@ def test_an_array_is_read_as_it_is_now(data):
     x, q, graph = data
     graph, x = fresh(graph), x.copy()
     ak.search_graph(graph, x, q, 1, window=100)
-    assert graph.again is None
+    assert graph.plan is None
     x[3] = np.nan
     with pytest.raises(ValueError, match="store: expected finite numbers, got NaN or infinity in row 3"):
         ak.search_graph(graph, x, q, 1, window=1200)

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ..arrays.libraries import Device, Scope, Space
+from ..arrays.libraries import ArrayLibrary, Device, Scope
 from ..arrays.views import View, order_after, view, with_adjacent_rows
 from .backend import backend_of
 
@@ -61,43 +62,47 @@ def stream_handle(stream: Any) -> int:
 
 
 @dataclass(slots=True)
-class Call:
+class Context:
     """Where one call of an operation runs: the backend, device and stream of its leading array."""
 
     backend: ModuleType
-    space: Space
+    library: ArrayLibrary
     device: Device
     threads: int
     stream: int
 
     @classmethod
-    def at(cls, lead: View, threads: Any, stream: Any) -> Call:
+    def at(cls, lead: View, threads: Any, stream: Any) -> Context:
         count = 0 if threads is None else whole_number("threads", threads, 1)
         device = lead.device
         if not device.on_host:
-            own = lead.space.current_stream(device) if lead.stream is None else lead.stream
-            return cls(backend_of(device), lead.space, device, count, own if stream is None else stream_handle(stream))
+            own = lead.library.current_stream(device) if lead.stream is None else lead.stream
+            return cls(backend_of(device), lead.library, device, count, own if stream is None else stream_handle(stream))
         if stream is not None:
             raise ValueError("stream: expected None for arrays in host memory, where nothing runs on a stream")
-        return cls(backend_of(device), lead.space, device, count, 0)
+        return cls(backend_of(device), lead.library, device, count, 0)
 
     def scope(self) -> Scope:
         """Allocate and run in here."""
-        return _nowhere if self.device.on_host else self.space.scope(self.device, self.stream)
+        return _nowhere if self.device.on_host else self.library.scope(self.device, self.stream)
 
-    def beside(self, name: str, x: View, lead: str) -> View:
+    def require_same_device(self, name: str, x: View, lead: str) -> View:
         """Checks that `x` is on the call's device, and orders the call behind what its library has pending on it."""
         if x.device != self.device:
             raise ValueError(
                 f"{name}: expected an array in {self.device}, where {lead} is, got one in {x.device}; copy it there first"
             )
-        if not self.device.on_host and x.space is not self.space:
+        if not self.device.on_host and x.library is not self.library:
             order_after(x, self.stream)
         return x
 
     def executor(self) -> Any:
         """The backend's Exec, without a workspace."""
         return self.backend.Exec(self.threads, self.stream)
+
+    def cells(self, count: int = 1) -> Cells:
+        """Numbers that kernels write where the call works."""
+        return Cells(self, count)
 
     def run(self, op: str, *args: Any, workspace: str = "") -> None:
         """backend.op(*args, exec), with the workspace that it asks for out of the caller's own allocator."""
@@ -106,30 +111,70 @@ class Call:
             getattr(backend, op)(*args, self.executor())
             return
         size = getattr(backend, f"{workspace or op}_workspace")(*args, self.executor())
-        room = self.space.empty((size + WORKSPACE_ALIGNMENT,), "uint8", self.device)
+        room = self.library.empty((size + WORKSPACE_ALIGNMENT,), "uint8", self.device)
         start = -(-view("workspace", room).address // WORKSPACE_ALIGNMENT) * WORKSPACE_ALIGNMENT
         getattr(backend, op)(*args, backend.Exec(self.threads, self.stream, start, size))
-        self.space.settle()
+        self.library.synchronize()
 
     def result(self, name: str, given: Any, shape: tuple[int, ...], dtype: str) -> View:
         """Memory for a result: a new array of the caller's library, or the one given as `name`."""
         if given is None:
-            return view(name, self.space.empty(shape, dtype, self.device))
+            return view(name, self.library.empty(shape, dtype, self.device))
         x = view(name, given)
         if x.dtype != dtype:
             raise TypeError(f"{name}: expected dtype {dtype}, got {x.dtype}")
         if x.shape != shape:
             raise ValueError(f"{name}: expected shape {shape}, got {x.shape}")
-        if not x.space.writable:
-            raise ValueError(f"{name}: arrays of {x.space.name} cannot be written; leave it out")
+        if not x.library.writable:
+            raise ValueError(f"{name}: arrays of {x.library.name} cannot be written; leave it out")
         if x.readonly:
             raise ValueError(f"{name}: expected a writable array, got a read-only one")
         if not x.row_major or x.address % x.itemsize:
             raise ValueError(f"{name}: expected a contiguous row-major array, got strides {x.strides}")
-        return self.beside(name, x, "queries")
+        return self.require_same_device(name, x, "queries")
 
-    def hand_over(self, result: View, given: Any) -> Any:
-        return self.space.finish(result.owner) if given is None else given
+    def to_caller(self, result: View, given: Any) -> Any:
+        return self.library.finish(result.owner) if given is None else given
+
+
+# A type of each length would be made anew, and be garbage, at every call.
+HostCells = ctypes.c_int64 * 4
+
+
+class Cells:
+    """At most 4 int64 numbers that kernels write, such as the first row with NaN; -1 before, on the host."""
+
+    def __init__(self, context: Context, count: int) -> None:
+        self.context, self.count = context, count
+        self.memory: Any
+        if context.device.on_host:
+            self.memory = HostCells(-1, -1, -1, -1)
+            self.start = ctypes.addressof(self.memory)
+        else:
+            self.memory = context.library.empty((count,), "int64", context.device)
+            self.start = view("cells", self.memory).address
+
+    def address(self, place: int = 0) -> int:
+        return self.start + 8 * place
+
+    def read(self) -> list[int]:
+        """Their values; on a device this waits for the stream."""
+        if self.context.device.on_host:
+            return list(self.memory[: self.count])
+        self.context.library.synchronize()
+        return self.context.library.integers(self.memory)
+
+
+def matrix_of(
+    backend: ModuleType, x: View, bits: bool = False, first: int = 0, count: int | None = None, dims: int | None = None
+) -> Any:
+    """Rows [first, first + count) of a view with adjacent rows, or their first `dims` columns, as the backend's Matrix."""
+    rows, columns = x.shape
+    stride = x.strides[0] if rows > 1 else columns * x.itemsize
+    address, count = x.address + first * stride, rows if count is None else count
+    if bits:
+        return backend.Matrix(address, count, 8 * columns, stride, "bits")
+    return backend.Matrix(address, count, columns if dims is None else dims, stride, KERNEL_DTYPES[x.dtype])
 
 
 def pair(out: Any) -> tuple[Any, Any]:
@@ -157,7 +202,7 @@ def described(names: Sequence[str]) -> str:
 
 def refuse_dtype(name: str, x: View, allowed: Sequence[str]) -> None:
     if x.dtype not in allowed:
-        raise TypeError(f"{name}: expected {described(allowed)}, got {x.dtype}; cast it: {x.space.cast(name, allowed[0])}")
+        raise TypeError(f"{name}: expected {described(allowed)}, got {x.dtype}; cast it: {x.library.cast(name, allowed[0])}")
 
 
 def shaped(name: str, seen: View, dimensions: str, allowed: Sequence[str]) -> View:

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics by name, with what the backend says of them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..runtime.backend import load
+from ..runtime.context import ALIASES, described
+
+DEFAULT_METRIC = "sqeuclidean"
+# Functions of a dot product and of norms: what projections and rotations keep, and what integer kernels of stores compute.
+FROM_DOT = ("sqeuclidean", "euclidean", "inner_product", "cosine")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    bits: bool
+    integer: bool
+    similarity: bool
+
+    @property
+    def dtype(self) -> str:
+        return "int32" if self.integer else "float32"
+
+    @property
+    def missing(self) -> float | int:
+        if self.integer:
+            return int(np.iinfo(np.int32).max)
+        return -np.inf if self.similarity else np.inf
+
+
+def metric_of(backend: ModuleType, name: Any) -> Metric:
+    """The backend's metric of that name or alias."""
+    if not isinstance(name, str):
+        raise TypeError(f"metric: expected a name, got {type(name).__name__}")
+    return _metric(backend, name)
+
+
+def metric_known(name: Any) -> str:
+    """The metric of that name or alias, before there is a call."""
+    return metric_of(load("cpu"), name).name
+
+
+def metric_from_dot(name: Any, whose: str) -> str:
+    """The metric of that name or alias, which must be a function of a dot product for `whose` sake."""
+    known = ALIASES.get(name, name)
+    if known not in FROM_DOT:
+        raise ValueError(f"metric: expected {described(FROM_DOT)} for {whose}, got {name!r}")
+    return str(known)
+
+
+@functools.cache
+def _metric(backend: ModuleType, name: str) -> Metric:
+    traits = backend.metrics.get(ALIASES.get(name, name))
+    if traits is None:
+        raise ValueError(f"metric: expected {described([*backend.metrics, *ALIASES])}, got {name!r}")
+    return Metric(ALIASES.get(name, name), **traits)
