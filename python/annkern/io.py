@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector files, read without copying, and written whole or not at all: the public names of files/vectors.py."""
+"""Vector files, read without copying, and written completely or not at all: the public names of files/vectors.py."""
 
 from .files.vectors import (
     BINARY,

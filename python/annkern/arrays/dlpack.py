@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a DLPack capsule says, read without taking it over: the capsule keeps its memory alive while it lives."""
+"""What a DLPack capsule says, read without consuming it: the capsule keeps the memory alive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class VersionedTensor(ctypes.Structure):
 
 
 class Exported(NamedTuple):
-    """One array as DLPack tells of it; strides in bytes."""
+    """One array as DLPack describes it; strides in bytes."""
 
     capsule: object
     address: int

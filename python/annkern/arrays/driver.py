@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls into the CUDA driver that Python makes: waiting, for libraries that do not tell their streams, and copying to
-the host, whatever the library."""
+"""The calls into the CUDA driver that Python makes: waiting, for libraries that do not expose their streams, and copying
+to the host, for any library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def synchronize() -> None:
 
 
 def copy_to_host(to: int, address: int, size: int) -> None:
-    """Device memory into host memory, behind all that is enqueued on the current device."""
+    """Device memory into host memory, after all that is enqueued on the current device."""
     synchronize()
     if os.environ.get("ANNKERN_DEVICE") == "emu":
         ctypes.memmove(to, address, size)

@@ -12,8 +12,8 @@ from .views import View, as_numpy, host_copy, view
 
 
 def release_pages(x: View, first: int, count: int) -> None:
-    """Rows that were read and will not be again: where they are mapped from a file to read alone, their pages leave this
-    process. They would do so when memory runs short, but count as its own until then."""
+    """Releases the pages of rows that will not be read again, where they are mapped from a file read-only. The system would
+    do so when memory runs short, but counts them as this process's until then."""
     owner = x.owner
     while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
         owner = owner.base

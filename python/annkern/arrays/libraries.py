@@ -43,11 +43,11 @@ class ArrayLibrary:
         raise TypeError(f"queries: cannot allocate results as {self.name}; convert the queries to NumPy, PyTorch or CuPy")
 
     def finish(self, array: Any) -> Any:
-        """What is handed to the caller for an array made by `empty`."""
+        """What the caller gets for an array made by `empty`."""
         return array
 
     def synchronize(self) -> None:
-        """Called behind device work, before the workspace is given back: waits where the library could not order that."""
+        """Called after device work, before the workspace is freed: waits where the library cannot order the two."""
 
     def packed(self, array: Any) -> Any:
         """A row-major copy of a device array."""
@@ -68,7 +68,7 @@ class ArrayLibrary:
         return 0
 
     def scope(self, device: Device, stream: int) -> Scope:
-        """Makes device and stream current, so that memory is handed out and taken back in the stream's order."""
+        """Makes device and stream current, so that memory is allocated and freed in the stream's order."""
         return contextlib.nullcontext()
 
     def integers(self, array: Any) -> list[int]:
@@ -208,8 +208,8 @@ class CupyLibrary(ArrayLibrary):
 
 
 class JaxLibrary(ArrayLibrary):
-    """JAX's arrays cannot be written: on the host results are made by NumPy and handed over. On a GPU they are written
-    before anybody else has seen them, and every call waits, because JAX tells nobody its streams."""
+    """JAX's arrays cannot be written: on the host NumPy makes the results. On a GPU they are written before they are
+    returned, and every call waits, because JAX does not expose its streams."""
 
     name = "JAX"
     writable = False

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Anybody's array as the kernels see it: an address, a shape, strides, a dtype and a device. Nothing is copied here, but by
-`with_adjacent_rows`, once, where the elements of a row are not adjacent in memory.
+"""An array of any library as the kernels see it: an address, a shape, strides, a dtype and a device. Nothing is copied here
+except by `with_adjacent_rows` and `row_major`, where kernels could not read the array as it lies.
 
     NumPy ndarray            its own attributes
     PyTorch, CuPy            their own attributes, on the host and on CUDA devices
@@ -70,7 +70,7 @@ class View:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """The first byte, and the first behind the last."""
+        """The first byte, and the first after the last."""
         if self.empty:
             return self.address, self.address
         spans = [(size - 1) * step for size, step in zip(self.shape, self.strides, strict=True)]
@@ -138,14 +138,14 @@ def row_major(x: View) -> View:
 
 
 def as_numpy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
-    """The same host memory as a NumPy array; bfloat16, which NumPy has not, as uint16."""
+    """The same host memory as a NumPy array; bfloat16, which NumPy lacks, as uint16."""
     dtype = np.dtype(np.uint16 if x.dtype == "bfloat16" else x.dtype)
 
     return np.empty(x.shape, dtype) if x.empty else np.asarray(_Memory(x, dtype.str))
 
 
 def host_copy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
-    """The array in host memory: itself where it is there; a device array is waited for and copied, as it is."""
+    """The array in host memory: itself, or a copy of a device array, once that is complete."""
     if x.device.on_host:
         return as_numpy(x)
     if not x.row_major:
@@ -180,7 +180,7 @@ def _numpy_view(x: Any) -> View:
     dtype = _NATIVE_NAMES.get(x.dtype)
     if dtype is None:
         dtype = x.dtype.name if x.dtype.isnative else f"byte-swapped {x.dtype.name}"
-    address, readonly = x.__array_interface__["data"]  # half as long as x.ctypes.data takes
+    address, readonly = x.__array_interface__["data"]  # in half the time of x.ctypes.data
     return View(x, address, x.shape, x.strides, dtype, HOST, NUMPY, readonly)
 
 

@@ -7,9 +7,9 @@ share is written once. The description, with a CRC-32 of each array and one of i
     {"version": 1, "object": {"form": "store", "parameters": {...}, "arrays": {"codes": "codes"}, "objects": {...}},
      "arrays": {"codes": {"dtype": "U8", "shape": [n, 192], "crc32": "0123abcd"}}}
 
-Arrays lie behind a header of a multiple of 64 bytes, those of whole 64-byte rows first: a mapped array is as aligned as the
-kernels like it. The file is written here and not by the safetensors package, which would hold a second copy in memory;
-that package judges what is read.
+Arrays lie behind a header of a multiple of 64 bytes, those of a multiple of 64 bytes first: a mapped array is then aligned
+as the kernels like it. The file is written here and not by the safetensors package, which would hold a second copy in
+memory; that package judges what is read.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def register(name: str, form: Form) -> None:
 def save(saved: Any, path: Any) -> None:
     """Write `saved` to `path`: an object of a registered type. Device arrays are copied to the host one by one.
 
-    The file appears whole or not at all: it is written without a name (or, where the file system cannot, under a temporary
-    one), synced and renamed. A crash or a full disk leaves what was there before.
+    The file appears complete or not at all: it is written without a name (or, where the file system cannot, under a
+    temporary one), synced and renamed. A crash or a full disk leaves what was there before.
     """
     arrays: dict[str, View] = {}
     tree = _described(saved, "", arrays, {})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector files, read without copying and written whole or not at all.
+"""Vector files, read without copying; a written file appears complete or not at all.
 
-    .npy                               NumPy's own
+    .npy                               NumPy's format
     .fbin .f16bin .i8bin .u8bin .ibin  big-ann and cuVS: uint32 rows, uint32 columns, then the rows
     .fvecs .bvecs .ivecs               TexMex: before each row its length as int32
     .hdf5 .h5                          ann-benchmarks: train, test, neighbors, distances (needs h5py)
@@ -26,7 +26,7 @@ BINARY = {".fbin": "<f4", ".f16bin": "<f2", ".i8bin": "i1", ".u8bin": "u1", ".ib
 ROWWISE = {".fvecs": "<f4", ".bvecs": "u1", ".ivecs": "<i4"}
 HDF5 = (".hdf5", ".h5")
 SUFFIXES = (".npy", *BINARY, *ROWWISE, *HDF5)
-# Row lengths of .fvecs are compared at this many rows at most: to look at all would read the whole file.
+# Row lengths of .fvecs are compared at this many rows at most: comparing all would read all of the file.
 LOOKS = 4096
 
 

@@ -54,19 +54,19 @@ def build_graph(
         where the graph is to be searched closely, build it over a finer store of the same rows (8 bits a dimension are
         enough), and search the coarse one.
     metric : str, optional
-        As in `knn`; by default the store's own, or "sqeuclidean" for an array.
+        As in `knn`; by default the store's, or "sqeuclidean" for an array.
     degree : int
         Neighbours of a row, at most: 32 to 64. More of them reach high recall with fewer steps, and take 4 bytes each.
     window : int
         Rows kept in view while the neighbours of a row are looked for, at most n; "nn_descent" raises it to the degree.
         Twice the degree is enough; more costs time in proportion, and gains little. At most 4096 on a device.
     alpha : float, optional
-        How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's own distances; by
+        How much nearer a neighbour must be to another neighbour to be left out, in terms of the metric's distances; by
         default 1.15, or 0.95 for "inner_product". Larger keeps longer edges. (Under "inner_product" a neighbour longer
         than the row counts as if it were as long. Where all rows have the same length, inner product ranks as "sqeuclidean"
         does, and the edges are chosen by that.) Of "vamana" alone.
     seed : int
-        Of the order in which rows are added, or of what they first meet.
+        Of the order in which rows are added, or of which rows they are compared with first.
     threads : int, optional
         CPU threads.
     progress : bool
@@ -135,7 +135,7 @@ def build_graph(
 
 
 def _operands(store: Any, metric: str | None, threads: int | None) -> Operands:
-    """The checked store, without queries: its own rows take their place."""
+    """The checked store, without queries: its rows take their place."""
     if isinstance(store, Store):
         first = store.fine.array_views()[0]
         lead = np.empty((0, store.fine.query_dims), np.float32)
@@ -178,9 +178,9 @@ def strict(alpha: float, similarity: bool) -> float:
 
 
 def most_candidates(window: int, room: int) -> int:
-    """How many rows a pruning looks at, at most: half as many again as a walk holds, and a list; a multiple of 8.
+    """How many candidates a pruning considers, at most: one and a half windows, and a list; a multiple of 8.
 
-    On WordNet (115,659 rows, degree 48, window 100) the longest walk expanded 150 rows."""
+    On WordNet (115,659 rows, degree 48, window 100) the longest search expanded 150 rows."""
     return -(-(3 * window // 2 + room) // 8) * 8
 
 
@@ -253,9 +253,9 @@ def _cluster_means(sample: Array, count: int, threads: int | None) -> Array:
     """k-means, begun at the first `count` rows of the sample: a few rounds are enough for entry points."""
     means: Array = sample[np.linspace(0, len(sample) - 1, count).astype(np.int64)].copy()
     for _ in range(KMEANS_ROUNDS):
-        own = knn(means, sample, 1, threads=threads)[1][:, 0]
-        by_mean = np.argsort(own, kind="stable")
-        sizes = np.bincount(own, minlength=count)
+        labels = knn(means, sample, 1, threads=threads)[1][:, 0]
+        by_mean = np.argsort(labels, kind="stable")
+        sizes = np.bincount(labels, minlength=count)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         there = sizes > 0
         sums = np.add.reduceat(sample[by_mean], starts[there], axis=0, dtype=np.float64)

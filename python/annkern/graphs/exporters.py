@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs as other libraries hold them: the way back of importers.py."""
+"""Graphs as other libraries hold them: the inverse of importers.py."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def faiss_hnsw(neighbors: Array, entries: Array, metric: str, vectors: Any) -> A
 
 
 def faiss_nsg(neighbors: Array, entries: Array, metric: str, vectors: Any) -> Any:
-    """By way of a file of faiss in memory: it has no other door to the graph of an IndexNSG."""
+    """Through a faiss file in memory: faiss offers no other access to the graph of an IndexNSG."""
     faiss: Any = importlib.import_module("faiss")
 
     rows = rows_of(vectors, len(neighbors), metric, FAISS_METRICS, "faiss")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs: what `build_graph` makes and `search_graph` walks, and how those of other libraries come in."""
+"""class Graph: what `build_graph` returns and `search_graph` searches; graphs of other libraries become one by Graph.of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Graph:
     Attributes
     ----------
     neighbors : array (n, degree) int32
-        The rows that row i leads to; -1 behind a list that is shorter. NumPy's and read-only, until `convert` moves it.
+        The rows that row i leads to; -1 at the end of a list that is shorter. NumPy's and read-only, until `convert` moves
+        it.
     entries : array (e,) int32
         Where searches begin. Read-only, too.
     deleted : ndarray (n,) bool or None
@@ -110,7 +111,7 @@ class Graph:
             labels of hnswlib must be the rows of the vectors. What is marked as deleted there is never returned here.
         entries : array (e,) of integers, optional
             Where searches begin: by default where the library's do, and else the row that most lead to. What cannot be
-            reached from there gives more of them; what 1024 do not reach is given an edge from a neighbour of its own
+            reached from there gives more of them; what 1024 do not reach is given an edge from one of its neighbours
             that is reached, with a warning.
         metric : str, optional
             What `search_graph` takes by default: the space of hnswlib or the metric of faiss, "sqeuclidean" for an array.
@@ -214,7 +215,7 @@ class Graph:
         return exporters.full_lists(self._on_host()[0])
 
     def _on_host(self) -> tuple[Array, Array]:
-        """Neighbours and entries in host memory: its own there, copies of those on a device."""
+        """Neighbours and entries in host memory: copies of those on a device."""
         neighbors, entries = (host_copy(x) for _, x in self.views())
         return neighbors, entries
 
@@ -277,7 +278,7 @@ def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
 
 
 def _refuse_unfit(named: list[tuple[str, View]]) -> None:
-    """Kernels trust what a graph holds: in host memory it is looked at."""
+    """Kernels trust what a graph holds: in host memory it is checked."""
     neighbors, entries = (x for _, x in named)
     if len(neighbors.shape) != 2 or len(entries.shape) != 1:
         raise ValueError(f"neighbors, entries: expected (n, degree) and (e,), got {neighbors.shape} and {entries.shape}")

@@ -146,7 +146,7 @@ def add_equals(neighbors: Array, firsts: Array) -> None:
     n, degree = neighbors.shape
     counts = np.bincount(firsts, minlength=n)[firsts]
     rows = np.flatnonzero(counts > 1)
-    rows = rows[np.argsort(firsts[rows], kind="stable")]  # equals one behind the other
+    rows = rows[np.argsort(firsts[rows], kind="stable")]  # equal rows side by side
     starts = np.searchsorted(firsts[rows], firsts[rows])
     sizes = counts[rows][:, None]
     at = (np.arange(len(rows)) - starts)[:, None]

@@ -24,7 +24,7 @@ def reached(neighbors: Array, entries: Array, seen: Any = None) -> Any:
 
 
 class Reach:
-    """Rows within reach of `entries`, each by the edge from its parent, which is never taken away. Writes to `neighbors`."""
+    """Rows that `entries` reach, each by an edge from its parent, which is never removed. Writes to `neighbors`."""
 
     def __init__(self, neighbors: Array, entries: Array) -> None:
         self.neighbors = neighbors

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows in an order in which those that a walk meets together lie together, and its trace hidden from the caller."""
+"""Rows in the order in which searches visit them, for locality; callers see their ids all the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def visiting_order(graph: Graph) -> Array:
-    """(n,) int64: the rows as they are first met, breadth first from the entries: neighbours of a row come one after the
+    """(n,) int64: the rows as they are first visited, breadth first from the entries: neighbours of a row come one after the
     other (Cuthill and McKee, 1969, without their sorting by degree)."""
     neighbors = graph.neighbors
     seen = np.zeros(len(graph), bool)

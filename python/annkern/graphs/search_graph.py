@@ -32,7 +32,7 @@ def search_graph(
     out: Any = None,
     check_finite: bool = True,
 ) -> tuple[Any, Any]:
-    """The k rows nearest to each query among those that a walk of the graph meets: nearly always the nearest of all.
+    """The k rows nearest to each query among those that a beam search of the graph visits: nearly always the nearest of all.
 
     Parameters
     ----------
@@ -49,18 +49,18 @@ def search_graph(
         The best rows met so far that the walk keeps, and expands one after the other; raised to k, at most n. Larger
         finds more of the true neighbours, and takes time in proportion: 16 to 300, chosen by `tune`.
     metric : str, optional
-        As in `knn`; by default the graph's own.
+        As in `knn`; by default the graph's.
     rerank : array (n, d) or Store, optional
-        The same rows in a finer form, by which the best of the walk are put in order; a store of two levels is walked by its
-        primary, and reranked by its secondary.
+        The same rows in a finer form, by which the best rows visited are put in order; a store of two levels is searched
+        by its primary, and reranked by its secondary.
     rerank_k : int, optional
-        How many of the walk's best are reranked, at most `window`; by default max(2 k, k + 20).
+        How many of the best rows visited are reranked, at most `window`; by default max(2 k, k + 20).
     filter : array, optional
         Which rows may be returned, as in `knn`. Where few pass, all of those are compared.
     threads, stream, out
         As in `knn`.
     check_finite : bool
-        Refuse NaN and infinity in the queries and, on the host, in the rows that are read. On a device this look at the
+        Refuse NaN and infinity in the queries and, on the host, in the rows that are read. On a device this check of the
         queries waits for the stream once; without it nothing waits.
 
     Returns
@@ -72,9 +72,9 @@ def search_graph(
     Notes
     -----
     Distances are those of `distances` on the same backend, bit for bit. Costs about `window` hops of `degree` rows a query.
-    On a device a block walks for a query; up to 32 queries with a window of 32 or more have blocks that make keys ahead of
-    the walk, by more launches (35 for a window of 256), with the same result. Workspace on a device: what the queries take
-    when prepared, and for filters, stores that are decoded and windows beyond 1024 up to 256 MiB more.
+    On a device one block searches for a query; up to 32 queries with a window of 32 or more have blocks that compute keys
+    ahead of the search, by more launches (35 for a window of 256), with the same result. Workspace on a device: what the
+    queries take when prepared, and for filters, stores that are decoded and windows beyond 1024 up to 256 MiB more.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def search_graph(
         found: tuple[Any, Any] | None = graph.plan(*arguments)
         if found is not None:
             return found
-    asked = store, rerank
+    arguments_given = store, rerank
     if isinstance(store, Store) and store.primary is not None:
         rerank = store.secondary if rerank is None else rerank
         store = store.primary
@@ -125,7 +125,7 @@ def search_graph(
                 *(distances.address, indices.address, base.bad_row_address),
             )
             base.refuse_bad_row()
-            graph.plan = search_plan(graph, *asked, metric, operands) if graph.deleted is None else None
+            graph.plan = search_plan(graph, *arguments_given, metric, operands) if graph.deleted is None else None
         return context.to_caller(distances, given[0]), context.to_caller(indices, given[1])
 
 

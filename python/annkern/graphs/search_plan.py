@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A search of the same graph over the same stores, asked again: nothing but the queries is checked anew.
+"""A repeated search of the same graph over the same stores: only the queries are checked again.
 
-A query on its own takes the kernels 10 to 20 us, and the checks of everything else as long again. So a graph keeps what the
+The kernels take 10 to 20 us for a single query, and the checks of everything else as long again. So a graph keeps what the
 last call found of its stores, which are immutable and which it does not keep alive, where all is host memory and the queries
 are plain NumPy arrays. What is kept is a function of csrc/bind/search_again.h.
 """
@@ -16,7 +16,7 @@ from ..ops.operands import Operands
 from ..stores.store import Store
 
 # (graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite) -> (distances, indices), or None where
-# something is not as it was, or not as it should be: then the call is looked at anew.
+# something is not as it was, or not as it should be: then the call is checked in full.
 SearchPlan = Callable[[Any, Any, Any, Any, Any, Any, Any, Any, Any, Any], "tuple[Any, Any] | None"]
 
 

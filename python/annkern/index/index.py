@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person keeps: vectors in a store, a graph over them where wanted, and how they are searched."""
+"""class Index: vectors in a store, a graph over them where wanted, and how they are searched."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Index:
     rerank : Store or None
         A finer form of the vectors beside a store of one level.
     window, rerank_k : int, int or None
-        What `search` takes where it is not told: 64 and None, unless set (by what `tune` found, say). They are saved.
+        The defaults of `search`: 64 and None, unless set (to what `tune` returns, say). They are saved.
     order : ndarray (n,) int64 or None
         Of an index that was built with `reorder`: which of the caller's rows stands at each place of the store and graph.
     """
@@ -84,8 +84,9 @@ class Index:
         window, method
             Of `build_graph`. For queries of another kind than the rows a window of 200 is worth its time.
         reorder : bool
-            Keep the rows in an order in which those that a walk meets together lie together. Results and filters are in the
-            caller's ids all the same; of rows that are equally near, others may be the last of a result. `x` is copied once.
+            Keep the rows in an order in which searches visit them, so that neighbours share pages and cache lines. Results
+            and filters are in the caller's ids all the same; of rows that are equally near, others may be the last of a
+            result. `x` is copied once.
 
         Notes
         -----
@@ -103,7 +104,7 @@ class Index:
         """
         degree, first, second = _parsed(spec)
         if reorder and degree is None:
-            raise ValueError(f"reorder: expected False without a graph to walk, got True for {spec!r}")
+            raise ValueError(f"reorder: expected False without a graph, got True for {spec!r}")
         metric = metric_known(metric)
         given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
         store = None if reorder else compress(x, first, **given, progress=progress)
@@ -154,7 +155,7 @@ class Index:
         queries, k, filter, threads, stream, out, check_finite
             As in `knn`.
         window : int, optional
-            Larger finds more of the true neighbours, and takes time in proportion. Not looked at without a graph.
+            Larger finds more of the true neighbours, and takes time in proportion. Ignored without a graph.
         rerank_k : int, optional
             Candidates whose order is made by the finer form of the vectors, where there is one.
         """
@@ -163,7 +164,7 @@ class Index:
             depth = max(whole_number("rerank_k", depth, 1), whole_number("k", k, 0)) if self.reranks else None
         if self.order is not None and filter is not None:
             filter = reordering.filter_in_order(filter, self.order)
-        # All is named, and no dictionary made: a query on its own takes 10 to 20 us.
+        # All is named, without a dictionary: a single query takes 10 to 20 us.
         if self.graph is None:
             return knn(
                 *(self.store, queries, k, self.metric),

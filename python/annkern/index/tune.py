@@ -30,7 +30,7 @@ def tune(index: Index, queries: Any, truth: Any, recall: float = 0.95, *, thread
     ----------
     index : Index
     queries : array (m, d)
-        Examples of what will be asked: a thousand or more. Not the queries whose recall is reported afterwards.
+        Examples of queries to come: a thousand or more. Not the queries whose recall is reported afterwards.
     truth : array (m, k) of integers
         Their true neighbours, as `knn` over the vectors gives them.
     recall : float

@@ -107,8 +107,8 @@ class Dataset:
         return bases[backend.__name__]
 
     def _known(self) -> _Views:
-        """The arrays' views, kept for the next call where they are host memory: a query on its own takes 20 us, and so
-        would they."""
+        """The arrays' views, kept for the next call where they are host memory: making them takes as long as a search for
+        one query, 20 us."""
         key = tuple(map(id, self.arrays.values()))
         if self._views is None or self._views.key != key:
             seen = _Views(key, [view(f"store.arrays[{name!r}]", x) for name, x in self.arrays.items()], {})

@@ -97,9 +97,9 @@ class Operands:
         if metric is None:
             metric = base.metric if isinstance(base, Dataset) else DEFAULT_METRIC
         kind = metric_of(context.backend, metric)
-        asked = Queries(query_name, given, context, kind)
-        coarse = _rows(base_name, base, asked)
-        return cls(context, kind, asked, coarse, None if rerank is None else _finer(rerank, coarse, asked))
+        each = Queries(query_name, given, context, kind)
+        coarse = _rows(base_name, base, each)
+        return cls(context, kind, each, coarse, None if rerank is None else _finer(rerank, coarse, each))
 
     @property
     def n(self) -> int:
@@ -160,7 +160,7 @@ class Operands:
 def refuse_bad_row(name: str, row: int) -> None:
     if row >= 0:
         raise ValueError(
-            f"{name}: expected finite numbers, got NaN or infinity in row {row} (check_finite=False skips this look)"
+            f"{name}: expected finite numbers, got NaN or infinity in row {row} (check_finite=False skips this check)"
         )
 
 
@@ -249,7 +249,7 @@ def _refuse_width(name: str, base: View, queries: Queries, dtype: str) -> None:
 
 
 def projected(context: Context, rows: View, projection: Any) -> View:
-    """rows (m, d) times projection (d', d) transposed, in float32: each number is a chain of its own, whatever the batch."""
+    """rows (m, d) times projection (d', d) transposed, in float32: each number is one chain, whatever the batch."""
     matrix = context.require_same_device("store", view("store", projection, context.stream), "queries")
     if rows.dtype != "float32":
         host = context.device.on_host

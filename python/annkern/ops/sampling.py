@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows to learn from."""
+"""Rows that estimators learn from."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def select_k(
     Returns
     -------
     values : array (m, k) of float32
-        Sorted; ties by ascending id. NaN ranks behind everything. Padding is +inf (-inf where `largest`).
+        Sorted; ties by ascending id. NaN ranks last. Padding is +inf (-inf where `largest`).
     ids : array (m, k) of int64
         -1 where fewer than k values were there.
 

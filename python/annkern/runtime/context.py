@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every operation does around its kernel: find the backend and the stream, allocate results and workspace, run."""
+"""What every operation does around its kernel: finds the backend and the stream, allocates results and workspace, runs."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ class Context:
         count = 0 if threads is None else whole_number("threads", threads, 1)
         device = lead.device
         if not device.on_host:
-            own = lead.library.current_stream(device) if lead.stream is None else lead.stream
-            return cls(backend_of(device), lead.library, device, count, own if stream is None else stream_handle(stream))
+            default = lead.library.current_stream(device) if lead.stream is None else lead.stream
+            handle = default if stream is None else stream_handle(stream)
+            return cls(backend_of(device), lead.library, device, count, handle)
         if stream is not None:
             raise ValueError("stream: expected None for arrays in host memory, where nothing runs on a stream")
         return cls(backend_of(device), lead.library, device, count, 0)
@@ -87,7 +88,7 @@ class Context:
         return _nowhere if self.device.on_host else self.library.scope(self.device, self.stream)
 
     def require_same_device(self, name: str, x: View, lead: str) -> View:
-        """Checks that `x` is on the call's device, and orders the call behind what its library has pending on it."""
+        """Checks that `x` is on the call's device, and makes the call wait for work that its library has pending on it."""
         if x.device != self.device:
             raise ValueError(
                 f"{name}: expected an array in {self.device}, where {lead} is, got one in {x.device}; copy it there first"
@@ -105,7 +106,7 @@ class Context:
         return Cells(self, count)
 
     def run(self, op: str, *args: Any, workspace: str = "") -> None:
-        """backend.op(*args, exec), with the workspace that it asks for out of the caller's own allocator."""
+        """backend.op(*args, exec), with the workspace that it needs from the caller's allocator."""
         backend = self.backend
         if self.device.on_host:
             getattr(backend, op)(*args, self.executor())
@@ -137,7 +138,7 @@ class Context:
         return self.library.finish(result.owner) if given is None else given
 
 
-# A type of each length would be made anew, and be garbage, at every call.
+# ctypes keeps no type of array alive: a type for each length would be created and collected at every call.
 HostCells = ctypes.c_int64 * 4
 
 

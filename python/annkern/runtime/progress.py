@@ -7,7 +7,7 @@ import sys
 
 
 class Bar:
-    """A progress bar on standard error, where one was asked for."""
+    """A progress bar on standard error, shown on request."""
 
     def __init__(self, total: int, shown: bool, what: str = "encode", unit: str = "rows") -> None:
         self.total, self.shown, self.what, self.unit = total, shown, what, unit

@@ -44,7 +44,7 @@ class Cast(Codec):
         return self
 
     def encode(self, x: Any, *, threads: int | None = None, stream: Any = None, progress: bool = False) -> Store:
-        """The array `x`, cast once (the same array where it is of that type); blocks of an iterator, one behind the other.
+        """The array `x`, cast once (the same array where it is of that type); blocks of an iterator, one after the other.
         threads, stream, progress: as for the other estimators."""
         self._require_fit()
         if isinstance(x, Iterator):
@@ -72,7 +72,7 @@ class Cast(Codec):
             row = self._first_bad(context, seen)
             if row >= 0:
                 raise ValueError(f"x: row {first + row} holds NaN or infinity")
-            with np.errstate(over="ignore"):  # looked for below
+            with np.errstate(over="ignore"):  # checked below
                 data = seen.owner if seen.dtype == wanted else seen.library.astype(seen.owner, wanted)
             row = self._first_bad(context, view("x", data)) if wanted != seen.dtype and self.dtype in ("f16", "bf16") else -1
             if row >= 0:

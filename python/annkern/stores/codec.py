@@ -58,7 +58,7 @@ class Codec:
         ----------
         x : array (n, d), or an iterator of arrays (rows, d)
             Floats or 8-bit integers. A memory-mapped array is read block by block, and of an iterator one block is held
-            at a time, so that the floats never are in memory as a whole.
+            at a time, so that the floats are never in memory all at once.
         threads : int, optional
             CPU threads.
         stream : int or stream object, optional

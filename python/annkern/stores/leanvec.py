@@ -50,7 +50,7 @@ class LeanVec(Codec):
         within the projections of spectral norm 1). "auto" takes "closed_form" for inner_product and cosine, and
         "eigenvectors" for sqeuclidean and euclidean, whose distances only one orthonormal projection of both sides keeps.
     seed : int
-        Of the sample that is learnt from, and of the rotation behind the projection.
+        Of the sample that is learnt from, and of the rotation that follows the projection.
     threads : int, optional
         CPU threads for training.
     metric : str
@@ -67,7 +67,7 @@ class LeanVec(Codec):
 
     Notes
     -----
-    Of the rows at most 131,072 are looked at. Under L2 second moments are taken about the rows' mean, and those of the
+    At most 131,072 rows are read. Under L2 second moments are taken about the rows' mean, and those of the
     queries have the rows' added to them, since |q - x|^2 varies over x by |x|^2 - 2 <q, x>; under cosine rows and queries
     are first brought to unit length. Few queries say little: the second moment of m of them is mixed with that of the rows,
     at a share of d / (m + d). The levels serve all four metrics, whichever they were learnt for. Tepper et al., "LeanVec:
@@ -139,8 +139,8 @@ class LeanVec(Codec):
         method = "pca"
         if queries is not None:
             method = ("eigenvectors" if metric in L2 else "closed_form") if self.method == "auto" else self.method
-            asked = find.second_moment(queries, centre, metric == "cosine")
-            seen = find.normalised(moment + 4.0 * asked if metric in L2 else asked)
+            from_queries = find.second_moment(queries, centre, metric == "cosine")
+            seen = find.normalised(moment + 4.0 * from_queries if metric in L2 else from_queries)
             share = len(kx) / (len(kx) + len(queries))
             kq = (1.0 - share) * seen + share * kx
         self.dim_ = self.dim if self.dim is not None else self._smallest_dim(method, kq, kx)

@@ -17,13 +17,13 @@ from .store import Kind, Store
 
 MOST_CENTROIDS = 256
 SAMPLE_ROWS = 1 << 20
-BLOCK_ROWS = 1 << 14  # looked at together
+BLOCK_ROWS = 1 << 14  # read at once by fit
 FLOAT16_MAX = 65504.0
 LARGEST_PLAIN, SMALLEST_PLAIN = 4096.0, 2.0**-4  # between them binary16 holds scales without an exponent beside it
 
 
 def turbo_bytes(d: int, bits: int) -> int:
-    """Bytes of a row of d codes, in whole blocks of 64."""
+    """Bytes of a row of d codes, rounded up to blocks of 64."""
     return -(-d * bits // 512) * 64
 
 
@@ -136,9 +136,9 @@ class LVQ(_Turbo):
 
     Notes
     -----
-    A row takes d * bits / 8 bytes in whole blocks of 64, 4 for its scale, 8 for its norms, and the residual. The error of a
-    dimension is at most half a step of the row (a step is its range / (2^bits - 1)). Aguerrebere et al., "Similarity search
-    in the blink of an eye with compressed indices", arXiv 2304.04759. Centroids are those of `KMeans`.
+    A row takes d * bits / 8 bytes rounded up to blocks of 64, 4 for its scale, 8 for its norms, and the residual. The error
+    of a dimension is at most half a step of the row (a step is its range / (2^bits - 1)). Aguerrebere et al., "Similarity
+    search in the blink of an eye with compressed indices", arXiv 2304.04759. Centroids are those of `KMeans`.
     """
 
     def __init__(

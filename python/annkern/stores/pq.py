@@ -54,7 +54,7 @@ class PQ(Codec):
     Attributes
     ----------
     codebook_ : ndarray (m, widest part, 2^bits) float32
-        ``codebook_[s, j, c]`` is dimension j of codeword c of part s; zero behind the end of shorter parts.
+        ``codebook_[s, j, c]`` is dimension j of codeword c of part s; zero beyond the end of shorter parts.
     rotation_ : ndarray (d, d) float32, or None
         Rows are multiplied by it first (OPQ).
     exponent_ : int

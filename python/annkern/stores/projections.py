@@ -16,7 +16,7 @@ import numpy as np
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 BLOCK_ROWS = 8192
-STEPS = 64  # the eigenvector search looks at multiples of 1 / STEPS: the loss is flat about its minimum
+STEPS = 64  # the eigenvector search tries multiples of 1 / STEPS: the loss is flat about its minimum
 GRID = 2.0**-20  # entries are rounded to it, so that last bits of LAPACK, which depend on its threads, do not show
 MOST_ITERATIONS, SETTLED = 200, 1e-4
 
@@ -43,9 +43,9 @@ def normalised(k: Matrix) -> Matrix:
 
 def loss(a: Matrix, b: Matrix, kq: Matrix, kx: Matrix) -> float:
     """Relative to that of no dimension at all; 0 where nothing can be lost."""
-    whole = float(np.sum(kq * kx))
+    total = float(np.sum(kq * kx))
     missing = a.T @ b - np.eye(len(kx))
-    return max(float(np.sum((kq @ missing) * (missing @ kx))) / whole, 0.0) if whole > 0.0 else 0.0
+    return max(float(np.sum((kq @ missing) * (missing @ kx))) / total, 0.0) if total > 0.0 else 0.0
 
 
 def basis(k: Matrix) -> Matrix:
@@ -61,17 +61,17 @@ def losses(directions: Matrix, kq: Matrix, kx: Matrix) -> Matrix:
     Without the directions v_i, i >= d', the loss is the sum of (v_i K_Q v_j)(v_i K_X v_j) over i, j >= d'.
     """
     products = (directions @ kq @ directions.T) * (directions @ kx @ directions.T)
-    whole = products.sum()
+    total = products.sum()
     tails = products[::-1, ::-1].cumsum(axis=0).cumsum(axis=1).diagonal()[::-1]
     left = np.append(np.maximum(tails, 0.0), 0.0)
-    return left / whole if whole > 0.0 else np.zeros_like(left)
+    return left / total if total > 0.0 else np.zeros_like(left)
 
 
 def eigenvector_search(kq: Matrix, kx: Matrix, dim: int) -> Matrix:
     """The best basis of (1 - beta) K_Q + beta K_X, 0 <= beta <= 1: by eighths, then halving the step about the best."""
     found: dict[int, tuple[float, Matrix]] = {}
 
-    def look(step: int) -> float:
+    def loss_at(step: int) -> float:
         if not 0 <= step <= STEPS:
             return np.inf
         if step not in found:
@@ -81,10 +81,10 @@ def eigenvector_search(kq: Matrix, kx: Matrix, dim: int) -> Matrix:
         return found[step][0]
 
     width = STEPS // 8
-    best = min(range(0, STEPS + 1, width), key=look)
+    best = min(range(0, STEPS + 1, width), key=loss_at)
     while width > 1:
         width //= 2
-        best = min((best, best - width, best + width), key=look)
+        best = min((best, best - width, best + width), key=loss_at)
     return found[best][1]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed vectors: what every store is. How estimators make one: codec.py."""
+"""class Store: compressed vectors. How estimators make one: codec.py."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Store(Dataset):
         What `compress` would take to make such a store: "lvq4x8".
     shape : (n, d)
     metric : str
-        The default metric of this store's own methods.
+        The metric of calls that name none.
     arrays : dict of str to array
         The memory itself, by documented names (docs/stores.md).
     numbers : dict of str to int
@@ -118,15 +118,15 @@ class Store(Dataset):
 
     def _rebuilt(self, move: Callable[[Any], Any]) -> Store:
         levels = None
-        own = Store(
+        rebuilt = Store(
             self.kind, self.spec, self.shape, {k: move(x) for k, x in self.arrays.items()}, self.numbers, self.metric
         )
-        own.projection = None if self.projection is None else move(self.projection)
+        rebuilt.projection = None if self.projection is None else move(self.projection)
         if self._levels:
             first, second = self._levels
-            levels = first._rebuilt(move), own if second is self else second._rebuilt(move)
-        own._levels = levels
-        return own
+            levels = first._rebuilt(move), rebuilt if second is self else second._rebuilt(move)
+        rebuilt._levels = levels
+        return rebuilt
 
     def save(self, path: Any) -> None:
         """Write the store as a safetensors file at `path`; see `annkern.load`."""
