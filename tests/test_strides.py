@@ -204,3 +204,15 @@ def test_out_without_gaps_alone(backend, name, layout):
         with pytest.raises(ValueError, match=rf"{re.escape(argument)}: expected a contiguous row-major array, got strides"):
             call(backend, tuple(outs) if count > 1 else outs[0])
         assert all((results(backend, out)[0] == 0).all() for out in outs)
+
+
+def test_a_base_that_begins_with_the_queries_is_checked(backend):
+    bad = X.copy()
+    bad[M + 1, 3] = np.nan
+    x = backend.array(bad)
+    with pytest.raises(ValueError, match=f"base: expected finite numbers, got NaN or infinity in row {M + 1}"):
+        ak.knn(x, x[:M], K)
+    with pytest.raises(ValueError, match=f"queries: expected finite numbers, got NaN or infinity in row {M + 1}"):
+        ak.knn(x, x, K)
+    with pytest.raises(ValueError, match=f"rerank: expected finite numbers, got NaN or infinity in row {M + 1}"):
+        ak.knn(backend.array(X), backend.array(Q), K, rerank=x, rerank_k=N)

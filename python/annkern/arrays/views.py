@@ -69,6 +69,11 @@ class View:
         )
 
     @property
+    def place(self) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
+        """Equal for two views of the same elements."""
+        return self.address, self.shape, self.strides, self.dtype
+
+    @property
     def extent(self) -> tuple[int, int]:
         """The first byte, and the first after the last."""
         if self.empty:

@@ -31,8 +31,7 @@ class Queries:
     def adjacent(self) -> View:
         """With adjacent rows."""
         if self._adjacent is None:
-            with self.context.scope():
-                self._adjacent = with_adjacent_rows(self.given)
+            self._adjacent = _adjacent(self.context, self.given)
         return self._adjacent
 
     def widened(self) -> View:
@@ -139,22 +138,25 @@ class Operands:
         `base_too`, in the base. Elsewhere kernels check the base rows that they read: see `Rows.refuse_bad_row`."""
         if not enabled:
             return
-        bases = [rows for rows in (self.base, self.rerank) if rows is not None]
-        on_host, bases = self.context.device.on_host, [rows for rows in (self.base, self.rerank) if rows is not None]
-        arrays = [(self.queries.name, rows.queries, rows.query_matrix) for rows in bases]
-        if base_too or not (on_host or few_rows):
-            arrays += [(rows.name, rows.views[0], rows.native) for rows in bases if not rows.finite]
-        distinct: dict[Any, tuple[str, Any]] = {}
-        for name, x, matrix in arrays:
-            if x.dtype in FLOATS:
-                distinct.setdefault((x.address, x.shape), (name, matrix))
-        cells = self.context.cells(len(distinct))
-        for place, (_, matrix) in enumerate(distinct.values()):
-            self.context.backend.first_nonfinite(matrix, cells.address(place), self.context.executor())
-        for (name, _), row in zip(distinct.values(), cells.read() if distinct else (), strict=True):
-            refuse_bad_row(name, row)
+        context, on_host = self.context, self.context.device.on_host
+        bases = [self.base] if self.rerank is None else [self.base, self.rerank]
+        base_too = base_too or not (on_host or few_rows)
+        # Queries that both bases take in one form, or that are the base, are read once.
+        pending: dict[Any, tuple[str, Any]] = {}
+        for rows in bases:
+            if rows.queries.dtype in FLOATS:
+                pending.setdefault(rows.queries.place, (self.queries.name, rows.query_matrix))
         for rows in bases:
             rows.bad_row = ctypes.c_int64(-1) if on_host and not rows.finite else None
+            if base_too and not rows.finite and rows.views[0].dtype in FLOATS:
+                pending.setdefault(rows.views[0].place, (rows.name, rows.native))
+        if not pending:
+            return
+        cells, executor = context.cells(len(pending)), context.executor()
+        for place, (_, matrix) in enumerate(pending.values()):
+            context.backend.first_nonfinite(matrix, cells.address(place), executor)
+        for (name, _), row in zip(pending.values(), cells.read(), strict=True):
+            refuse_bad_row(name, row)
 
 
 def refuse_bad_row(name: str, row: int) -> None:
@@ -195,9 +197,8 @@ def _rows(name: str, base: object, queries: Queries) -> Rows:
         refuse_dtype(queries.name, given, (x.dtype,) if x.dtype == "float32" else (x.dtype, "float32"))
     _refuse_width(name, x, queries, dtype)
     q = queries.widened() if widen else queries.adjacent()
-    with context.scope():
-        x = with_adjacent_rows(x)
-    native, matrix = (matrix_of(context.backend, part, metric.bits) for part in (x, q))
+    x, backend = _adjacent(context, x), context.backend
+    native, matrix = matrix_of(backend, x, metric.bits), matrix_of(backend, q, metric.bits)
     return Rows(name, [x], x.shape[0], native, q, matrix, finite=False)
 
 
@@ -234,6 +235,13 @@ def _vectors(name: str, x: View, metric: Metric) -> View:
         )
     refuse_dtype(name, x, NUMBERS)
     return x
+
+
+def _adjacent(context: Context, x: View) -> View:
+    if x.rows_adjacent:
+        return x
+    with context.scope():
+        return with_adjacent_rows(x)
 
 
 def _refuse_width(name: str, base: View, queries: Queries, dtype: str) -> None:

@@ -161,7 +161,7 @@ class Cells:
     def read(self) -> list[int]:
         """Their values; on a device this waits for the stream."""
         if self.context.device.on_host:
-            return list(self.memory[: self.count])
+            return [*self.memory[: self.count]]
         self.context.library.synchronize()
         return self.context.library.integers(self.memory)
 
