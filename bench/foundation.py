@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from contest import Contest, K, main, parsed, parser, race, rows_of
@@ -165,6 +166,34 @@ class Foundation(Contest):
         )
         self.report("knn1000", "k = 1,000, against faiss", times["faiss"] / times["annkern"], "x", 1.5, **times)
         return None
+
+    def row_blocks(self) -> None:
+        """A base in blocks, with what is known of each query carried from one to the next, against one call."""
+        from annkern.ops.knn_blocks import knn_blocks
+
+        rng = self.np.random.default_rng(0)
+        for d, n in ((96, 100_000), (768, 40_000), (1536, 30_000)):
+            base, queries = (rng.standard_normal((rows, d), dtype=self.np.float32) for rows in (n, 1000))
+            contenders = {
+                "one": lambda b=base, q=queries: self.ak.knn(b, q, 100, threads=1),
+                "blocks": lambda b=base, q=queries: knn_blocks(
+                    (b[i : i + 4096] for i in range(0, len(b), 4096)), q, 100, threads=1
+                ),
+            }
+            times = race(contenders, self.options.repeat, time.process_time)
+            ratio = times["blocks"] / times["one"]
+            self.report("blocks", f"4,096 rows, d = {d}, CPU against one call", ratio, "x time", 1.07, 1.02, **times)
+
+    def row_merge(self) -> None:
+        """Sorted parts of 10,000 queries x 100."""
+        rng = self.np.random.default_rng(0)
+        for parts in (2, 4, 8):
+            dists = self.np.sort(rng.standard_normal((parts, 10_000, 100), dtype=self.np.float32), axis=2)
+            ids = rng.integers(0, 1 << 40, dists.shape)
+            merge = {"merge": lambda d=dists, i=ids: self.ak.merge_topk(d, i, 100, threads=1)}
+            times = race(merge, self.options.repeat, time.process_time)
+            bar = 0.01 * parts
+            self.report("merge", f"{parts} x 10,000 x 100, one thread, CPU", times["merge"], "s", bar, bar / 3)
 
     def row_memory(self) -> None:
         """Peak resident memory of one call over what it was before; VmHWM can be reset on Linux."""

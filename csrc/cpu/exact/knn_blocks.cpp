@@ -56,6 +56,11 @@ class Carry : public KnnCarry {
   bool add(const KnnArgs& args, const DistanceComputer& computer) {
     ScanPlan plan = plan_;
     plan.rows = args.base.rows;
+    if (sharers_ > 1 && plan.rows < 4 * sharers_ * plan.chunk) {  // one chunk each
+      const int whole = plan.row_major ? kRowBlock : computer.tile_rows * computer.tile_group;
+      const int64_t even = (plan.rows + sharers_ - 1) / sharers_;
+      plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(even), static_cast<size_t>(whole)));
+    }
     plan.chunks = (plan.rows + plan.chunk - 1) / plan.chunk;
     BadRow bad(args.bad_row);
     // Positions must not pass 32 bits, of one very long block neither: it is a sequence of shorter ones.
@@ -95,12 +100,14 @@ class Carry : public KnnCarry {
   // Chunks [first, end): the rows of a share ascend.
   void scan(const KnnArgs& args, const DistanceComputer& computer, const ScanPlan& plan, int64_t first, int64_t end,
             BadRow& bad) {
-    for (; first < end && !bad.noted(); first += kChunksATask * sharers_) {
+    while (first < end && !bad.noted()) {
+      const int64_t each = std::min(kChunksATask, (end - first + sharers_ - 1) / sharers_);
       auto scan_share = [&](int worker, int64_t task) {
-        const int64_t from = std::min(first + task % sharers_ * kChunksATask, end), to = std::min(from + kChunksATask, end);
+        const int64_t from = std::min(first + task % sharers_ * each, end), to = std::min(from + each, end);
         shares_[task]->scan(computer, plan, args.filter, task / sharers_, from, to, *scratches_[worker], bad);
       };
       parallel_for(threads_, tasks(), args.exec.interrupted, scan_share);
+      first += each * sharers_;
     }
   }
 

@@ -66,6 +66,10 @@ class Dataset:
         """Its arrays in the order of csrc/store/<kind>.h."""
         return tuple(self.arrays)
 
+    def shared_arrays(self) -> dict[str, Any]:
+        """Those of its arrays that belong to no single row."""
+        return {}
+
     def decode(self, ids: Any = None, *, threads: int | None = None, stream: Any = None) -> Any:
         """The vectors that the codes stand for.
 

@@ -27,6 +27,7 @@ class Queries:
         self.name, self.given, self.context, self.metric = name, given, context, metric
         self._adjacent: View | None = None
         self._widened: View | None = None
+        self._projected: tuple[Any, View] | None = None
 
     def adjacent(self) -> View:
         """With adjacent rows."""
@@ -41,6 +42,13 @@ class Queries:
                 wide = self.given.library.astype(self.given.owner, "float32")
                 self._widened = with_adjacent_rows(view(self.name, wide))
         return self._widened
+
+    def projected(self, projection: Any) -> View:
+        """Times the projection of a store."""
+        if self._projected is None or self._projected[0] is not projection:
+            with self.context.scope():
+                self._projected = projection, projected(self.context, self.adjacent(), projection)
+        return self._projected[1]
 
 
 @dataclass(slots=True)
@@ -100,6 +108,10 @@ class Operands:
         coarse = _rows(base_name, base, each)
         return cls(context, kind, each, coarse, None if rerank is None else _finer(rerank, coarse, each))
 
+    def over(self, base: object, base_name: str) -> Operands:
+        """The same queries, over another base."""
+        return Operands(self.context, self.metric, self.queries, _rows(base_name, base, self.queries), None)
+
     @property
     def n(self) -> int:
         return self.base.n
@@ -133,9 +145,9 @@ class Operands:
         queries = [(self.queries.name, rows.queries) for rows in bases]
         return [*arrays, *queries, *([("filter", self.allowed)] if self.allowed else [])]
 
-    def check_finite(self, enabled: bool, base_too: bool = False, few_rows: bool = False) -> None:
-        """Refuses NaN and infinity in the queries and, on devices (but for operations that read `few_rows`) or with
-        `base_too`, in the base. Elsewhere kernels check the base rows that they read: see `Rows.refuse_bad_row`."""
+    def check_finite(self, enabled: bool, base_too: bool = False, few_rows: bool = False, queries_too: bool = True) -> None:
+        """Refuses NaN and infinity in the queries (`queries_too`) and, on devices (but for operations that read `few_rows`)
+        or with `base_too`, in the base. Elsewhere kernels check the base rows that they read: see `Rows.refuse_bad_row`."""
         if not enabled:
             return
         context, on_host = self.context, self.context.device.on_host
@@ -144,7 +156,7 @@ class Operands:
         # Queries that both bases take in one form, or that are the base, are read once.
         pending: dict[Any, tuple[str, Any]] = {}
         for rows in bases:
-            if rows.queries.dtype in FLOATS:
+            if queries_too and rows.queries.dtype in FLOATS:
                 pending.setdefault(rows.queries.place, (self.queries.name, rows.query_matrix))
         for rows in bases:
             rows.bad_row = ctypes.c_int64(-1) if on_host and not rows.finite else None
@@ -216,10 +228,7 @@ def _coded_rows(name: str, store: Dataset, queries: Queries) -> Rows:
     arrays = level.array_views()
     for x in arrays:
         context.require_same_device(name, x, queries.name)
-    q = queries.adjacent()
-    if level.projection is not None:
-        with context.scope():
-            q = projected(context, q, level.projection)
+    q = queries.adjacent() if level.projection is None else queries.projected(level.projection)
     matrix = matrix_of(context.backend, q)
     return Rows(name, arrays, len(level), level.native(context.backend), q, matrix, finite=True)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -56,6 +57,12 @@ class Store(Dataset):
 
     def array_names(self) -> tuple[str, ...]:
         return KINDS[self.kind].arrays
+
+    def shared_arrays(self) -> dict[str, Any]:
+        longer = copy.copy(self)
+        longer.shape = self.shape[0] + (1 << 20), self.shape[1]
+        here, there = (KINDS[self.kind].layout(store) for store in (self, longer))
+        return {name: x for name, x in self.arrays.items() if here[name] == there[name]}
 
     def __repr__(self) -> str:
         n, d = self.shape
