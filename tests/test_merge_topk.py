@@ -108,6 +108,12 @@ def test_special_distances(backend, rng, metric):
     check(backend, np.take_along_axis(dists, np.argsort(keys, axis=2), axis=2), ids, 5, metric)
 
 
+def test_what_comes_twice_is_kept_twice(backend):
+    dists, ids = np.array([[[1, 2, 3]]] * 3, np.float32), np.array([[[4, 5, 6]]] * 3)
+    for k in (4, 9, 12):
+        check(backend, dists, ids, k)
+
+
 def test_integers_stay_exact(backend):
     dists = np.array([[[2**24 + 1, 2**30 + 1]], [[2**24, 2**30]], [[-(2**31), 2**31 - 2]]], np.int32)
     ids = np.array([[[1, 2]], [[3, 4]], [[5, 6]]])

@@ -33,21 +33,29 @@ ANNK_HD T missing_result(bool largest) {
     return largest ? INT32_MIN : INT32_MAX;
 }
 
+// Ascends as distances do, best first. NaN comes behind infinity.
+template <class T>
+ANNK_HD uint32_t result_bits(T distance, bool largest) {
+  if constexpr (std::is_same_v<T, float>) {
+    return distance == distance ? sortable_bits(largest ? -distance : distance) : ~0u;
+  } else {
+    const uint32_t bits = static_cast<uint32_t>(distance) ^ 0x80000000u;
+    return largest ? ~bits : bits;
+  }
+}
+
 // The offset is added without a sign, which cannot overflow: a sum that has no id is missing.
 template <class T>
 ANNK_HD ResultKey result_key(T distance, int64_t id, int64_t offset, bool largest) {
   const uint64_t shifted = static_cast<uint64_t>(id) + static_cast<uint64_t>(offset);
   if (id < 0 || shifted >> 63 != 0 || distance == missing_result<T>(largest)) return no_result();
-  uint32_t key_bits, bits;
-  if constexpr (std::is_same_v<T, float>) {
-    key_bits = distance == distance ? sortable_bits(largest ? -distance : distance) : ~0u;  // NaN behind infinity
+  uint32_t bits;
+  if constexpr (std::is_same_v<T, float>)
     bits = bits_of_float(distance);
-  } else {
+  else
     bits = static_cast<uint32_t>(distance);
-    key_bits = largest ? ~bits ^ 0x80000000u : bits ^ 0x80000000u;
-  }
-  return {static_cast<unsigned __int128>(static_cast<uint64_t>(key_bits) << 32 | shifted >> 32) << 64 | shifted << 32 |
-          bits};
+  const uint64_t high = static_cast<uint64_t>(result_bits(distance, largest)) << 32 | shifted >> 32;
+  return {static_cast<unsigned __int128>(high) << 64 | shifted << 32 | bits};
 }
 
 }  // namespace annk::ANNK_ISA

@@ -17,7 +17,7 @@ namespace annk {
 //           distance.
 // Cost      12 parts m width bytes read. Where the parts of a query are sorted (best first, missing entries last, as
 //           searches return them), k log2(parts) comparisons a query; on devices up to k parts log2(width). Otherwise a
-//           selection. Memory beyond the outputs: 64 parts + 32 k bytes a thread, none on devices.
+//           selection. Memory beyond the outputs: 80 parts + 32 k bytes a thread, none on devices.
 // Errors    None: shapes and types are checked before.
 struct MergeTopkArgs {
   const void* distances = nullptr;
