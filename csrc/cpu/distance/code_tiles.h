@@ -21,7 +21,7 @@
 //   kTableRows                 so many rows at once have a shorter way, by tables made of a query's codes, where tables():
 //                              make_tables(codes, table) fills table_bytes(), table_sums(rows, table, sums). 0: none
 //   fetch_terms<M>(row)        optional: asks for what row_terms reads
-//   key<M, V>(dot, query, row) V is float or F32; terms are arrays of V. The root of `euclidean` is left to the caller.
+//   key<M, V>(dot, query, row) V is float or F32; terms are arrays of V. Of sqeuclidean for euclidean, too (root_tiles.h).
 #pragma once
 #include <algorithm>
 
@@ -148,8 +148,6 @@ class CodeTiles final : public DistanceComputer {
         Rows::template key<M>(whole(dots + r * kPanel + from, kQueries), own, terms).store(out + r * kQueries + from);
       }
     }
-    if constexpr (M::kMetric == Metric::euclidean)
-      for (int i = 0; i < kTileRows * kQueries; ++i) out[i] = sqrtf(out[i]);
   }
 
   void pack_query(int64_t first, int count, void* packed) const override {
@@ -289,8 +287,6 @@ class CodeTiles final : public DistanceComputer {
         __builtin_memcpy(out + r, last, static_cast<size_t>(count - r) * sizeof(float));
       }
     }
-    if constexpr (M::kMetric == Metric::euclidean)
-      for (int r = 0; r < count; ++r) out[r] = sqrtf(out[r]);
   }
 
   // tile: [groups][kTileRows] words; panel: [groups][kPanel][kGroup].

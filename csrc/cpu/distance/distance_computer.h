@@ -50,9 +50,9 @@ class DistanceComputer {
   virtual bool pack_tile(const RowList&, void*) const { return true; }
   virtual void keys(const void*, const void*, float*) const {}
   // keys() of `count` tiles, tile_bytes apart, against one panel: those of tile t begin at out + t * tile_rows * lanes.
-  virtual void keys_of_tiles(const void* tiles, int count, const void* panel, float* out) const {
+  virtual void keys_of_tiles(const void* computer, int count, const void* panel, float* out) const {
     for (int t = 0; t < count; ++t)
-      keys(static_cast<const char*>(tiles) + t * tile_bytes, panel, out + t * tile_rows * lanes);
+      keys(static_cast<const char*>(computer) + t * tile_bytes, panel, out + t * tile_rows * lanes);
   }
 
   // Queries [first, first + count), query_bytes apart; count rounds up to a multiple of kQueryStep.
@@ -73,8 +73,16 @@ class DistanceComputer {
   virtual bool pack_row(int64_t, void*) const { return false; }
 };
 
-// The keys of base's rows under queries and metric (tiles.cpp).
+// The keys of base's rows under queries and metric (tiles.cpp). Those of euclidean are the roots of sqeuclidean's, taken at
+// run time (root_tiles.h); PQ, whose rows are also bounded, takes its own.
 std::unique_ptr<const DistanceComputer> make_distance_computer(const Dataset& base, const Matrix& queries, Metric metric);
+template <class M>
+inline constexpr bool kRootOfSquares = M::kMetric == Metric::euclidean;
+// Null but for 8-bit rows and queries of one type, under metrics that have an exact form for them.
+std::unique_ptr<const DistanceComputer> integer_tiles(const Dataset& base, const Matrix& queries, Metric metric);
+// Null but for those metrics of numbers that have (from_dot) or lack an exact form for 8-bit integers.
+std::unique_ptr<const DistanceComputer> float_tiles_from_dot(const Dataset& base, const Matrix& queries, Metric metric);
+std::unique_ptr<const DistanceComputer> float_tiles(const Dataset& base, const Matrix& queries, Metric metric);
 // Of one kind; null where a store of these numbers has no kernel of its own under the metric, and is decoded. A source each
 // (tiles_<kind>.cpp), which compile side by side.
 std::unique_ptr<const DistanceComputer> lvq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric);
