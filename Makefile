@@ -3,6 +3,7 @@
 PYTHON ?= python3
 TORCH ?= auto
 EMU ?= ON
+LEVELS ?=
 ARGS ?=
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -102,7 +103,7 @@ format: $(VENV)/lint
 # TSan wants an address space that is not randomised (setarch), and knows nothing of the emulator's fibers.
 SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 SANITIZED = $(BIN)/cmake -G Ninja -S . -B build/$@ -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
-    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DANNKERN_CUDA=OFF --log-level=WARNING
+    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DANNKERN_CUDA=OFF '-DANNKERN_ISA_LEVELS=$(LEVELS)' --log-level=WARNING
 define run_sanitized
 	$(BIN)/cmake --build build/$@
 	$(BIN)/cmake --install build/$@ --prefix build/$@/site --component annkern >/dev/null

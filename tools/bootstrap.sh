@@ -33,6 +33,11 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; th
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages >/dev/null
   packages=$(missing)
 fi
+if ! has_compiler && command -v "$compiler" >/dev/null; then
+  echo "annkern needs a C++20 compiler: g++ 11 or newer, or clang 14 or newer; CXX=... chooses it. Found:" >&2
+  "$compiler" --version 2>&1 | head -n 1 >&2
+  exit 1
+fi
 if [ -n "$packages" ]; then
   echo "annkern cannot be built yet. Missing:$packages" >&2
   echo "On Debian or Ubuntu:  sudo apt-get install$packages" >&2
