@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("annkern._emu"), reason="what works on CUDA is tried through the emulator")
+@pytest.mark.long
 def test_readme_says_what_works(monkeypatch):
     import support
 
