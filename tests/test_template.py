@@ -134,7 +134,9 @@ def built_with(tree: Path, module: str, level: str, objects: Path) -> None:
         output = arguments[arguments.index("-o") + 1]
         commands[output] = (arguments, Path(entry["file"]).relative_to(ROOT).as_posix())
     group = {"_cpu": ("annk_cpu_", "_cpu"), "_emu": ("annk_emu", "_emu")}[module]
-    own = {out: made for out, made in commands.items() if re.match(rf"CMakeFiles/({group[0]}\w*|{group[1]})\.dir/", out)}
+    ours = re.compile(rf"CMakeFiles/({group[0]}\w*|{group[1]})\.dir/")
+    # Levels that this build left out have commands, but no objects.
+    own = {out: made for out, made in commands.items() if ours.match(out) and (build / out).exists()}
     again = [
         out
         for out, (_, source) in own.items()
