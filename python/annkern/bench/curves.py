@@ -47,10 +47,6 @@ class Ratio:
             return "at least "
         return "at most " if self.theirs.beyond(self.ours.recall) else ""
 
-    @property
-    def recall(self) -> float:
-        return max(self.ours.recall, self.theirs.recall)
-
 
 @dataclass
 class Point:
@@ -132,17 +128,17 @@ class Comparison:
         return max((reading for reading in found if reading), key=lambda reading: reading.qps, default=None)
 
     def ratio(self, recall: float, threads: int) -> Ratio | None:
-        """Like with like: where the best of either has no point as low as the recall, both are read at the recall that it
-        has. Where the other does not reach that, the ratio is a bound."""
+        """In no case in annkern's favour. Where the best peer has no point as low as the recall, both are read at the recall
+        that it has; where annkern has none as low, the ratio is a bound from below."""
         found = None
         while True:
             ours, theirs = self.best(recall, threads, True), self.best(recall, threads, False)
             if ours is None or theirs is None:
                 return found
             found = Ratio(ours, theirs)
-            if not (ours.beyond(recall) or theirs.beyond(recall)):
+            if not theirs.beyond(recall):
                 return found
-            recall = found.recall
+            recall = theirs.recall
 
 
 def stems(comparisons: Sequence[Comparison]) -> list[str]:

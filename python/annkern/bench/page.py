@@ -36,7 +36,8 @@ METHOD = (
     "spread is how much longer the worst one took: (!) marks one above 50%, which is noise. Recall counts an answer as a "
     "hit where it lies no further than the exact k-th, so that ties are hits. Queries per second at a recall are "
     'interpolated on the Pareto front; where a method has no point as low, "at" names the recall of the point that is '
-    'shown. annkern / best peer compares both at one recall, which "at" names where it is another than the column\'s. '
+    'shown. annkern / best peer never favours annkern: it compares both at the recall of the peer\'s point, which "at" '
+    'names, and says "at least" where annkern has no point as low. '
     "Batches hold all queries; latency is of single queries on one thread, at the first setting that reaches recall "
     f"{RECALLS[1]:.2f}."
 )

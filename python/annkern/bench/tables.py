@@ -40,7 +40,7 @@ def compared(ratio: Ratio | None, recall: float) -> str:
     """With the peer's name, and with the recall where it is another than asked for."""
     if ratio is None:
         return NONE
-    where = "" if ratio.bound or not Reading(0, ratio.recall, "").beyond(recall) else f" at {ratio.recall:.3f}"
+    where = f" at {ratio.theirs.recall:.3f}" if ratio.theirs.beyond(recall) else ""
     return f"{ratio.bound}{ratio.value:.2f}x{where} ({ratio.theirs.method})"
 
 
