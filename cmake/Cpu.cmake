@@ -72,4 +72,5 @@ target_link_libraries(annk_cpu_once PRIVATE annk_flags)
 target_compile_options(annk_cpu_once PRIVATE "-DANNK_ISA_LEVELS(X)=${level_list}")
 
 annk_add_module(_cpu)
-target_sources(_cpu PRIVATE ${level_objects} $<TARGET_OBJECTS:annk_cpu_once>)
+target_sources(_cpu PRIVATE csrc/bind/direct.cpp ${level_objects} $<TARGET_OBJECTS:annk_cpu_once>)
+target_compile_definitions(_cpu PRIVATE ANNK_DIRECT_CALLS)

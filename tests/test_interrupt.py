@@ -16,14 +16,16 @@ import annkern as ak
 
 # Ten seconds and more each, were they not stopped.
 X = np.zeros((4_000_000, 8), np.float32)
+LET_THROUGH = np.ones(len(X), bool)
 SPREAD = np.random.default_rng(1).standard_normal((400_000, 32), np.float32)
 WIDE = np.broadcast_to(np.zeros((1, 60_000), np.float32), (500_000, 60_000))
 # What is called, and the native function that must not come to its end.
 CALLS = {
-    "knn": (lambda: ak.knn(X, X[:200_000], 5, check_finite=False), "knn"),
-    "knn of one thread": (lambda: ak.knn(X, X[:200_000], 5, threads=1, check_finite=False), "knn"),
-    "radius": (lambda: ak.radius(X, X[:200_000], -1.0, check_finite=False), "radius_count"),
-    "pairwise": (lambda: ak.pairwise(WIDE[:100], WIDE), "pairwise"),
+    "knn": (lambda: ak.knn(X, X[:200_000], 5, check_finite=False), "knn_direct"),
+    "knn of one thread": (lambda: ak.knn(X, X[:200_000], 5, threads=1, check_finite=False), "knn_direct"),
+    "knn by the Python layer": (lambda: ak.knn(X, X[:200_000], 5, check_finite=False, filter=LET_THROUGH), "knn"),
+    "radius": (lambda: ak.radius(X, X[:200_000], -1.0, check_finite=False), "radius_direct"),
+    "pairwise": (lambda: ak.pairwise(WIDE[:100], WIDE), "pairwise_direct"),
     "graph": (lambda: ak.build_graph(SPREAD), "finish_graph"),
     "graph by nn_descent": (lambda: ak.build_graph(SPREAD, method="nn_descent"), "nn_descent_prune"),
     "k-means": (lambda: ak.KMeans(4096, sample=None, threads=1).fit(SPREAD), "cluster_sums"),

@@ -49,6 +49,8 @@ def test_stubs_name_what_the_extension_has(name):
     variables = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
     module = backend.load(name)
     public = {name for name in vars(module) if not name.startswith("_")}
+    if name != "cpu":  # direct calls are of the host alone
+        told = {one: node for one, node in told.items() if one != "GraphPlan" and not one.endswith("_direct")}
     assert public == variables | {name for name in told if not name.startswith("_")}
     for function, node in told.items():
         if isinstance(node, ast.FunctionDef):

@@ -5,7 +5,7 @@
 #include <pybind11/stl.h>
 
 #include "bind/arguments.h"
-#include "bind/search_again.h"
+#include "bind/direct.h"
 #include "ops/backend.h"
 #include "ops/build_graph.h"
 #include "ops/cluster_sums.h"
@@ -245,28 +245,6 @@ void def_op(py::module_& m, const char* name, Args (*make)(In...), void (*run)(c
       names...);
 }
 
-// The search as a builtin function, which owns what is known: bind/search_again.h.
-py::object search_again(py::object neighbors, py::object entries, py::object store, py::object rerank, py::object metric,
-                        std::tuple<GraphView, Dataset, std::optional<Dataset>, std::string, int64_t> known) {
-  static PyMethodDef method{"search", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&again::search)), METH_FASTCALL,
-                            nullptr};
-  const auto& [graph, base, finer, name, dims] = known;
-  SearchGraphArgs args;
-  args.graph = graph;
-  args.base = base;
-  if (finer) args.rerank = *finer;
-  args.metric = metric_from_name(name);
-  args.queries.dims = dims;
-  args.exec.interrupted = interrupted;
-  args.rerank_k = finer ? 1 : 0;
-  auto own = std::make_unique<SearchAgain>(neighbors.ptr(), entries.ptr(), store.ptr(), rerank.ptr(), metric.ptr(), args);
-  const py::capsule capsule(own.get(), again::kCapsule, [](PyObject* self) {
-    delete static_cast<SearchAgain*>(PyCapsule_GetPointer(self, again::kCapsule));
-  });
-  own.release();
-  return py::reinterpret_steal<py::object>(PyCFunction_NewEx(&method, capsule.ptr(), nullptr));
-}
-
 template <class Args, class... In, class... Names>
 void def_workspace(py::module_& m, const char* name, Args (*make)(In...), int64_t (*bytes)(const Args&),
                    const Names&... names) {
@@ -316,6 +294,9 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
   }
   m.attr("metrics") = metrics;
   m.attr("stores") = std::vector<std::string>(std::begin(kStoreNames) + 1, std::end(kStoreNames));
+#ifdef ANNK_DIRECT_CALLS
+  add_direct_calls(m);
+#endif
   m.attr("dtypes") = std::vector<std::string>(std::begin(kDTypeNames), std::end(kDTypeNames));
 
   def_op(m, "pairwise", pairwise_args, pairwise, "queries"_a, "base"_a, "metric"_a, "distances"_a, "bad_row"_a, "exec"_a);
@@ -350,7 +331,6 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
                 "metric"_a, "k"_a, "window"_a, "rerank"_a, "rerank_queries"_a, "rerank_k"_a, "filter"_a, "distances"_a,
                 "indices"_a, "bad_row"_a, "exec"_a);
   m.def("default_rerank_k", default_rerank_k, "k"_a);
-  m.def("search_again", search_again, "neighbors"_a, "entries"_a, "store"_a, "rerank"_a, "metric"_a, "known"_a);
   const auto def_build = [&m](const char* name, void (*run)(const BuildGraphArgs&),
                               int64_t (*bytes)(const BuildGraphArgs&)) {
     def_op(m, name, build_graph_args, run, "base"_a, "metric"_a, "order"_a, "sizes"_a, "alpha"_a, "lists"_a, "bad_row"_a,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
 # caller has checked; strides of Matrix and Filter are in bytes, those of select_k and merge_topk in elements.
-from collections.abc import Callable
 from typing import Any, TypedDict, overload
 
 class _BackendInfo(TypedDict):
@@ -154,14 +153,30 @@ def search_graph(
     exec: Exec,
 ) -> None: ...
 def default_rerank_k(k: int) -> int: ...
-def search_again(
-    neighbors: object,
-    entries: object,
-    store: object,
-    rerank: object,
-    metric: str | None,
-    known: tuple[Graph, Matrix | Base, Matrix | Base | None, str, int],
-) -> Callable[..., tuple[Any, Any] | None]: ...
+
+class GraphPlan:
+    def __init__(self, graph: Graph) -> None: ...
+
+# Direct calls: None where an argument is not plain.
+def knn_direct(base: Any, queries: Any, k: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def assign_direct(x: Any, centroids: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def pairwise_direct(queries: Any, base: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def distances_direct(base: Any, queries: Any, ids: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def radius_direct(base: Any, queries: Any, r: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def select_k_direct(values: Any, k: Any, largest: Any, ids: Any, threads: Any) -> Any: ...
+def merge_topk_direct(distances: Any, ids: Any, k: Any, metric: Any, threads: Any) -> Any: ...
+def search_graph_direct(
+    plan: Any,
+    store: Any,
+    queries: Any,
+    k: Any,
+    window: Any,
+    metric: Any,
+    rerank: Any,
+    rerank_k: Any,
+    threads: Any,
+    check_finite: Any,
+) -> Any: ...
 def search_graph_workspace(
     graph: Graph,
     base: Matrix | Base,

@@ -3,7 +3,7 @@
 
 graph                      class Graph
 build_graph  nn_descent    how one is built
-search_graph  search_plan  how one is searched, and how a search is repeated
+search_graph  how one is searched
 reachability  reordering   every row within reach of a search; rows in the order in which searches read them
 importers  exporters       graphs of and for other libraries
 """

@@ -81,7 +81,7 @@ class Graph:
     @metric.setter
     def metric(self, name: str) -> None:
         self._metric = metric_known(name)
-        self.plan: Callable[..., Any] | None = None  # the last search, as search_plan.py keeps it, under the metric of then
+        self.plan: Any = None  # the graph for direct calls, once it has been searched
 
     @property
     def live(self) -> Any:

@@ -10,10 +10,10 @@ import numpy as np
 from ..arrays.views import host_copy, view
 from ..ops.operands import Operands
 from ..ops.rerank import finer_rows
+from ..runtime.backend import load
 from ..runtime.context import pair, refuse_overlap, whole_number
 from ..stores.store import Store
 from .graph import Graph
-from .search_plan import search_plan
 
 
 def search_graph(
@@ -88,11 +88,16 @@ def search_graph(
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}; Graph.of takes an array of neighbours")
     if graph.plan is not None and filter is None and stream is None and out is None:
-        arguments = graph, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite
-        found: tuple[Any, Any] | None = graph.plan(*arguments)
-        if found is not None:
-            return found
-    arguments_given = store, rerank
+        base, finer = store, rerank
+        if isinstance(store, Store) and store.primary is not None and store.secondary is not None:
+            base, finer = store.primary, store.secondary if rerank is None else rerank
+        if isinstance(finer, Store):
+            finer = finer.fine.direct_level
+        if finer is not None or (rerank is None and base is store):
+            arguments = graph.plan, base, queries, k, window, metric or graph.metric, finer, rerank_k, threads, check_finite
+            found: tuple[Any, Any] | None = load("cpu").search_graph_direct(*arguments)
+            if found is not None:
+                return found
     if isinstance(store, Store) and store.primary is not None:
         rerank = store.secondary if rerank is None else rerank
         store = store.primary
@@ -125,7 +130,8 @@ def search_graph(
                 *(distances.address, indices.address, base.bad_row_address),
             )
             base.refuse_bad_row()
-            graph.plan = search_plan(graph, *arguments_given, metric, operands) if graph.deleted is None else None
+            if graph.plan is None and context.device.on_host and graph.deleted is None:
+                graph.plan = backend.GraphPlan(graph.native(backend))
         return context.to_caller(distances, given[0]), context.to_caller(indices, given[1])
 
 

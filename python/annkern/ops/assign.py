@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import view
+from ..runtime.backend import load
 from .dataset import Dataset
 from .knn import nearest
 from .operands import Operands
@@ -51,6 +52,10 @@ def assign(
     >>> ak.assign(x, np.array([[0, 0], [4, 4]], np.float32))
     (array([0, 1, 0]), array([1., 2., 1.], dtype=float32))
     """
+    if stream is None:
+        found: tuple[Any, Any] | None = load("cpu").assign_direct(x, centroids, metric, threads, check_finite)
+        if found is not None:
+            return found
     if hasattr(centroids, "shape") and tuple(centroids.shape)[:1] == (0,) and tuple(view("x", x).shape)[:1] != (0,):
         raise ValueError(f"centroids: expected at least one row, got shape {tuple(centroids.shape)}")
     finer = centroids.secondary if isinstance(centroids, Dataset) else None

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..arrays.views import View, as_numpy, view
+from ..runtime.backend import load
 from ..runtime.context import Context, matrix_of, shaped
 
 D = TypeVar("D", bound="Dataset")
@@ -32,15 +33,21 @@ class Dataset:
         self.kind = kind
         self.spec = spec
         self.shape = shape
-        self.arrays = dict(arrays)
+        self.arrays: Mapping[str, Any] = MappingProxyType(dict(arrays))  # addresses of them are kept
         self.numbers = dict(numbers or {})
         self.metric = metric
         self._levels = levels
         self.projection = projection
         self._views: _Views | None = None
+        self.direct_level: Any = None  # this level for the kernels of the host, once known; None under a projection
+        self.direct: Any = None  # the same of a store of one level: what direct calls read (csrc/bind/direct.h)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_views": None}  # holds addresses
+        known = {"_views": None, "direct": None, "direct_level": None}  # these hold addresses
+        return self.__dict__ | known | {"arrays": dict(self.arrays)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, arrays=MappingProxyType(state["arrays"]))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -107,7 +114,10 @@ class Dataset:
         """The store as the kernels see it."""
         bases = self._known().bases
         if backend.__name__ not in bases:
-            bases[backend.__name__] = self._native(backend)
+            known = bases[backend.__name__] = self._native(backend)
+            if self.projection is None and backend is load("cpu") and self._views is not None:
+                self.direct_level = known if isinstance(known, backend.Base) else backend.Base(known)
+                self.direct = self.direct_level if self._levels is None else None
         return bases[backend.__name__]
 
     def _known(self) -> _Views:

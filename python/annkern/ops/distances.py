@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View, as_numpy, row_major, view
+from ..runtime.backend import load
 from ..runtime.context import refuse_overlap, shaped
 from .operands import Operands, Rows
 
@@ -57,6 +58,10 @@ def distances(
     >>> ak.distances(x, x[:1], np.array([[1, -1]]), "euclidean")
     array([[ 5., inf]], dtype=float32)
     """
+    if stream is None and out is None:
+        found = load("cpu").distances_direct(base, queries, ids, metric, threads, check_finite)
+        if found is not None:
+            return found
     operands = Operands.of(base, queries, metric, threads, stream)
     context = operands.context
     with context.scope():

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View
+from ..runtime.backend import load
 from ..runtime.context import pair, refuse_overlap, whole_number
 from .dataset import Dataset
 from .operands import Operands
@@ -89,6 +90,10 @@ def knn(
     >>> dist, idx
     (array([[0., 1.]], dtype=float32), array([[0, 2]]))
     """
+    if filter is None and rerank is None and rerank_k is None and stream is None and out is None:
+        found: tuple[Any, Any] | None = load("cpu").knn_direct(base, queries, k, metric, threads, check_finite)
+        if found is not None:
+            return found
     if isinstance(base, Dataset) and base.primary is not None:
         rerank = base.secondary if rerank is None else rerank
         base = base.primary

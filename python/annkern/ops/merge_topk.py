@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.views import View, view
+from ..runtime.backend import load
 from ..runtime.context import Context, pair, refuse_overlap, shaped, whole_number
 from .metrics import metric_of
 
@@ -75,6 +76,10 @@ def merge_topk(
     >>> ak.merge_topk(dists, ids, 2, offsets=[0, 2])
     (array([[0., 1.]], dtype=float32), array([[0, 3]]))
     """
+    if offsets is None and stream is None and out is None:
+        merged: tuple[Any, Any] | None = load("cpu").merge_topk_direct(dists, ids, k, metric, threads)
+        if merged is not None:
+            return merged
     lead = view("dists", dists)
     context = Context.at(lead, threads, stream)
     similarity = metric_of(context.backend, metric).similarity

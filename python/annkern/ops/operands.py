@@ -210,7 +210,9 @@ def _rows(name: str, base: object, queries: Queries) -> Rows:
     _refuse_width(name, x, queries, dtype)
     q = queries.widened() if widen else queries.adjacent()
     x, backend = _adjacent(context, x), context.backend
-    native, matrix = matrix_of(backend, x, metric.bits), matrix_of(backend, q, metric.bits)
+    level = base.fine if isinstance(base, Dataset) and not metric.bits else None
+    native = matrix_of(backend, x, metric.bits) if level is None else level.native(backend)
+    matrix = matrix_of(backend, q, metric.bits)
     return Rows(name, [x], x.shape[0], native, q, matrix, finite=False)
 
 

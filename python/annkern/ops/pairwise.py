@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..runtime.backend import load
 from ..runtime.context import refuse_overlap
 from .operands import Operands
 
@@ -63,6 +64,10 @@ def pairwise(
     >>> ak.pairwise(x[:1], x, metric="euclidean")
     array([[0., 5.]], dtype=float32)
     """
+    if stream is None and out is None:
+        found = load("cpu").pairwise_direct(queries, base, metric, threads, check_finite)
+        if found is not None:
+            return found
     operands = Operands.of(base, queries, metric, threads, stream)
     context, rows, name = operands.context, operands.base, operands.metric.name
     with context.scope():

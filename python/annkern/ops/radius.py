@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View
+from ..runtime.backend import load
 from ..runtime.context import Context, real_number
 from .operands import Operands
 
@@ -65,6 +66,10 @@ def radius(
     >>> ak.radius(base, base[:2], 1.0)
     (array([0, 2, 3]), array([0., 1., 0.], dtype=float32), array([0, 2, 1]))
     """
+    if filter is None and stream is None:
+        found: tuple[Any, Any, Any] | None = load("cpu").radius_direct(base, queries, r, metric, threads, check_finite)
+        if found is not None:
+            return found
     operands = Operands.of(base, queries, metric, threads, stream)
     context, rows, m = operands.context, operands.base, operands.m
     limit = real_number("r", r)

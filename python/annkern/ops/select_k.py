@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.views import View, view
+from ..runtime.backend import load
 from ..runtime.context import Context, pair, refuse_overlap, shaped, whole_number
 
 
@@ -60,6 +61,10 @@ def select_k(
     >>> ak.select_k(np.array([[3, 1, 2]], np.float32), 2)
     (array([[1., 2.]], dtype=float32), array([[1, 2]]))
     """
+    if stream is None and out is None:
+        found: tuple[Any, Any] | None = load("cpu").select_k_direct(values, k, largest, ids, threads)
+        if found is not None:
+            return found
     lead = view("values", values)
     context = Context.at(lead, threads, stream)
     count = whole_number("k", k, 0)
