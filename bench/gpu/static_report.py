@@ -111,11 +111,11 @@ def compiled(source: Path, arch: str, cache: Path) -> tuple[str, str]:
 
 
 def readable(symbols: list[str]) -> dict[str, str]:
-    """Kernel names as they are written, without namespaces, arguments and the list of metrics that follows from the step."""
+    """Kernel names as they are written, without namespaces and arguments."""
     names = {}
     for symbol, name in zip(symbols, output("c++filt", *symbols).splitlines(), strict=True):
         short = re.sub(r"\(anonymous namespace\)::|\b(?:annk|cuda|generic)::|^void ", "", name.strip())
-        short = re.sub(r", MetricList<[^<>]*>\s*", "", short).split("(")[0].replace(" >", ">")
+        short = short.split("(")[0].replace(" >", ">")
         if short.startswith("scan_kernel<"):
             short = short.replace(", true>", ", wide>").replace(", false>", ", narrow>")
         names[symbol] = short.replace("unsigned char", "uint8").replace("signed char", "int8")

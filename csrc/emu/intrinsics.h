@@ -23,6 +23,9 @@ inline void __stcs(V* address, V value) {
   *address = value;
 }
 
+// Reported as a crash of its thread.
+[[noreturn]] inline void __trap() { __builtin_trap(); }
+
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __popcll(unsigned long long x) { return std::popcount(x); }
 inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }

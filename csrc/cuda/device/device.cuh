@@ -70,6 +70,13 @@ void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t share
 }
 #endif
 
+// Where no call comes: an error, rather than the result of another case.
+[[noreturn]] inline void no_kernel(const char* what) { throw std::logic_error(std::string("no kernel for this ") + what); }
+[[noreturn]] __device__ __forceinline__ void trap() {
+  __trap();
+  __builtin_unreachable();
+}
+
 template <class T>
 ANNK_HD constexpr T ceil_div(T a, T b) {
   return (a + b - 1) / b;

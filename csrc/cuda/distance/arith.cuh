@@ -12,14 +12,9 @@
 #pragma once
 #include "cuda/device/key_id.cuh"
 #include "cuda/device/ptx.cuh"
-#include "metric/all.h"
+#include "cuda/distance/family.h"
 
 namespace annk::cuda {
-
-using namespace ANNK_ISA;
-
-template <class... Metrics>
-struct MetricList {};
 
 template <class Arith>
 struct Terms {
@@ -36,20 +31,6 @@ struct Terms<Arith> {
   static constexpr bool kRead = true;
   static constexpr bool needed(Metric) { return true; }
 };
-
-// body(M{}) for the one of the list that `metric` names.
-template <class First, class... Rest, class Body>
-__device__ __forceinline__ void visit_list(MetricList<First, Rest...>, Metric metric, Body&& body) {
-  if constexpr (sizeof...(Rest) == 0) {
-    body(First{});
-  } else {
-    if (metric == First::kMetric) {
-      body(First{});
-    } else {
-      visit_list(MetricList<Rest...>{}, metric, static_cast<Body&&>(body));
-    }
-  }
-}
 
 __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
   return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
@@ -109,21 +90,21 @@ __device__ __forceinline__ void widen4(int8_t, const uint4& raw, int part, float
     to[i] = float_of_bits(__byte_perm(word_of(raw, part) ^ 0x80808080u, 0x4b000000u, 0x7440u + i)) - 8388736.0f;
 }
 
-// Float32 sums of steps of metric M, of rows of T widened, against a float32 query.
-template <class M, class T, class List>
+// Float32 sums of a metric's steps, of rows of T widened, against a float32 query.
+template <class Step, class T>
 struct FloatArith {
   using Element = T;
   using Operand = float;
   using Sum = float;
-  using Metrics = List;
+  using Metrics = MetricsOfStep<Step>;
   static constexpr int kBits = 8 * sizeof(T), kQueryBits = 32, kParts = 4 / sizeof(T);
   static constexpr bool kWidens = true;
 
   __device__ static __forceinline__ void expand(const uint4& raw, int part, float (&to)[4]) { widen4(T{}, raw, part, to); }
-  __device__ static __forceinline__ float step(float sum, float q, float x) { return M::step(sum, q, x); }
+  __device__ static __forceinline__ float step(float sum, float q, float x) { return Step::step(sum, q, x); }
   __device__ static __forceinline__ float own(float sum, float x) { return multiply_add(x, x, sum); }
 
-  static constexpr bool needs_row_word(Metric metric) { return metric == Metric::cosine; }
+  static constexpr bool needs_row_word(Metric metric) { return has_term(Metrics{}, metric, Term::inverse_norm); }
   __device__ static __forceinline__ uint32_t row_word(Metric, float sum, const unsigned char* row, int64_t dims) {
     double wide = sum;
     if (row != nullptr && needs_wide_sum(sum)) {
@@ -141,17 +122,6 @@ struct FloatArith {
   }
 };
 
-using DotMetrics = MetricList<InnerProduct, Cosine>;
-using L2Metrics = MetricList<SqEuclidean, Euclidean>;
-template <class T>
-using DotArith = FloatArith<InnerProduct, T, DotMetrics>;
-template <class T>
-using L2Arith = FloatArith<SqEuclidean, T, L2Metrics>;
-template <class T>
-using L1Arith = FloatArith<Cityblock, T, MetricList<Cityblock>>;
-template <class T>
-using LinfArith = FloatArith<Chebyshev, T, MetricList<Chebyshev>>;
-
 __device__ __forceinline__ int32_t dot4(int8_t, uint32_t a, uint32_t b, int32_t sum) {
   return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
 }
@@ -165,7 +135,7 @@ struct IntArith {
   using Element = T;
   using Operand = uint32_t;
   using Sum = int32_t;
-  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  using Metrics = MetricsFromDot;
   static constexpr int kBits = 8, kQueryBits = 8, kParts = 1;
   static constexpr bool kWidens = false;
 
@@ -176,9 +146,12 @@ struct IntArith {
   __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) { return dot4(T{}, q, x, sum); }
   __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return dot4(T{}, x, x, sum); }
 
-  static constexpr bool needs_row_word(Metric metric) { return metric != Metric::inner_product; }
+  static constexpr bool by_norm(Metric metric) { return has_term(Metrics{}, metric, Term::inverse_norm); }
+  static constexpr bool needs_row_word(Metric metric) {
+    return is_listed(MetricsOfStep<SqEuclidean>{}, metric) || by_norm(metric);
+  }
   __device__ static __forceinline__ uint32_t row_word(Metric metric, int32_t sum, const unsigned char*, int64_t) {
-    return metric == Metric::cosine ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
+    return by_norm(metric) ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
   }
   // A word holds the term that the metric uses, the squared norm or the inverse one; the other reading of it is ignored.
   template <class Key>
@@ -207,7 +180,10 @@ struct BitArith {
   }
   __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return sum + __popc(x); }
 
-  static constexpr bool needs_row_word(Metric metric) { return metric == Metric::jaccard; }
+  // Asked at run time: where it is constant, ptxas takes 20 registers more for a beam search.
+  static constexpr bool needs_row_word(Metric metric) {
+    return has_term(MetricsOfFamily<Family::bits>{}, metric, Term::popcount);
+  }
   __device__ static __forceinline__ uint32_t row_word(Metric, int32_t sum, const unsigned char*, int64_t) {
     return static_cast<uint32_t>(sum);
   }

@@ -120,6 +120,7 @@ __global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
 
 template <class Arith>
 void launch_pairs(const ScanArgs& a, void* stream) {
+  require_listed(typename Arith::Metrics{}, a.metric);
   ANNK_LAUNCH(pairs_kernel<Arith>, ceil_div<int64_t>(a.pairs, kPairThreads), kPairThreads, 0, stream, a);
 }
 

@@ -16,7 +16,7 @@ struct PrepareArgs {
   int64_t begin, m, pitch;
   unsigned char* rows;
   uint32_t* words;
-  Metric metric;
+  bool by_norm;  // the metric takes inverse norms
 };
 
 // 1 / |x|: float32 multiply-adds in ascending order, made again in float64 where the sum has lost digits. One thread adds,
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) prepare_widened(const PrepareArgs a)
   float* to = reinterpret_cast<float*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
   const int64_t dims = blockIdx.x < a.m ? a.queries.dims : 0;
   const T* from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
-  const bool scaled = a.metric == Metric::cosine && dims > 0;
+  const bool scaled = a.by_norm && dims > 0;
   const float scale = scaled ? scale_of(from, dims) : 1.0f;
   for (int64_t j = threadIdx.x; j < a.pitch / 4; j += kThreads) to[j] = j < dims ? widen(from[j]) * scale : 0.0f;
 }
@@ -75,24 +75,16 @@ __global__ void __launch_bounds__(kThreads) prepare_bytes(const PrepareArgs a) {
   __syncthreads();
   if (threadIdx.x != 0) return;
   for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
-  a.words[blockIdx.x] = a.metric == Metric::cosine ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
+  a.words[blockIdx.x] = a.by_norm ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
 }
 
 bool vector_loads(const Matrix& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % 16 == 0; }
 
-bool widens(Family family) {
-  return family == Family::dot || family == Family::l2 || family == Family::l1 || family == Family::linf;
-}
+bool widens(Family family) { return family == Family::dot || family == Family::l2 || family == Family::step; }
 
-bool counts_bits(Family family) { return family == Family::hamming || family == Family::jaccard; }
-
-Family family_of(Metric metric, DType base, DType queries) {
-  if (metric == Metric::hamming) return Family::hamming;
-  if (metric == Metric::jaccard) return Family::jaccard;
-  if (metric == Metric::cityblock) return Family::l1;
-  if (metric == Metric::chebyshev) return Family::linf;
-  if (base == queries && (base == DType::i8 || base == DType::u8)) return Family::integer;
-  return metric == Metric::inner_product || metric == Metric::cosine ? Family::dot : Family::l2;
+Family family_of_call(Metric metric, DType base, DType queries) {
+  const bool bytes = base == queries && (base == DType::i8 || base == DType::u8);
+  return visit(metric, [&]<class M>(M) { return bytes && M::kFromDot ? Family::integer : family_of<M>(); });
 }
 
 int64_t padded(const ScanPlan& plan, int64_t m) {
@@ -120,7 +112,7 @@ ScanPlan plan_of(const Matrix& queries, const Dataset& base, Metric metric, int6
   ScanPlan plan;
   plan.own = store_scan(base, metric);
   const Dataset read = rows_read(base, plan.own, nullptr);
-  plan.family = plan.own != nullptr ? Family::store : family_of(metric, read.dtype, queries.dtype);
+  plan.family = plan.own != nullptr ? Family::store : family_of_call(metric, read.dtype, queries.dtype);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
   plan.wide = !pairs && use_wide(plan.launch_queries);
   const StoreChunk chunk = plan.own != nullptr ? plan.own->chunk(base, plan.wide) : chunk_of(plan, read.dtype);
@@ -165,12 +157,11 @@ Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
 }
 
 ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Dataset& base, Metric metric, int64_t begin, int64_t m) {
-  const bool words = plan.family == Family::store || counts_bits(plan.family) || plan.family == Family::integer;
   ScanArgs a;
   a.base = rows_read(base, plan.own, to.decoded);
   a.metric = metric;
   a.queries = to.rows;
-  a.query_words = words ? to.words : nullptr;
+  a.query_words = widens(plan.family) ? nullptr : to.words;
   a.query_pitch = plan.pitch;
   a.query_begin = begin;
   a.m = static_cast<int32_t>(m);
@@ -184,20 +175,28 @@ ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Dataset& base, 
 
 ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Dataset& base, Metric metric,
                  int64_t begin, int64_t m, void* stream) {
-  const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, metric};
+  const bool by_norm = visit(metric, []<class M>(M) { return M::kTerm == Term::inverse_norm; });
+  const PrepareArgs p{queries, begin, m, plan.pitch, to.rows, to.words, by_norm};
   const int64_t rows = padded(plan, m);
-  const bool bits = counts_bits(plan.family);
-  const bool bytes = plan.family == Family::integer;
-  if (plan.own != nullptr) {
-    plan.own->prepare({queries, nullptr, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words}, stream);
-  } else if (bits) {
-    ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
-  } else if (bytes && queries.dtype == DType::i8) {
-    ANNK_LAUNCH((prepare_bytes<int8_t, false>), rows, kThreads, 0, stream, p);
-  } else if (bytes) {
-    ANNK_LAUNCH((prepare_bytes<uint8_t, false>), rows, kThreads, 0, stream, p);
-  } else {
-    visit_element(queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_widened<T>, rows, kThreads, 0, stream, p); });
+  switch (plan.family) {
+    case Family::dot:
+    case Family::l2:
+    case Family::step:
+      visit_element(queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_widened<T>, rows, kThreads, 0, stream, p); });
+      break;
+    case Family::integer:
+      if (queries.dtype == DType::i8) {
+        ANNK_LAUNCH((prepare_bytes<int8_t, false>), rows, kThreads, 0, stream, p);
+      } else {
+        ANNK_LAUNCH((prepare_bytes<uint8_t, false>), rows, kThreads, 0, stream, p);
+      }
+      break;
+    case Family::bits:
+      ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
+      break;
+    case Family::store:
+      plan.own->prepare({queries, nullptr, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words}, stream);
+      break;
   }
   return scan_of(plan, to, base, metric, begin, m);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/codec/decode.h"
+#include "cuda/device/device.cuh"
 #include "cuda/distance/prepare.h"
 
 namespace annk::cuda {
@@ -14,14 +15,11 @@ void scan_as_read(const ScanPlan& plan, const ScanArgs& args, void* stream) {
       return scan_dot(args, plan.wide, stream);
     case Family::l2:
       return scan_l2(args, plan.wide, stream);
-    case Family::l1:
-      return scan_l1(args, plan.wide, stream);
-    case Family::linf:
-      return scan_linf(args, plan.wide, stream);
+    case Family::step:
+      return scan_steps(args, plan.wide, stream);
     case Family::integer:
       return scan_integer(args, plan.wide, stream);
-    case Family::hamming:
-    case Family::jaccard:
+    case Family::bits:
       return scan_bits(args, plan.wide, stream);
     case Family::store:
       return plan.own->scan(args, plan.wide, stream);
@@ -81,9 +79,10 @@ const StoreScan* store_scan(const Dataset& base, Metric metric) {
       return rabitq_scan(base, metric);
     case StoreKind::pq:
       return pq_scan(base, metric);
-    default:
+    case StoreKind::array:
       return nullptr;
   }
+  no_kernel("kind of store");
 }
 
 void scan(const ScanPlan& plan, const ScanArgs& args, void* stream) {

@@ -254,6 +254,7 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
 
 template <class Arith, bool kWide>
 void launch_scan(const ScanArgs& a, void* stream) {
+  require_listed(typename Arith::Metrics{}, a.metric);
   using Shared = TileOf<Arith, kWide>;
   constexpr ScanShape kShape = Shared::kShape;
   const size_t lists = a.job == Job::select ? static_cast<size_t>(kShape.row_warps * kShape.queries()) * a.k : 0;
@@ -274,10 +275,10 @@ void launch_job(const ScanArgs& a, bool wide, void* stream) {
   wide ? launch_scan<Arith, true>(a, stream) : launch_scan<Arith, false>(a, stream);
 }
 
-// For the families whose rows widen to float32.
-template <template <class> class Arith>
+// For rows that widen to float32.
+template <class Step>
 void scan_widened(const ScanArgs& a, bool wide, void* stream) {
-  visit_element(a.base.dtype, [&]<class T>(T) { launch_job<Arith<T>>(a, wide, stream); });
+  visit_element(a.base.dtype, [&]<class T>(T) { launch_job<FloatArith<Step, T>>(a, wide, stream); });
 }
 
 }  // namespace annk::cuda

@@ -3,6 +3,7 @@
 #pragma once
 #include "core/view.h"
 #include "cuda/device/policy.h"
+#include "cuda/distance/family.h"
 
 namespace annk::cuda {
 
@@ -50,14 +51,10 @@ struct ScanArgs {
   bool vector_loads = false;
 };
 
-// Which arithmetic a call uses.
-enum class Family : int32_t { dot, l2, l1, linf, integer, hamming, jaccard, store };
-
 // One per family, each in a source of its own: kernels compile side by side.
 void scan_dot(const ScanArgs&, bool wide, void* stream);
 void scan_l2(const ScanArgs&, bool wide, void* stream);
-void scan_l1(const ScanArgs&, bool wide, void* stream);
-void scan_linf(const ScanArgs&, bool wide, void* stream);
+void scan_steps(const ScanArgs&, bool wide, void* stream);
 void scan_integer(const ScanArgs&, bool wide, void* stream);
 void scan_bits(const ScanArgs&, bool wide, void* stream);
 

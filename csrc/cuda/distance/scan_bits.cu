@@ -4,8 +4,7 @@
 namespace annk::cuda {
 
 void scan_bits(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class M>(M) { launch_job<BitArith<M>>(a, wide, stream); };
-  a.metric == Metric::hamming ? run(Hamming{}) : run(Jaccard{});
+  visit_list(MetricsOfFamily<Family::bits>{}, a.metric, [&]<class M>(M) { launch_job<BitArith<M>>(a, wide, stream); });
 }
 
 }  // namespace annk::cuda

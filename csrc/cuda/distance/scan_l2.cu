@@ -3,6 +3,6 @@
 
 namespace annk::cuda {
 
-void scan_l2(const ScanArgs& a, bool wide, void* stream) { scan_widened<L2Arith>(a, wide, stream); }
+void scan_l2(const ScanArgs& a, bool wide, void* stream) { scan_widened<SqEuclidean>(a, wide, stream); }
 
 }  // namespace annk::cuda

@@ -24,17 +24,21 @@ __device__ __forceinline__ bool expanded(KeyId entry) { return (entry & 1u) != 0
 
 // body.template run<Arith>() for the arithmetic of float32 sums.
 template <class T, class Body>
-__device__ __forceinline__ void visit_family(Family family, const Body& body) {
+__device__ __forceinline__ void visit_family(Family family, Metric metric, const Body& body) {
   switch (family) {
     case Family::dot:
-      return body.template run<DotArith<T>>();
+      return body.template run<FloatArith<InnerProduct, T>>();
     case Family::l2:
-      return body.template run<L2Arith<T>>();
-    case Family::l1:
-      return body.template run<L1Arith<T>>();
-    default:
-      return body.template run<LinfArith<T>>();
+      return body.template run<FloatArith<SqEuclidean, T>>();
+    case Family::step:
+      return visit_list(MetricsOfFamily<Family::step>{}, metric,
+                        [&]<class M>(M) { body.template run<FloatArith<typename M::Step, T>>(); });
+    case Family::integer:
+    case Family::bits:
+    case Family::store:
+      break;
   }
+  trap();
 }
 
 // A team for each of ids[0, count), whose rows lie at scan.base or, where `room` is not null, one after the other there.
@@ -70,16 +74,19 @@ struct FloatRows {
     const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
     switch (scan.base.dtype) {
       case DType::f32:
-        return visit_family<float>(family, each);
+        return visit_family<float>(family, scan.metric, each);
       case DType::f16:
-        return visit_family<Half>(family, each);
+        return visit_family<Half>(family, scan.metric, each);
       case DType::bf16:
-        return visit_family<Bfloat16>(family, each);
+        return visit_family<Bfloat16>(family, scan.metric, each);
       case DType::i8:
-        return visit_family<int8_t>(family, each);
-      default:
-        return visit_family<uint8_t>(family, each);
+        return visit_family<int8_t>(family, scan.metric, each);
+      case DType::u8:
+        return visit_family<uint8_t>(family, scan.metric, each);
+      case DType::bits:
+        break;
     }
+    trap();
   }
 };
 
@@ -95,15 +102,19 @@ struct CodeRows {
   __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
     const EachRow<kThreads, Team> each{scan, query, ids, count, to, nullptr};
     switch (family) {
-      case Family::hamming:
-        return each.template run<BitArith<Hamming>>();
-      case Family::jaccard:
-        return each.template run<BitArith<Jaccard>>();
+      case Family::integer:
+        return scan.base.dtype == DType::i8 ? each.template run<IntArith<int8_t>>() : each.template run<IntArith<uint8_t>>();
+      case Family::bits:
+        return visit_list(MetricsOfFamily<Family::bits>{}, scan.metric,
+                          [&]<class M>(M) { each.template run<BitArith<M>>(); });
       case Family::store:
         return scan.base.numbers[0] == 8 ? each.template run<LvqArith<8>>() : each.template run<LvqArith<4>>();
-      default:
-        return scan.base.dtype == DType::i8 ? each.template run<IntArith<int8_t>>() : each.template run<IntArith<uint8_t>>();
+      case Family::dot:
+      case Family::l2:
+      case Family::step:
+        break;
     }
+    trap();
   }
 };
 
@@ -164,7 +175,8 @@ struct DecodedRows {
           team.sync();  // all have read the scratch
         }
       __syncthreads();
-      visit_family<float>(family, EachRow<kThreads, RowTeam<1>>{scan, query, ids + first, here, to + first, room});
+      visit_family<float>(family, scan.metric,
+                          EachRow<kThreads, RowTeam<1>>{scan, query, ids + first, here, to + first, room});
       __syncthreads();
     }
   }

@@ -48,7 +48,7 @@ __device__ __forceinline__ float store_operand(Half* to, float x) {
   const uint32_t rounded = (bits_of_float(x) + 0x1000u) & ~0x1fffu, exponent = rounded >> 23 & 255u;
   const bool there = exponent >= 113 && exponent < 143;
   const uint32_t magnitude = (exponent - 112) << 10 | (rounded >> 13 & 1023u);
-  to->bits = static_cast<uint16_t>(there ? rounded >> 16 & 0x8000u | magnitude : 0);
+  to->bits = static_cast<uint16_t>(there ? (rounded >> 16 & 0x8000u) | magnitude : 0);
   return there ? float_of_bits(rounded) : 0.0f;
 }
 __device__ __forceinline__ float store_operand(Bfloat16* to, float x) {
@@ -154,10 +154,13 @@ void make_operands(const PrefilterArgs& a, unsigned char* operands, void* stream
     case DType::i8:
       ANNK_LAUNCH(measure_bytes<int8_t>, a.m, kThreads, 0, stream, args);
       return;
-    default:
+    case DType::u8:
       ANNK_LAUNCH(measure_bytes<uint8_t>, a.m, kThreads, 0, stream, args);
       return;
+    case DType::bits:
+      break;
   }
+  no_kernel("element type");
 }
 
 void prefilter(const Prefilter& plan, const ScanArgs& scan, const NeighborOut& out, void* stream) {

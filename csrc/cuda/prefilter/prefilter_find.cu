@@ -136,9 +136,12 @@ void find_candidates(const PrefilterArgs& a, void* stream) {
       return launch<MmaBfloat16>(a, stream);
     case DType::i8:
       return launch<MmaInt8>(a, stream);
-    default:
+    case DType::u8:
       return launch<MmaUint8>(a, stream);
+    case DType::bits:
+      break;
   }
+  no_kernel("element type");
 }
 
 }  // namespace annk::cuda

@@ -80,11 +80,13 @@ __device__ Threshold threshold(const PrefilterArgs& a, const QueryFacts& q, uint
     least -= fabs(least) * h;
   } else if (a.metric == Metric::cosine) {
     slope += scale * (wide - 1.0 + fabs(wide - 1.0) * h + 0x1p-20);
-  } else {
+  } else if (a.metric == Metric::sqeuclidean || a.metric == Metric::euclidean) {
     const double limit_squared = a.metric == Metric::euclidean ? wide * wide * (1.0 + 0x1p-22) : wide;
     square = -0.5 * scale * (1.0 - h);
     least = 0.5 * scale * ((1.0 - h) * q.squared_norm - (1.0 + h) * limit_squared);
     least -= 0x1p-22 * scale * (q.squared_norm + limit_squared);
+  } else {
+    return {0.0f, 0.0f, NAN, 0.0f};  // without a bound all survive, and the scan takes over
   }
   slope += fabs(slope) * 0x1p-22;
   return {static_cast<float>(slope), static_cast<float>(square), static_cast<float>(least), 0.0f};
@@ -130,6 +132,7 @@ __global__ void __launch_bounds__(kThreads, 8) rank_kernel(const RankArgs args) 
 
 template <class Arith>
 void launch(const RankArgs& args, void* stream) {
+  require_listed(typename Arith::Metrics{}, args.call.metric);
   if (args.call.k <= kWarp) {
     ANNK_LAUNCH((rank_kernel<Arith, 1>), args.call.m, kThreads, 0, stream, args);
   } else {
@@ -137,16 +140,21 @@ void launch(const RankArgs& args, void* stream) {
   }
 }
 
-template <template <class> class Arith>
+template <class Step>
 void launch_widened(const RankArgs& args, void* stream) {
   switch (args.call.rows.dtype) {
     case DType::f32:
-      return launch<Arith<float>>(args, stream);
+      return launch<FloatArith<Step, float>>(args, stream);
     case DType::f16:
-      return launch<Arith<Half>>(args, stream);
-    default:
-      return launch<Arith<Bfloat16>>(args, stream);
+      return launch<FloatArith<Step, Half>>(args, stream);
+    case DType::bf16:
+      return launch<FloatArith<Step, Bfloat16>>(args, stream);
+    case DType::i8:
+    case DType::u8:
+    case DType::bits:
+      break;
   }
+  no_kernel("element type");
 }
 
 }  // namespace
@@ -155,12 +163,17 @@ void rank_candidates(const PrefilterArgs& a, Family family, const NeighborOut* o
   const RankArgs args{a, out != nullptr ? *out : NeighborOut{}, out != nullptr};
   switch (family) {
     case Family::dot:
-      return launch_widened<DotArith>(args, stream);
+      return launch_widened<InnerProduct>(args, stream);
     case Family::l2:
-      return launch_widened<L2Arith>(args, stream);
-    default:
+      return launch_widened<SqEuclidean>(args, stream);
+    case Family::integer:
       return a.rows.dtype == DType::i8 ? launch<IntArith<int8_t>>(args, stream) : launch<IntArith<uint8_t>>(args, stream);
+    case Family::step:
+    case Family::bits:
+    case Family::store:
+      break;
   }
+  no_kernel("family");
 }
 
 }  // namespace annk::cuda

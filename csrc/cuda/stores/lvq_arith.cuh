@@ -12,7 +12,7 @@ struct LvqArith {
   using Element = uint8_t;
   using Operand = uint32_t;
   using Sum = int32_t;
-  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  using Metrics = MetricsFromDot;
   static constexpr int kBits = kCodeBits, kQueryBits = 8, kParts = 8 / kCodeBits;
   static constexpr bool kWidens = false;
 

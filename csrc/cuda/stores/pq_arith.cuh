@@ -12,7 +12,7 @@ struct alignas(8) PqQueryTerm {
 template <bool kNibbles>
 struct PqArith {
   using Sum = std::conditional_t<kNibbles, int32_t, float>;
-  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  using Metrics = MetricsFromDot;
   template <bool kWide>
   using OwnTile = std::conditional_t<kNibbles, PqNibbleTile<kWide>, PqByteTile>;
   using OwnPair = std::conditional_t<kNibbles, PqNibblePair, PqBytePair>;
@@ -27,14 +27,17 @@ struct PqArith {
   }
   template <class Key>
   __device__ static __forceinline__ uint32_t key_bits(Key, Sum sum, const QueryTerm& query, const RowTerm& row) {
+    constexpr Metric kMetric = Key::kMetric;
+    static_assert(kMetric == Metric::sqeuclidean || kMetric == Metric::euclidean || kMetric == Metric::inner_product ||
+                  kMetric == Metric::cosine);
     float key;
     if constexpr (kNibbles) {
       key = query.bias + query.step * static_cast<float>(sum);
     } else {
       key = sum;
     }
-    if constexpr (Key::kMetric == Metric::euclidean) key = sqrtf(key);
-    if constexpr (Key::kMetric == Metric::cosine) key = 1.0f + key * row.inverse_norm;
+    if constexpr (kMetric == Metric::euclidean) key = sqrtf(key);
+    if constexpr (kMetric == Metric::cosine) key = 1.0f + key * row.inverse_norm;
     return sortable_bits(key);
   }
 };

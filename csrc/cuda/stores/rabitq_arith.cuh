@@ -14,7 +14,7 @@ struct alignas(16) RabitqQueryTerm {
 template <bool kOneBit, int kParts>
 struct RabitqArith {
   using Sum = RabitqSum<kParts>;
-  using Metrics = MetricList<InnerProduct, Cosine, SqEuclidean, Euclidean>;
+  using Metrics = MetricsFromDot;
   template <bool kWide>
   using OwnTile = RabitqTile<kOneBit, kParts, kWide>;
   using OwnPair = RabitqPair<kOneBit, kParts>;

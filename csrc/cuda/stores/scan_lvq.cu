@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
   const RowTeam<16> half;
   const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
   const T* const from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
-  const bool cosine = a.metric == Metric::cosine, dot = cosine || a.metric == Metric::inner_product;
+  const bool cosine = a.metric == Metric::cosine, dot = is_listed(MetricsOfStep<InnerProduct>{}, a.metric);
   if (cosine && warp_id() == 0) {
     const double squared = half.sum16(
         dims, [&](int64_t j) { return static_cast<double>(widen(from[j])) * static_cast<double>(widen(from[j])); });
@@ -139,7 +139,7 @@ constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / s
 }  // namespace
 
 const StoreScan* lvq_scan(const Dataset& store, Metric metric) {
-  if (!LvqView(store).codes_are_all() || metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (!LvqView(store).codes_are_all() || !is_listed(MetricsFromDot{}, metric)) return nullptr;
   if (metric == Metric::sqeuclidean) return store.numbers[0] == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
   return store.numbers[0] == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;
 }

@@ -91,8 +91,7 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
     });
     team.sync();
   }
-  const PqQuery query{view, view.rotation != nullptr ? rotated : x,
-                      a.metric == Metric::inner_product || a.metric == Metric::cosine};
+  const PqQuery query{view, view.rotation != nullptr ? rotated : x, is_listed(MetricsOfStep<InnerProduct>{}, a.metric)};
   if (view.blocked) {
     const PqQueryTerm whole = nibble_table(a, team, query, rotated + dims);
     if (team.lane == 0) *term = whole;
@@ -138,7 +137,7 @@ constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::
 }  // namespace
 
 const StoreScan* pq_scan(const Dataset& store, Metric metric) {
-  if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (!is_listed(MetricsFromDot{}, metric)) return nullptr;
   if (metric == Metric::cosine && store.arrays[2] == nullptr) return nullptr;
   return store.numbers[3] != 0 ? &kNibbleScan : &kByteScan;
 }

@@ -18,7 +18,7 @@ using Team = BlockTeam<kThreads>;
 template <class X>
 __device__ RabitqQueryTerms<float> rotate_query(const Team& team, const RabitqView& view, Metric metric, const X& x,
                                                 float* w, float* other) {
-  const bool dot = metric == Metric::inner_product || metric == Metric::cosine;
+  const bool dot = is_listed(MetricsOfStep<InnerProduct>{}, metric);
   const int64_t dims = view.dims;
   RabitqQueryTerms<float> own{};
   team.each(dims, [&](int64_t j) { w[j] = x(j); });
@@ -114,7 +114,7 @@ constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
 }  // namespace
 
 const StoreScan* rabitq_scan(const Dataset& store, Metric metric) {
-  if (metric == Metric::cityblock || metric == Metric::chebyshev) return nullptr;
+  if (!is_listed(MetricsFromDot{}, metric)) return nullptr;
   const int bits = static_cast<int>(store.numbers[0]);
   return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;
 }

@@ -103,6 +103,7 @@ __global__ void __launch_bounds__(kPairThreads) join_kernel(const JoinArgs a) {
 
 template <class Arith>
 void launch_join(const JoinArgs& a, void* stream) {
+  require_listed(typename Arith::Metrics{}, a.scan.metric);
   if (a.positions > 0)
     ANNK_LAUNCH(join_kernel<Arith>, ceil_div<int64_t>(a.positions, kPairThreads), kPairThreads, 0, stream, a);
 }

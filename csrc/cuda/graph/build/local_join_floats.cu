@@ -5,9 +5,9 @@
 namespace annk::cuda {
 namespace {
 
-template <template <class> class Arith>
+template <class Step>
 void join_widened(const JoinArgs& a, void* stream) {
-  visit_element(a.scan.base.dtype, [&]<class T>(T) { launch_join<Arith<T>>(a, stream); });
+  visit_element(a.scan.base.dtype, [&]<class T>(T) { launch_join<FloatArith<Step, T>>(a, stream); });
 }
 
 }  // namespace
@@ -15,14 +15,18 @@ void join_widened(const JoinArgs& a, void* stream) {
 void join_floats(Family family, const JoinArgs& a, void* stream) {
   switch (family) {
     case Family::dot:
-      return join_widened<DotArith>(a, stream);
+      return join_widened<InnerProduct>(a, stream);
     case Family::l2:
-      return join_widened<L2Arith>(a, stream);
-    case Family::l1:
-      return join_widened<L1Arith>(a, stream);
-    default:
-      return join_widened<LinfArith>(a, stream);
+      return join_widened<SqEuclidean>(a, stream);
+    case Family::step:
+      return visit_list(MetricsOfFamily<Family::step>{}, a.scan.metric,
+                        [&]<class M>(M) { join_widened<typename M::Step>(a, stream); });
+    case Family::integer:
+    case Family::bits:
+    case Family::store:
+      break;
   }
+  no_kernel("family");
 }
 
 }  // namespace annk::cuda

@@ -85,12 +85,13 @@ void RowQueries::join(JoinArgs keys, void* stream) const {
   }
   switch (plan_.family) {
     case Family::integer:
-    case Family::hamming:
-    case Family::jaccard:
+    case Family::bits:
       return join_codes(plan_.family, keys, stream);
     case Family::store:
       return base_.kind == StoreKind::lvq ? join_codes(plan_.family, keys, stream) : join_stores(keys, stream);
-    default:
+    case Family::dot:
+    case Family::l2:
+    case Family::step:
       return join_floats(plan_.family, keys, stream);
   }
 }

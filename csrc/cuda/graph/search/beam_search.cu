@@ -6,12 +6,13 @@ namespace annk::cuda {
 void beam_search(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
   switch (to.plan.family) {
     case Family::integer:
-    case Family::hamming:
-    case Family::jaccard:
+    case Family::bits:
       return beam_search_codes(to, a, ahead);
     case Family::store:
       return to.scan.base.kind == StoreKind::lvq ? beam_search_codes(to, a, ahead) : beam_search_stores(to, a, ahead);
-    default:
+    case Family::dot:
+    case Family::l2:
+    case Family::step:
       return to.scan.base.kind == StoreKind::array ? beam_search_floats(to, a, ahead) : beam_search_decoded(to, a, ahead);
   }
 }

@@ -1,8 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-#include "cuda/distance/scan.cuh"
-
-namespace annk::cuda {
-
-void scan_l1(const ScanArgs& a, bool wide, void* stream) { scan_widened<L1Arith>(a, wide, stream); }
-
-}  // namespace annk::cuda
