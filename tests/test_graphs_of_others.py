@@ -145,6 +145,16 @@ def test_edges_of_rows_to_themselves(n, width):
     np.testing.assert_array_equal(index.search(x[:20], 1)[1][:, 0], np.arange(20))
 
 
+def test_edges_that_stand_twice_in_a_list():
+    """A query on its own reads ahead: it returned such rows twice."""
+    x = gaussian(N, 4)
+    graph = ak.Graph.of(np.repeat(ak.knn(x, x, 9)[1][:, 1:], 2, axis=1))
+    for store in (x, ak.compress(x, "f32")):
+        whole = ak.search_graph(graph, store, x[:50], 10, window=20)[1]
+        for row in range(50):
+            np.testing.assert_array_equal(ak.search_graph(graph, store, x[row : row + 1], 10, window=20)[1][0], whole[row])
+
+
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_a_great_many_parts(size, monkeypatch):
     """With a few calls of NumPy for each, 100,000 take 48 s."""

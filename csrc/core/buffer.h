@@ -55,6 +55,8 @@ class Growing {
       grow();
     room_[size_++] = value;
   }
+  T pop() { return room_[--size_]; }
+  void shrink(size_t size) { size_ = size; }
   void clear() { size_ = 0; }
   T* get() const { return room_.get(); }
   size_t size() const { return size_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "core/view.h"
+#include "ops/filter_plan.h"
 
 namespace annk {
 
@@ -27,13 +28,17 @@ struct SearchScratch {
 //           smallest that it has not expanded yet, until there is none: the neighbors that are new to it get their keys and
 //           join the buffer. With rerank_k > 0 the buffer's first rerank_k take the keys of `rerank` instead, and are sorted
 //           by them. reference/search_graph.py is the definition.
-// Filter    Let p be the share of allowed rows. A row that is not allowed is never returned.
-//             p n small (kExact...)    all allowed rows are compared
-//             p below kPlainShare      two-hop search: excluded rows are not scored; their neighbors are scored in their
-//                                      place, until a hop has `degree` rows
-//             otherwise                as without a filter, with a window of window / p
-//           Where the search finds fewer than k although more are allowed, all allowed rows are compared. All true: as no
-//           filter.
+// Filter    A row that is not allowed is never returned. All true: as no filter. Else, by the numbers of ops/filter_plan.h:
+//             few rows are allowed    all of them are scored.
+//             otherwise               rows are expanded, nearest first, whether they are allowed or not, until `window`
+//                                     allowed ones stand in front of the nearest that was not expanded. Once 8 stand there,
+//                                     their share of the rows there says what the filter does near the query. About as much
+//                                     as elsewhere, and little: from there on a two-hop search: excluded rows are not
+//                                     scored (those that wait are dropped), and their neighbors are scored in their place,
+//                                     until a hop has `degree` rows. Less than half of that: the search goes on until twice
+//                                     as many rows are expanded.
+//             A search that does not end within its steps scores all allowed rows. A larger window expands the same rows in
+//             the same order, and more of them.
 // Shapes    base (n, d), queries (m, d), rerank (n, d'), rerank_queries (m, d') -> distances, indices (m, k), contiguous.
 //           n < 2^31. window is lowered to n, then raised to k; rerank_k lies in [k, window], and is not used where it is 0.
 // Numerics  Keys are those of ops/distances.h, bit for bit.
@@ -64,20 +69,5 @@ struct SearchGraphArgs {
 
 void search_graph(const SearchGraphArgs&);
 int64_t search_graph_workspace(const SearchGraphArgs&);  // device bytes; 0 on the CPU
-
-// What a filter does to a search.
-inline constexpr double kPlainShare = 0.6;  // of allowed rows: from here on, excluded rows are scored like all others
-inline constexpr int64_t kExactRows = 128;  // allowed rows for each slot of the window: up to here all of them are compared
-
-struct FilterPlan {
-  bool exact = false, two_hop = false;
-  int64_t window = 0;
-};
-ANNK_HD constexpr FilterPlan plan_filter(int64_t allowed, int64_t rows, int64_t window) {
-  if (allowed >= rows) return {false, false, window};
-  if (allowed <= kExactRows * window) return {true, false, window};
-  const bool two_hop = static_cast<double>(allowed) / static_cast<double>(rows) < kPlainShare;
-  return {false, two_hop, two_hop ? window : (window * rows + allowed - 1) / allowed};
-}
 
 }  // namespace annk

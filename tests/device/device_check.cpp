@@ -285,10 +285,10 @@ std::vector<Case> graph_cases() {
   add({{2, 250, 35, f32, f32, M::inner_product, {}, false, 1, {4, 8}}, 5, 32, 8, 2});
   add({{2, 250, 35, f32, f32, M::cosine, {}, false, 1, {4, 8}}, 5, 32, 40, 50});  // more rows than are decoded at once
   add({{36, 90, 16, f32, f32, M::cityblock, {}, false, 1, {8, 0}}, 5, 12, 8, 2});
-  for (const uint32_t percent : {0u, 10u, 45u, 50u, 80u, 100u}) {
+  for (const uint32_t percent : {0u, 10u, 14u, 50u, 80u, 100u}) {
     const auto kind = percent % 20 == 10 ? kBits : kBytes;
-    add({{3, 500, 4, f32, f32, M::sqeuclidean, {}, true}, 1, 1, 12, 2, kind, true, percent});
-    add({{2, 700, 6, f32, f32, M::inner_product}, 2, 2, 40, 5, kind, false, percent, percent == 45 ? 2 : 0});
+    add({{3, 40000, 4, f32, f32, M::sqeuclidean, {}, true}, 1, 1, 12, 2, kind, true, percent});
+    add({{2, 40000, 6, f32, f32, M::inner_product}, 2, 2, 40, 5, kind, false, percent, percent == 14 ? 2 : 0});
   }
   add({{2, 9000, 2, f32, f32, M::sqeuclidean}, 3, 33, 6, 5, kBits, false, 90});
   add({{2, 3000, 4, f32, f32, M::sqeuclidean}, 10, 40, 700, 2, {}, true, 0, 0, true});  // lists of several batches

@@ -73,13 +73,10 @@ class PlainSearch {
   std::vector<Keyed> search(int64_t k, int64_t window, int64_t wanted) {
     const FilterPlan plan = plan_filter(allowed_, graph_.rows, window);
     std::vector<Keyed> found;
-    if (!plan.exact) {
-      search(plan);
+    if (!plan.exact && search(plan)) {
       for (const Keyed& row : buffer_)
         if (filter_.is_allowed(query_, row.second)) found.push_back(row);
-    }
-    if (plan.exact || (allowed_ < graph_.rows && static_cast<int64_t>(found.size()) < std::min(k, allowed_))) {
-      found.clear();
+    } else {
       for (int64_t i = 0; i < graph_.rows; ++i)
         if (filter_.is_allowed(query_, i)) found.emplace_back(keys_[i], i);
       std::sort(found.begin(), found.end());
@@ -90,22 +87,47 @@ class PlainSearch {
   std::vector<Keyed> expanded;  // in the order in which the search came to them
 
  private:
-  void search(const FilterPlan& plan) {
+  // False: all allowed rows are to be scored.
+  bool search(const FilterPlan& plan) {
     std::vector<int64_t> found;
     for (int64_t e = 0; e < graph_.entry_point_count; ++e) visit(graph_.entry_points[e], found);
-    std::set<int64_t> behind;
     for (;;) {
       for (const int64_t row : found) buffer_.emplace_back(keys_[row], row);
       std::sort(buffer_.begin(), buffer_.end());
-      if (static_cast<int64_t>(buffer_.size()) > plan.window) buffer_.resize(static_cast<size_t>(plan.window));
-      const auto next =
-          std::find_if(buffer_.begin(), buffer_.end(), [&](const Keyed& row) { return behind.count(row.second) == 0; });
-      if (next == buffer_.end()) return;
-      behind.insert(next->second);
-      expanded.push_back(*next);
+      if (static_cast<int64_t>(buffer_.size()) > plan.steps) buffer_.resize(static_cast<size_t>(plan.steps));
+      const int64_t place = first_open();
+      if (place == static_cast<int64_t>(buffer_.size())) return !plan.filtered;
+      if (plan.filtered) {
+        const int64_t settled = std::count_if(buffer_.begin(), buffer_.begin() + place,
+                                              [&](const Keyed& row) { return filter_.is_allowed(query_, row.second); });
+        if (!judged_ && settled >= kSample) judge(plan, place);
+        if (!judged_ && plan.is_hopeless(place)) return false;
+        if (settled >= plan.window && place >= least_) return true;
+      }
       found.clear();
-      plan.two_hop ? hop_through(next->second, found) : hop(next->second, found);
+      const int64_t at = first_open();
+      if (at == static_cast<int64_t>(buffer_.size())) return false;
+      const Keyed next = buffer_[static_cast<size_t>(at)];
+      behind_.insert(next.second);
+      expanded.push_back(next);
+      two_hop_ ? hop_through(next.second, found) : hop(next.second, found);
     }
+  }
+  int64_t first_open() const {
+    return std::find_if(buffer_.begin(), buffer_.end(), [&](const Keyed& row) { return behind_.count(row.second) == 0; }) -
+           buffer_.begin();
+  }
+  void judge(const FilterPlan& plan, int64_t place) {
+    judged_ = true;
+    least_ = plan.least(place);
+    two_hop_ = plan.is_two_hop(place);
+    if (!two_hop_) return;
+    const auto waits = [&](const Keyed& row) {
+      return behind_.count(row.second) == 0 && !filter_.is_allowed(query_, row.second);
+    };
+    for (const Keyed& row : buffer_)
+      if (waits(row)) visited_.erase(row.second);
+    buffer_.erase(std::remove_if(buffer_.begin(), buffer_.end(), waits), buffer_.end());
   }
   void visit(int64_t row, std::vector<int64_t>& found) {
     if (visited_.insert(row).second) found.push_back(row);
@@ -129,7 +151,9 @@ class PlainSearch {
   int64_t query_, allowed_ = 0;
   const double* keys_;
   std::vector<Keyed> buffer_;
-  std::set<int64_t> visited_;
+  std::set<int64_t> visited_, behind_;  // behind_: expanded
+  bool judged_ = false, two_hop_ = false;
+  int64_t least_ = 0;
 };
 
 inline std::vector<double> keys_of(const Inputs& in, const Shape& s, const Dataset& base) {

@@ -4,24 +4,12 @@
 // computes.
 #pragma once
 #include "core/buffer.h"
-#include "core/numeric.h"
 #include "cpu/distance/distance_computer.h"
+#include "cpu/graph/filtered_search.h"
 #include "cpu/simd/vec.h"
 #include "ops/search_graph.h"
 
 namespace annk::ANNK_ISA {
-
-// A row visited, as one number that sorts as (key, id); the lowest bit says that it was expanded.
-struct SearchNeighbor {
-  uint64_t value;
-  static ANNK_HD SearchNeighbor of(float key, int64_t id) {
-    return {static_cast<uint64_t>(sortable_bits(key)) << 32 | static_cast<uint64_t>(id) << 1};
-  }
-  ANNK_HD float key() const { return key_of_bits(static_cast<uint32_t>(value >> 32)); }
-  ANNK_HD int64_t id() const { return static_cast<int64_t>(value >> 1 & 0x7fffffffu); }
-  ANNK_HD bool expanded() const { return value & 1u; }
-  friend ANNK_HD bool operator<(SearchNeighbor a, SearchNeighbor b) { return a.value < b.value; }
-};
 
 // The `capacity` smallest candidates, sorted.
 class SearchBuffer {
@@ -104,7 +92,8 @@ class Visited {
     return first;
   }
   static ANNK_HD bool contains(const uint64_t* words, int64_t row) { return words[row >> 6] >> (row & 63) & 1u; }
-  ANNK_HD void forget(int64_t row) { words_[row >> 6] = 0; }
+  ANNK_HD void forget(int64_t row) { words_[row >> 6] = 0; }  // and some others
+  void forget_one(int64_t row) { words_[row >> 6] &= ~(uint64_t{1} << (row & 63)); }
 
  private:
   Buffer<uint64_t> words_;
@@ -132,26 +121,23 @@ class BeamSearch {
   struct Expanding {
     int64_t row, place;
   };
-  Expanding expanding() const { return {at_.id(), chosen_ ? buffer_.popped_place() : INT64_MAX}; }
+  Expanding expanding() const {
+    if (!chosen_) return {at_.id(), INT64_MAX};
+    return {at_.id(), filtered_.filters() ? filtered_.popped_place() : buffer_.popped_place()};
+  }
   bool finite() const { return finite_; }
   void note_bad_row() { finite_ = false; }
 
-  // The buffer holds `window` rows, or all where there are fewer. filter: null, or the filter of a two-hop search.
-  // expanded: null, or where to note what is expanded.
-  void begin(int64_t window, const Filter* filter, int64_t query, Growing<SearchNeighbor>* expanded) {
-    for (size_t i = 0; i < visited_rows_.size(); ++i) visited_.forget(visited_rows_[i]);
-    visited_rows_.clear();
-    buffer_.begin(window < graph_.rows ? window : graph_.rows);
-    filter_ = filter;
-    of_query_ = query;
-    expanded_ = expanded;
-    finite_ = true;
-    prefetched_row_ = -1;
-    count_ = 0;
-    chosen_ = false;
-    gather(graph_.entry_points, graph_.entry_point_count);
-    computer_->prefetch({found_.get(), 0, static_cast<int>(count_)});
+  // The buffer holds `window` rows, or all where there are fewer. expanded: null, or where to note what is expanded.
+  void begin(int64_t window, Growing<SearchNeighbor>* expanded) {
+    filtered_.begin({}, nullptr, 0);
+    begin_with(window, expanded);
   }
+  void begin(const FilterPlan& plan, const Filter& filter, int64_t query) {
+    filtered_.begin(plan, plan.filtered ? &filter : nullptr, query);
+    begin_with(plan.filtered ? 0 : plan.window, nullptr);
+  }
+  const FilteredSearch& filtered() const { return filtered_; }
 
   // One of the two steps of a hop: the rows found last get their keys and the nearest row is popped, to be expanded; or the
   // neighbors of that row are gathered. What the next step reads is prefetched at the end of each. A search that takes turns
@@ -159,6 +145,7 @@ class BeamSearch {
   bool step(bool alone = false) {
     if (!chosen_) {
       score();
+      if (filtered_.filters()) return pop_filtered();
       if (!buffer_.pop_nearest(&at_)) return false;
       fetch_edges(at_.id());
       for (int i = 0; alone && i < 2; ++i)
@@ -168,19 +155,38 @@ class BeamSearch {
       if (at_.id() == prefetched_row_) {
         use_prefetched();
       } else {
-        if (filter_ == nullptr)
+        if (!filtered_.is_two_hop())
           gather(graph_.row(at_.id()), graph_.degree);
         else
           gather_two_hop(at_.id());
         computer_->prefetch({found_.get(), 0, static_cast<int>(count_)});
       }
-      if (alone && filter_ == nullptr) prefetch_next();
+      if (alone && !filtered_.filters()) prefetch_next();
     }
     chosen_ = !chosen_;
     return true;
   }
 
  private:
+  void begin_with(int64_t window, Growing<SearchNeighbor>* expanded) {
+    for (size_t i = 0; i < visited_rows_.size(); ++i) visited_.forget(visited_rows_[i]);
+    visited_rows_.clear();
+    buffer_.begin(window < graph_.rows ? window : graph_.rows);
+    expanded_ = expanded;
+    finite_ = true;
+    prefetched_row_ = -1;
+    count_ = 0;
+    chosen_ = false;
+    gather(graph_.entry_points, graph_.entry_point_count);
+    computer_->prefetch({found_.get(), 0, static_cast<int>(count_)});
+  }
+
+  bool pop_filtered() {
+    chosen_ = filtered_.pop_nearest(&at_, [this](int64_t row) { visited_.forget_one(row); });
+    if (chosen_) fetch_edges(at_.id());
+    return chosen_;
+  }
+
   // What is read in the next hop but one, if nothing nearer turns up: it comes while the rows found last are compared.
   void prefetch_next() {
     prefetched_row_ = buffer_.peek(0);
@@ -196,13 +202,18 @@ class BeamSearch {
     prefetched_count_ = count;
     computer_->prefetch({ahead, 0, static_cast<int>(count)});
   }
-  // The prefetched row is the next: since then no row was visited.
+  // The prefetched row is the next: since then no row was visited. A list may hold a row twice.
   void use_prefetched() {
     uint64_t* const words = visited_.words();
-    const int64_t* const ahead = prefetched_.get();
-    for (int64_t i = 0; i < prefetched_count_; ++i) words[ahead[i] >> 6] |= uint64_t{1} << (ahead[i] & 63);
+    int64_t* const ahead = prefetched_.get();
+    int64_t count = 0;
+    for (int64_t i = 0; i < prefetched_count_; ++i) {
+      const int64_t row = ahead[i];
+      ahead[count] = row;
+      count += Visited::visit(words, row);
+    }
     found_.swap(prefetched_);
-    count_ = prefetched_count_;
+    count_ = count;
   }
 
   // The members are copied: the compiler must think that a write to the list could change them.
@@ -223,7 +234,7 @@ class BeamSearch {
     for (int64_t e = 0; e < graph_.degree && edges[e] >= 0; ++e) {
       const int64_t id = edges[e];
       if (!Visited::visit(visited_.words(), id)) continue;
-      if (filter_->is_allowed(of_query_, id)) {
+      if (filtered_.is_allowed(id)) {
         found_[count_++] = id;
       } else {
         visited_rows_.push(id);
@@ -234,8 +245,7 @@ class BeamSearch {
     for (int64_t f = 0; f < excluded && count_ < graph_.degree; ++f) {
       edges = graph_.row(excluded_[f]);
       for (int64_t e = 0; e < graph_.degree && edges[e] >= 0; ++e)
-        if (filter_->is_allowed(of_query_, edges[e]) && Visited::visit(visited_.words(), edges[e]))
-          found_[count_++] = edges[e];
+        if (filtered_.is_allowed(edges[e]) && Visited::visit(visited_.words(), edges[e])) found_[count_++] = edges[e];
     }
   }
 
@@ -251,7 +261,10 @@ class BeamSearch {
     finite_ =
         computer_->score_rows(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_), true}, keys_.get(), most_) &&
         finite_;
-    buffer_.push_all(keys_.get(), found_.get(), count_);
+    if (filtered_.filters())
+      filtered_.push_all(keys_.get(), found_.get(), count_);
+    else
+      buffer_.push_all(keys_.get(), found_.get(), count_);
     count_ = 0;
   }
 
@@ -264,9 +277,9 @@ class BeamSearch {
   Buffer<int64_t> found_, excluded_, prefetched_;
   Growing<int64_t> visited_rows_;
   Buffer<float> keys_;
-  int64_t count_ = 0, of_query_ = 0;
+  int64_t count_ = 0;
   int64_t prefetched_row_ = -1, prefetched_count_ = 0;  // prefetched_row_: the row whose neighbors are prefetched_
-  const Filter* filter_ = nullptr;
+  FilteredSearch filtered_;
   Growing<SearchNeighbor>* expanded_ = nullptr;
   SearchNeighbor at_{};  // being expanded
   bool chosen_ = false;  // at_ waits for its neighbors

@@ -48,7 +48,7 @@ class Builder {
   const SearchBuffer& search(int64_t row) {
     expanded_.clear();
     rows_.pack(row, search_.query());
-    search_.begin(growth_.args.window, nullptr, 0, &expanded_);
+    search_.begin(growth_.args.window, &expanded_);
     while (search_.step(true)) {
     }
     finite_ = finite_ && search_.finite();

@@ -5,6 +5,7 @@
 
 #include "core/threads.h"
 #include "cpu/exact/scan.h"
+#include "cpu/graph/filter_rows.h"
 #include "cpu/graph/beam_search.h"
 #include "cpu/ops.h"
 
@@ -15,19 +16,6 @@ namespace {
 constexpr int kTurns = 3;
 constexpr int64_t kQueriesATask = 16;
 
-int64_t count_allowed(const Filter& filter, int64_t query, int64_t rows) {
-  const unsigned char* const own = static_cast<const unsigned char*>(filter.data) + query * filter.query_stride;
-  int64_t count = 0;
-  if (filter.kind == Filter::Kind::bytes) {
-    for (int64_t i = 0; i < rows; ++i) count += own[i] != 0;
-    return count;
-  }
-  const uint32_t* const words = reinterpret_cast<const uint32_t*>(own);
-  for (int64_t w = 0; w < rows / 32; ++w) count += __builtin_popcount(words[w]);
-  if (rows % 32 != 0) count += __builtin_popcount(words[rows / 32] & ((1u << rows % 32) - 1u));
-  return count;
-}
-
 // What one thread keeps from query to query.
 class Searcher : public SearchScratch {
  public:
@@ -36,7 +24,9 @@ class Searcher : public SearchScratch {
         args_(&args),
         computer_(&computer),
         fine_(fine),
-        fine_query_(fine == nullptr ? 0 : fine->query_bytes * kQueryStep) {}
+        fine_query_(fine == nullptr ? 0 : fine->query_bytes * kQueryStep) {
+    allowed_.begin(args.filter, args.graph.rows);
+  }
   ~Searcher() {
     for (int t = 0; t < kTurns; ++t) delete turns_[t].search;
   }
@@ -48,7 +38,7 @@ class Searcher : public SearchScratch {
     args_ = &args;
     computer_ = &computer;
     fine_ = fine;
-    shared_allowed_ = -1;
+    allowed_.begin(args.filter, args.graph.rows);
     for (Turn& turn : turns_)
       if (turn.search != nullptr) turn.search->set_computer(computer);
   }
@@ -65,7 +55,7 @@ class Searcher : public SearchScratch {
         if (turn.query < 0 && next < end) begin(turn, next++);
         if (turn.query < 0) continue;
         ++going;
-        if (!turn.exact && turn.search->step(alone)) {
+        if (!turn.plan.exact && turn.search->step(alone)) {
           fetch_fine(turn.search->expanding());
           continue;
         }
@@ -85,38 +75,30 @@ class Searcher : public SearchScratch {
 
   struct Turn {
     BeamSearch* search = nullptr;
-    int64_t query = -1, allowed = 0;
-    bool exact = false;
+    int64_t query = -1;
+    FilterPlan plan;
   };
 
   void begin(Turn& turn, int64_t query) {
     if (turn.search == nullptr) turn.search = new BeamSearch(args_->graph, *computer_);
     turn.query = query;
-    turn.allowed = allowed(query);
+    turn.plan = plan_filter(allowed_.count(query), args_->graph.rows, args_->window);
     computer_->pack_query(query, 1, turn.search->query());
-    const FilterPlan plan = plan_filter(turn.allowed, args_->graph.rows, args_->window);
-    turn.exact = plan.exact;
-    if (!plan.exact) turn.search->begin(plan.window, plan.two_hop ? &args_->filter : nullptr, query, nullptr);
-  }
-
-  int64_t allowed(int64_t query) {
-    if (args_->filter.kind == Filter::Kind::none) return args_->graph.rows;
-    if (args_->filter.shared() && shared_allowed_ >= 0) return shared_allowed_;
-    return shared_allowed_ = count_allowed(args_->filter, query, args_->graph.rows);
+    if (!turn.plan.exact) turn.search->begin(turn.plan, args_->filter, query);
   }
 
   void finish(Turn& turn) {
     const int64_t q = turn.query;
     const int64_t wanted = args_->rerank_k > 0 ? args_->rerank_k : args_->k;
     found_.clear();
-    if (!turn.exact) {
+    if (!turn.plan.filtered) {
       const SearchBuffer& buffer = turn.search->buffer();
-      for (int64_t i = 0; i < buffer.size() && static_cast<int64_t>(found_.size()) < wanted; ++i)
-        if (args_->filter.is_allowed(q, buffer[i].id())) found_.push(buffer[i]);
+      for (int64_t i = 0; i < std::min(buffer.size(), wanted); ++i) found_.push(buffer[i]);
+    } else if (!turn.plan.exact && turn.search->filtered().settled()) {
+      turn.search->filtered().results(wanted, found_);
+    } else {
+      score_allowed(turn, wanted);
     }
-    if (turn.exact ||
-        (turn.allowed < args_->graph.rows && static_cast<int64_t>(found_.size()) < std::min(args_->k, turn.allowed)))
-      compare_all(turn, wanted);
     if (args_->rerank_k > 0) rerank(turn);
     const int64_t count = std::min(static_cast<int64_t>(found_.size()), args_->k);
     for (int64_t i = 0; i < args_->k; ++i) {
@@ -130,22 +112,19 @@ class Searcher : public SearchScratch {
   }
 
   // The `wanted` best of all allowed rows.
-  void compare_all(Turn& turn, int64_t wanted) {
-    const int64_t n = args_->graph.rows;
+  void score_allowed(Turn& turn, int64_t wanted) {
+    const Growing<int64_t>& ids = allowed_.list(turn.query);
+    const int64_t count = static_cast<int64_t>(ids.size());
     SearchBuffer& buffer = turn.search->buffer();
-    buffer.begin(std::min(wanted, std::max<int64_t>(turn.allowed, 1)));
-    ids_.clear();
-    for (int64_t i = 0; i < n; ++i)
-      if (args_->filter.is_allowed(turn.query, i)) ids_.push(i);
+    buffer.begin(std::min(wanted, std::max<int64_t>(count, 1)));
     Buffer<float> keys(kRowBlock + kLanes);
     bool fit = true;
-    for (int64_t i = 0; i < static_cast<int64_t>(ids_.size()); i += kRowBlock) {
-      const int here = static_cast<int>(std::min<int64_t>(kRowBlock, static_cast<int64_t>(ids_.size()) - i));
-      fit = computer_->score_rows(turn.search->query(), 1, {ids_.get() + i, 0, here}, keys.get(), kRowBlock) && fit;
-      buffer.push_all(keys.get(), ids_.get() + i, here);
+    for (int64_t i = 0; i < count; i += kRowBlock) {
+      const int here = static_cast<int>(std::min<int64_t>(kRowBlock, count - i));
+      fit = computer_->score_rows(turn.search->query(), 1, {ids.get() + i, 0, here}, keys.get(), kRowBlock) && fit;
+      buffer.push_all(keys.get(), ids.get() + i, here);
     }
     if (!fit) turn.search->note_bad_row();
-    found_.clear();
     for (int64_t i = 0; i < buffer.size(); ++i) found_.push(buffer[i]);
   }
 
@@ -172,7 +151,7 @@ class Searcher : public SearchScratch {
   Buffer<char> fine_query_;
   Growing<SearchNeighbor> found_;
   Growing<int64_t> ids_;
-  int64_t shared_allowed_ = -1;
+  FilterRows allowed_;
 };
 
 void write_missing(const SearchGraphArgs& args) {

@@ -56,7 +56,8 @@ def search_graph(
     rerank_k : int, optional
         How many of the best rows visited are reranked, at most `window`; by default max(2 k, k + 20).
     filter : array, optional
-        Which rows may be returned, as in `knn`. Where few pass, all of those are compared.
+        Which rows may be returned, as in `knn`. The search goes on until `window` of these are among the nearest that it
+        found; where few are allowed, or none near the query, all that are allowed are compared.
     threads, stream, out
         As in `knn`.
     check_finite : bool

@@ -25,35 +25,36 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
   // code of the keys once.
   __device__ __forceinline__ void run(int64_t query) {
     this->open(query);
-    const int64_t allowed = count_allowed();
-    const FilterPlan plan = plan_filter(allowed, a_.graph.rows, a_.window);
+    const FilterPlan plan = plan_filter(count_allowed(), a_.graph.rows, a_.window);
     if (a_.stage == SearchStage::start) {
-      if (plan.exact || plan.two_hop) return this->leave();
+      if (plan.filtered) return this->leave();
       this->table_ = this->own_table();
     }
     bool all = plan.exact;  // compares every allowed row
     for (;;) {
       Hop hop;
-      begin_search(all, plan, allowed, hop);
+      begin_search(all, plan, hop);
       search(all, hop);
       if (a_.stage == SearchStage::start) return this->save(true);
-      emit();
-      const int64_t least = a_.k < allowed ? a_.k : allowed;
-      if (all || allowed == a_.graph.rows || s_.found >= least) return;
-      all = true;  // the graph led to too few
+      if (all || !plan.filtered || s_.settled != 0) return emit();
+      all = true;
     }
   }
 
  protected:
-  // The state of the present hop. Of warp 0.
+  // The state of the search and of its present hop. Of warp 0.
   struct Hop {
     List list;
-    bool through = false;        // two-hop search
-    bool filtered = false;       // in this list
+    bool two_hop = false;        // excluded rows are not scored
     bool first = true;           // the list is that of the row that is expanded
     bool last = false;           // nothing is expanded
     int next = 0, excluded = 0;  // excluded rows expanded, and seen
     int found = 0;
+    // Under a filter, as in cpu/graph/filtered_search.h.
+    FilterPlan plan;
+    bool judged = false;
+    int expanded = 0;  // allowed rows
+    int64_t least = 0;
   };
 
   // Searches the graph, or (`all`) compares every allowed row.
@@ -81,10 +82,11 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
     return sum;
   }
 
-  __device__ __forceinline__ void begin_search(bool all, const FilterPlan& plan, int64_t allowed, Hop& hop) {
-    const int64_t most = allowed < 1 ? 1 : allowed;
-    this->begin(!all ? plan.window : a_.wanted < most ? a_.wanted : most, plan.two_hop ? Visited::bits : Visited::table);
-    hop.through = plan.two_hop;
+  __device__ __forceinline__ void begin_search(bool all, const FilterPlan& plan, Hop& hop) {
+    const int64_t most = plan.allowed < 1 ? 1 : plan.allowed;
+    this->begin(!all ? plan.steps : a_.wanted < most ? a_.wanted : most, plan.filtered ? Visited::bits : Visited::table);
+    hop.plan = plan;
+    if (threadIdx.x == 0) s_.settled = 0;
     if (all) {
       if (threadIdx.x == 0) s_.fill = 0;
     } else if (a_.stage == SearchStage::finish && this->shared_search().begun != 0) {
@@ -128,7 +130,7 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
         }
       }
       const int32_t row = this->read(hop.list);
-      if (hop.filtered) {
+      if (hop.two_hop) {
         fill = gather_two_hop(hop, row, fill);
       } else {
         fill = this->append(fill, row >= 0 && this->visit(row), row);
@@ -141,13 +143,64 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
   // The smallest that was not expanded; false for none.
   __device__ __forceinline__ bool expand(Hop& hop) const {
     const bool ends = kNotes ? hop.last : a_.stage == SearchStage::start;
-    const int place = ends ? -1 : buffer_.smallest_open();
+    int place = ends ? -1 : buffer_.smallest_open();
+    if (!kNotes && hop.plan.filtered) place = choose(hop, place);
     if (place < 0) return false;
     const int32_t row = row_of(buffer_.slots[place]);
     if (kNotes) note(buffer_.slots[place]);
     buffer_.mark_expanded(place);
-    hop = {{a_.graph.row(row), this->degree(), 0}, hop.through, hop.through, true, false, 0, 0, 0};
+    hop.list = {a_.graph.row(row), this->degree(), 0};
+    hop.first = true;
+    hop.next = hop.excluded = hop.found = 0;
     return true;
+  }
+
+  // What of the smallest, at `place`, becomes of a search under a filter: -1 at its end.
+  __device__ __forceinline__ int choose(Hop& hop, int place) const {
+    if (place < 0) return -1;
+    const int settled = hop.expanded >= kSample ? allowed_before(place) : 0;
+    int next = place;
+    if (!hop.judged && settled >= kSample) {
+      hop.judged = true;
+      hop.least = hop.plan.least(place);
+      hop.two_hop = hop.plan.is_two_hop(place);
+      if (hop.two_hop) {
+        drop_excluded(place);
+        next = buffer_.smallest_open();
+      }
+    }
+    if (!hop.judged && hop.plan.is_hopeless(place)) return -1;
+    if (settled >= hop.plan.window && place >= hop.least) {
+      if (lane_id() == 0) s_.settled = 1;
+      return -1;
+    }
+    if (next >= 0 && this->is_allowed(row_of(buffer_.slots[next]))) ++hop.expanded;
+    return next;
+  }
+  __device__ __forceinline__ int allowed_before(int place) const {
+    int count = 0;
+    for (int at = 0; at < place; at += kWarp) {
+      const bool mine = at + lane_id() < place;
+      count += __popc(__ballot_sync(kAllLanes, mine && this->is_allowed(row_of(buffer_.slots[mine ? at + lane_id() : 0]))));
+    }
+    return count;
+  }
+  // Excluded rows from `place` on that were not expanded leave the buffer, and may be visited again.
+  __device__ __forceinline__ void drop_excluded(int place) const {
+    const int size = s_.size;
+    int count = place;
+    for (int at = place; at < size; at += kWarp) {
+      const bool mine = at + lane_id() < size;
+      const KeyId entry = mine ? buffer_.slots[at + lane_id()] : kNoKeyId;
+      const bool kept = mine && (expanded(entry) || this->is_allowed(row_of(entry)));
+      if (mine && !kept) this->forget(row_of(entry));
+      const unsigned all = __ballot_sync(kAllLanes, kept);
+      if (kept) buffer_.slots[count + __popc(all & ((1u << lane_id()) - 1u))] = entry;
+      count += __popc(all);
+      __syncwarp();
+    }
+    if (lane_id() == 0) s_.size = count;
+    __syncwarp();
   }
 
   // The last `s_.most_noted`, without the row that the search is to.
@@ -192,7 +245,6 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
       }
       found = found < wanted ? found : wanted;
       for (int rank = found + lane_id(); rank < wanted; rank += kWarp) put(rank, kNoKeyId);
-      if (lane_id() == 0) s_.found = found;
     }
     __syncthreads();
   }

@@ -80,6 +80,8 @@ class SearchBlock {
     if (visited_ == Visited::asked) return *place != static_cast<uint32_t>(row);
     return atomicExch(place, static_cast<uint32_t>(row)) != static_cast<uint32_t>(row);
   }
+  // Of rows that have a bit. Warp 0.
+  __device__ __forceinline__ void forget(int32_t row) const { atomicAnd(own_bits() + (row >> 5), ~(1u << (row & 31))); }
   // Fibonacci hashing: the upper bits of a product by 2^32 / phi.
   __device__ __forceinline__ uint32_t* place_of(int32_t row) const {
     return table_ + (static_cast<uint32_t>(row) * 2654435769u >> (32 - a_.table_bits));

@@ -21,7 +21,7 @@ struct BlockState {
   int entering, repeated;
   int slot;        // where the keys of the row to expand lie; -1: not there yet
   int more;        // nonzero: there is more to read
-  int found;       // results written
+  int settled;     // nonzero: a search under a filter came to its end
   int noted;       // expanded rows that a CandidateSearch noted
   int most_noted;  // so many of the rows noted last are kept
 };

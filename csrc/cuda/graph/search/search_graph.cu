@@ -83,8 +83,7 @@ struct Plan {
     search.window = args.window;
     search.k = args.k;
     search.wanted = args.rerank_k > 0 ? args.rerank_k : args.k;
-    // The widest window that a filter leads to: that of kPlainShare, and one more for its rounding.
-    const int64_t widest = filtered ? static_cast<int64_t>(static_cast<double>(args.window) / kPlainShare) + 2 : args.window;
+    const int64_t widest = filtered ? widest_filter_plan(n, args.window) : args.window;
     search.room = static_cast<int32_t>(widest < n ? widest : n);
     search.table_bits = visited_table_bits(args.window);
     take_blocks(workspace, args, filtered);
