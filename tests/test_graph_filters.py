@@ -49,6 +49,7 @@ def defined() -> tuple[np.ndarray, np.ndarray, ak.Graph]:
 
 
 DEFINED = (
+    "chance 0.05",
     "chance 0.14",
     "chance 0.55",
     "chance 0.9",
