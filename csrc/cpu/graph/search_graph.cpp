@@ -5,8 +5,8 @@
 
 #include "core/threads.h"
 #include "cpu/exact/scan.h"
-#include "cpu/graph/filter_rows.h"
 #include "cpu/graph/beam_search.h"
+#include "cpu/graph/filter_rows.h"
 #include "cpu/ops.h"
 
 namespace annk::ANNK_ISA {
