@@ -5,6 +5,8 @@
 # are not observed by anyone, and giving them up lets sqrt and comparisons become single instructions.
 add_library(annk_flags INTERFACE)
 target_compile_options(annk_flags INTERFACE -ffp-contract=off -fno-math-errno -fno-trapping-math -Wall -Wextra)
+# A switch names every enumerator, so that a metric or a store that comes is an error where it is forgotten.
+set(closed_switches -Werror=switch-enum)
 target_include_directories(annk_flags INTERFACE ${CMAKE_SOURCE_DIR}/csrc)
 target_link_libraries(annk_flags INTERFACE Threads::Threads)
 
@@ -33,6 +35,7 @@ endif()
 # annk_add_module(_cpu objects...): csrc/bind/module.cpp over the given object libraries.
 function(annk_add_module name)
   pybind11_add_module(${name} MODULE NO_EXTRAS csrc/bind/module.cpp)
+  target_compile_options(${name} PRIVATE ${closed_switches})
   target_compile_definitions(${name} PRIVATE ANNK_MODULE=${name})
   target_link_libraries(${name} PRIVATE annk_flags ${ARGN})
   if(NOT ANNKERN_SANITIZE)  # the bindings only hand pointers on, and -O3 takes 1.4 times as long

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A store to copy: this file to csrc/store/, absmax_codec.h to csrc/cpu/codec/, absmax_codec.cuh to csrc/cuda/codec/,
+// A store to copy: this file to csrc/store/, absmax_codec.cpp to csrc/cpu/codec/, absmax_codec.cuh to csrc/cuda/codec/,
 // absmax.py to python/annkern/stores/, absmax_reference.py to python/annkern/reference/absmax.py. What else takes a line of
 // it stands in CONTRIBUTING.md, and tests/test_template.py does all of it in a copy of the tree.
 //

@@ -7,40 +7,7 @@
 #include "core/threads.h"
 #include "cpu/levels.h"
 #include "ops/backend.h"
-#include "ops/build_graph.h"
-#include "ops/cluster_sums.h"
-#include "ops/decode.h"
-#include "ops/distances.h"
-#include "ops/encode.h"
-#include "ops/first_nonfinite.h"
-#include "ops/knn.h"
-#include "ops/merge_topk.h"
-#include "ops/nn_descent.h"
-#include "ops/pairwise.h"
-#include "ops/radius.h"
-#include "ops/search_graph.h"
-#include "ops/select_k.h"
-
-// X(operation, its arguments)
-#define ANNK_OPS(X)                      \
-  X(pairwise, PairwiseArgs)              \
-  X(knn, KnnArgs)                        \
-  X(radius_count, RadiusArgs)            \
-  X(radius_fill, RadiusArgs)             \
-  X(distances, DistancesArgs)            \
-  X(select_k, SelectKArgs)               \
-  X(merge_topk, MergeTopkArgs)           \
-  X(first_nonfinite, FirstNonfiniteArgs) \
-  X(encode, EncodeArgs)                  \
-  X(decode, DecodeArgs)                  \
-  X(cluster_sums, ClusterSumsArgs)       \
-  X(search_graph, SearchGraphArgs)       \
-  X(build_graph, BuildGraphArgs)         \
-  X(link_graph, BuildGraphArgs)          \
-  X(finish_graph, BuildGraphArgs)        \
-  X(nn_descent_start, NnDescentArgs)     \
-  X(nn_descent_round, NnDescentArgs)     \
-  X(nn_descent_prune, NnDescentArgs)
+#include "ops/ops.h"
 
 // ANNK_ISA_LEVELS(X): X(level) for each level in this build, the plainest first; given by the build.
 #define ANNK_OP(op, Args) void op(const Args&);
@@ -113,19 +80,10 @@ const Level& level() {
 ANNK_OPS(ANNK_OP)
 #undef ANNK_OP
 
-int64_t pairwise_workspace(const PairwiseArgs&) { return 0; }
-int64_t knn_workspace(const KnnArgs&) { return 0; }
-int64_t radius_workspace(const RadiusArgs&) { return 0; }
-int64_t select_k_workspace(const SelectKArgs&) { return 0; }
-int64_t merge_topk_workspace(const MergeTopkArgs&) { return 0; }
-int64_t distances_workspace(const DistancesArgs&) { return 0; }
-int64_t search_graph_workspace(const SearchGraphArgs&) { return 0; }
-int64_t build_graph_workspace(const BuildGraphArgs&) { return 0; }
-int64_t link_graph_workspace(const BuildGraphArgs&) { return 0; }
-int64_t finish_graph_workspace(const BuildGraphArgs&) { return 0; }
-int64_t nn_descent_start_workspace(const NnDescentArgs&) { return 0; }
-int64_t nn_descent_round_workspace(const NnDescentArgs&) { return 0; }
-int64_t nn_descent_prune_workspace(const NnDescentArgs&) { return 0; }
+#define ANNK_OP(op, Args) \
+  int64_t op##_workspace(const Args&) { return 0; }
+ANNK_SIZED_OPS(ANNK_OP)
+#undef ANNK_OP
 
 void require_loadable() {
   check(!level_names(true).empty(), "annkern: this processor runs none of the instruction sets in this build (",

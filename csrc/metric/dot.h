@@ -5,11 +5,9 @@
 namespace annk::ANNK_ISA {
 
 // Similarity <q, x>; larger first.
-struct InnerProduct {
+struct InnerProduct : MetricOf<Metric::inner_product> {
   using Step = InnerProduct;
   static constexpr bool kKeepsNan = true;
-  static constexpr Metric kMetric = Metric::inner_product;
-  static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::none;
   template <class V>
   ANNK_HD static V step(V acc, V q, V x) {
@@ -17,20 +15,16 @@ struct InnerProduct {
   }
   ANNK_HD static float key(float acc, float) { return -acc; }
   ANNK_HD static float key_from_dot(int32_t dot, int32_t, int32_t, float, float) { return -static_cast<float>(dot); }
-  ANNK_HD static float report(float key) { return 0.0f - key; }  // 0 - 0 is +0, -(0) is not
 };
 
 // 1 - <q, x> / (|q| |x|); 1 where either is zero.
-struct Cosine {
+struct Cosine : MetricOf<Metric::cosine> {
   using Step = InnerProduct;
-  static constexpr Metric kMetric = Metric::cosine;
-  static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::inverse_norm;
   ANNK_HD static float key(float acc, float x_term) { return 1.0f - acc * x_term; }
   ANNK_HD static float key_from_dot(int32_t dot, int32_t, int32_t, float q_term, float x_term) {
     return 1.0f - (static_cast<float>(dot) * q_term) * x_term;
   }
-  ANNK_HD static float report(float key) { return key; }
 };
 
 }  // namespace annk::ANNK_ISA

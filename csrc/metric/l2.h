@@ -6,11 +6,9 @@ namespace annk::ANNK_ISA {
 
 // sum (q - x)^2. Summed as differences, not as |q|^2 + |x|^2 - 2 <q, x>, which loses every digit between near vectors
 // far from the origin.
-struct SqEuclidean {
+struct SqEuclidean : MetricOf<Metric::sqeuclidean> {
   using Step = SqEuclidean;
   static constexpr bool kKeepsNan = true;
-  static constexpr Metric kMetric = Metric::sqeuclidean;
-  static constexpr bool kBits = false, kFromDot = true;
   static constexpr Term kTerm = Term::none;
   template <class V>
   ANNK_HD static V step(V acc, V q, V x) {
@@ -23,12 +21,12 @@ struct SqEuclidean {
     const uint32_t sum = static_cast<uint32_t>(q_squared) + static_cast<uint32_t>(x_squared);
     return static_cast<float>(sum - 2u * static_cast<uint32_t>(dot));
   }
-  ANNK_HD static float report(float key) { return key; }
 };
 
 // The root is part of the key, not of the report: two sums that round to one root are a tie, and ties go by id.
-struct Euclidean : SqEuclidean {
-  static constexpr Metric kMetric = Metric::euclidean;
+struct Euclidean : MetricOf<Metric::euclidean> {
+  using Step = SqEuclidean;
+  static constexpr Term kTerm = Term::none;
   ANNK_HD static float key(float acc, float) { return sqrtf(acc); }
   ANNK_HD static float key_from_dot(int32_t dot, int32_t q_squared, int32_t x_squared, float, float) {
     return sqrtf(SqEuclidean::key_from_dot(dot, q_squared, x_squared, 0.0f, 0.0f));

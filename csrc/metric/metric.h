@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a metric is. Keys are smaller-is-better; a key is the reported distance, but for similarities, whose key is negated.
 #pragma once
+#include <concepts>
+#include <type_traits>
+
 #include "core/kinds.h"
 #include "core/numeric.h"
 
@@ -11,16 +14,57 @@ namespace annk::ANNK_ISA {
 // of huge vectors does not overflow), and only the row's is left for key().
 enum class Term { none, inverse_norm, popcount };
 
+// A number for formulas that are written over V, a float or a register of floats.
+template <class V>
+ANNK_HD V constant(float x) {
+  if constexpr (std::is_same_v<V, float>)
+    return x;
+  else
+    return V::broadcast(x);
+}
+
+// For formulas of some metrics alone: another one that comes here is a compile error, not the last one's numbers.
+template <class M, Metric... kMetrics>
+inline constexpr bool is_one_of = ((M::kMetric == kMetrics) || ...);
+
+// What kinds.h says of a metric, as constants of its type.
+template <Metric metric>
+struct MetricOf {
+  static constexpr Metric kMetric = metric;
+  static constexpr bool kBits = is_bit_metric(metric), kFromDot = from_dot(metric);
+  static constexpr bool kFromSquares = from_squares(metric), kFromProduct = from_product(metric);
+  ANNK_HD static float report(float key) { return is_similarity(metric) ? 0.0f - key : key; }  // 0 - 0 is +0, -(0) is not
+};
+
 // A metric of number vectors:
 //   Step::step(acc, q, x)    one dimension, of floats or SIMD registers of floats; metrics that share it share their loops
 //   Step::kKeepsNan          NaN or infinity in x leaves the accumulator NaN or infinite
+//   kTerm                    what the row contributes
 //   key(acc, x_term)         from the finished accumulator (starts at 0) and the row's term
-//   kFromDot                 the metric has an exact form for 8-bit integers, from int32 dot products:
-//   key_from_dot(dot, q_squared, x_squared, q_term, x_term)
 //   report(key)              the distance that the caller sees
+template <class M>
+concept NumberMetric = !M::kBits && requires(float x) {
+  { M::Step::step(x, x, x) } -> std::same_as<float>;
+  { M::Step::kKeepsNan } -> std::convertible_to<bool>;
+  { M::kTerm } -> std::convertible_to<Term>;
+  { M::key(x, x) } -> std::same_as<float>;
+  { M::report(x) } -> std::same_as<float>;
+};
+// One that has an exact form for 8-bit integers, from int32 dot products.
+template <class M>
+concept DotMetric = NumberMetric<M> && M::kFromDot && requires(int32_t dot, int32_t squared, float term) {
+  { M::key_from_dot(dot, squared, squared, term, term) } -> std::same_as<float>;
+};
 // A metric of bit vectors:
-//   combine(q, x)            one word; the accumulator counts the set bits of all words
+//   combine(q, x)                         one word; the accumulator counts the set bits of all words
 //   key(count, q_popcount, x_popcount)
 //   report(key)
+template <class M>
+concept BitMetric = M::kBits && requires(uint64_t word, int32_t count, float x) {
+  { M::combine(word, word) } -> std::same_as<uint64_t>;
+  { M::kTerm } -> std::convertible_to<Term>;
+  { M::key(count, count, count) } -> std::same_as<float>;
+  { M::report(x) } -> std::same_as<float>;
+};
 
 }  // namespace annk::ANNK_ISA

@@ -27,6 +27,7 @@ struct RadiusArgs {
 
 void radius_count(const RadiusArgs&);
 void radius_fill(const RadiusArgs&);
-int64_t radius_workspace(const RadiusArgs&);
+int64_t radius_count_workspace(const RadiusArgs&);  // device bytes; 0 on the CPU
+int64_t radius_fill_workspace(const RadiusArgs&);
 
 }  // namespace annk

@@ -26,6 +26,7 @@
 #pragma once
 #include "core/numeric.h"
 #include "core/view.h"
+#include "metric/metric.h"
 
 namespace annk::ANNK_ISA {
 
@@ -106,6 +107,13 @@ struct LvqView {
   int bits, residual_bits, centroids;
   float unit;  // 2^e
 
+  // What numbers mean, for those who choose a kernel.
+  ANNK_HD static int bits_of(const Dataset& b) { return static_cast<int>(b.numbers[0]); }
+  ANNK_HD static int residual_bits_of(const Dataset& b) { return static_cast<int>(b.numbers[1]); }
+  ANNK_HD static int exponent_of(const Dataset& b) { return static_cast<int>(b.numbers[2]); }
+  ANNK_HD static int64_t scales_stride_of(const Dataset& b) { return b.numbers[3]; }
+  ANNK_HD static int centroids_of(const Dataset& b) { return static_cast<int>(b.numbers[4]); }
+
   ANNK_HD explicit LvqView(const Dataset& b)
       : codes(b.array<uint8_t>(0)),
         scales(b.array<LvqScales>(1)),
@@ -114,11 +122,11 @@ struct LvqView {
         residual(b.array<uint8_t>(4)),
         selectors(b.array<uint8_t>(5)),
         dims(b.dims),
-        scales_stride(b.numbers[3]),
-        bits(static_cast<int>(b.numbers[0])),
-        residual_bits(static_cast<int>(b.numbers[1])),
-        centroids(static_cast<int>(b.numbers[4])),
-        unit(float_of_bits(static_cast<uint32_t>(b.numbers[2] + 127) << 23)) {
+        scales_stride(scales_stride_of(b)),
+        bits(bits_of(b)),
+        residual_bits(residual_bits_of(b)),
+        centroids(centroids_of(b)),
+        unit(float_of_bits(static_cast<uint32_t>(exponent_of(b) + 127) << 23)) {
     code_bytes = turbo_bytes(dims, bits);
     residual_bytes = residual_bits == 0 ? 0 : turbo_bytes(dims, residual_bits);
   }
@@ -147,6 +155,7 @@ struct LvqRowTerms {
 // V is float or F32. The root of `euclidean` is left to the caller.
 template <class M, class V>
 ANNK_HD V lvq_key(V dot, const LvqQueryTerms<V>& query, const LvqRowTerms<V>& row, V zero, V one, V two) {
+  static_assert(is_one_of<M, Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine>);
   const V product = row.low * query.sum + row.step * (query.scale * dot);
   if constexpr (M::kMetric == Metric::inner_product) return zero - (query.shift + product);
   if constexpr (M::kMetric == Metric::cosine) return one - (query.shift + product) * row.norm;

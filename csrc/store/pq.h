@@ -35,17 +35,24 @@ struct PqView {
   float unit_inverse;                   // 2^-e
   bool blocked;
 
+  // What numbers and arrays mean, for those who choose a kernel.
+  ANNK_HD static int64_t part_count(const Dataset& b) { return b.numbers[0]; }
+  ANNK_HD static int bits_of(const Dataset& b) { return static_cast<int>(b.numbers[1]); }
+  ANNK_HD static int exponent_of(const Dataset& b) { return static_cast<int>(b.numbers[2]); }
+  ANNK_HD static bool is_blocked(const Dataset& b) { return b.numbers[3] != 0; }
+  ANNK_HD static float* norms_of(const Dataset& b) { return b.array<float>(2); }  // null: there are none
+
   ANNK_HD explicit PqView(const Dataset& b)
       : codes(b.array<uint8_t>(0)),
         codebook(b.array<const float>(1)),
-        norms(b.array<float>(2)),
+        norms(norms_of(b)),
         rotation(b.array<const float>(3)),
-        parts{b.dims, b.numbers[0]},
+        parts{b.dims, part_count(b)},
         rows(b.rows),
-        code_parts((b.numbers[0] + kPartStep - 1) / kPartStep * kPartStep),
-        codewords(int64_t{1} << b.numbers[1]),
-        unit_inverse(float_of_bits(static_cast<uint32_t>(127 - b.numbers[2]) << 23)),
-        blocked(b.numbers[3] != 0) {}
+        code_parts((part_count(b) + kPartStep - 1) / kPartStep * kPartStep),
+        codewords(int64_t{1} << bits_of(b)),
+        unit_inverse(float_of_bits(static_cast<uint32_t>(127 - exponent_of(b)) << 23)),
+        blocked(is_blocked(b)) {}
 
   // codewords[j * this->codewords + c] of part s
   ANNK_HD const float* codebook_of(int64_t s) const { return codebook + s * parts.widest() * codewords; }

@@ -26,6 +26,7 @@
 #pragma once
 #include "core/numeric.h"
 #include "core/view.h"
+#include "metric/metric.h"
 #include "store/rotation.h"
 
 namespace annk::ANNK_ISA {
@@ -50,19 +51,26 @@ struct RabitqView {
   int bits;
   bool binary, own_terms;
 
+  // What numbers mean, for those who choose a kernel.
+  ANNK_HD static int bits_of(const Dataset& b) { return static_cast<int>(b.numbers[0]); }
+  ANNK_HD static int rounds_of(const Dataset& b) { return static_cast<int>(b.numbers[1]); }
+  ANNK_HD static bool is_binary(const Dataset& b) { return b.numbers[2] != 0; }
+  ANNK_HD static const RabitqTerms* shared_of(const Dataset& b) { return b.array<const RabitqTerms>(1); }
+  ANNK_HD static bool has_own_terms(const Dataset& b) { return b.numbers[3] != 0; }
+
   ANNK_HD explicit RabitqView(const Dataset& b)
       : rows(b.array<uint8_t>(0)),
-        shared(b.array<const RabitqTerms>(1)),
+        shared(shared_of(b)),
         mean(b.array<const float>(2)),
         axis(b.array<const float>(3)),
-        rotation(b.array<const int8_t>(4), static_cast<int>(b.numbers[1]), rabitq_dims(b.dims)),
+        rotation(b.array<const int8_t>(4), rounds_of(b), rabitq_dims(b.dims)),
         dims(b.dims),
         padded(rabitq_dims(b.dims)),
-        code_bytes(padded / 8 * b.numbers[0]),
-        row_bytes(code_bytes + (b.numbers[3] != 0 ? static_cast<int64_t>(sizeof(RabitqTerms)) : 0)),
-        bits(static_cast<int>(b.numbers[0])),
-        binary(b.numbers[2] != 0),
-        own_terms(b.numbers[3] != 0) {}
+        code_bytes(padded / 8 * bits_of(b)),
+        row_bytes(code_bytes + (has_own_terms(b) ? static_cast<int64_t>(sizeof(RabitqTerms)) : 0)),
+        bits(bits_of(b)),
+        binary(is_binary(b)),
+        own_terms(has_own_terms(b)) {}
 
   // What stands behind the last dimension. Rows that are their signs end in zero bits, as those of numpy.packbits do.
   ANNK_HD float filling() const { return binary && rotation.rounds == 0 ? -1.0f : 0.0f; }
@@ -130,7 +138,8 @@ struct RabitqRowTerms {
 template <class M, class V>
 ANNK_HD V rabitq_key(V dot, const RabitqQueryTerms<V>& query, const RabitqRowTerms<V>& row, V zero, V one, V two) {
   const V product = row.step * (query.scale * (dot + query.half));
-  if constexpr (M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine) {
+  static_assert(is_one_of<M, Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine>);
+  if constexpr (M::kFromProduct) {
     const V whole = (query.shift + query.along * row.along) + product;
     if constexpr (M::kMetric == Metric::inner_product) return zero - whole;
     return one - whole * row.norm;

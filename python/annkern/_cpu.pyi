@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Written by tools/stubs.py; do not edit.
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
 # caller has checked; strides of Matrix and Filter are in bytes, those of select_k and merge_topk in elements.
 from typing import Any, TypedDict, overload
@@ -33,20 +34,77 @@ class Base:
     @overload
     def __init__(self, kind: str, rows: int, dims: int, arrays: list[int], numbers: list[int]) -> None: ...
 
+class Filter:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, data: int, query_stride: int, packed: bool) -> None: ...
+
 class Graph:
     def __init__(self, neighbors: int, rows: int, degree: int, stride: int, entries: int, entry_count: int) -> None: ...
-
-class Filter:
-    def __init__(self, data: int = 0, query_stride: int = 0, packed: bool = False) -> None: ...
 
 class KnnCarry:
     def __init__(self) -> None: ...
 
+class GraphPlan:
+    def __init__(self, graph: Graph) -> None: ...
+
+def assign_direct(x: Any, centroids: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
 def backend_info() -> _BackendInfo: ...
-def pairwise(queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec) -> None: ...
-def pairwise_workspace(
-    queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec
+def build_graph(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int],
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def build_graph_workspace(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int],
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
 ) -> int: ...
+def cluster_sums(
+    x: Matrix, labels: int, parts: int, bytes: bool, clusters: int, sums: int, counts: int, exec: Exec
+) -> None: ...
+def decode(store: Matrix | Base, ids: int, count: int, out: int, exec: Exec) -> None: ...
+def default_rerank_k(k: int) -> int: ...
+def distances(
+    base: Matrix | Base, queries: Matrix, metric: str, ids: int, width: int, distances: int, bad_row: int, exec: Exec
+) -> None: ...
+def distances_direct(base: Any, queries: Any, ids: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def distances_workspace(
+    base: Matrix | Base, queries: Matrix, metric: str, ids: int, width: int, distances: int, bad_row: int, exec: Exec
+) -> int: ...
+def encode(x: Matrix, store: Matrix | Base, first: int, bad_row: int, exec: Exec) -> None: ...
+def finish_graph(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int],
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def finish_graph_workspace(
+    base: Matrix | Base,
+    metric: str,
+    order: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int],
+    alpha: float,
+    lists: tuple[int, int, int, int],
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def first_nonfinite(x: Matrix, row: int, exec: Exec) -> None: ...
 def knn(
     base: Matrix | Base,
     queries: Matrix,
@@ -58,17 +116,6 @@ def knn(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
-def knn_workspace(
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    k: int,
-    filter: Filter,
-    distances: int,
-    indices: int,
-    bad_row: int,
-    exec: Exec,
-) -> int: ...
 def knn_block(
     base: Matrix | Base,
     queries: Matrix,
@@ -97,119 +144,15 @@ def knn_block_workspace(
     last: bool,
     exec: Exec,
 ) -> int: ...
-def radius_count(
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    radius: float,
-    filter: Filter,
-    lims: int,
-    distances: int,
-    indices: int,
-    bad_row: int,
-    exec: Exec,
-) -> None: ...
-def radius_fill(
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    radius: float,
-    filter: Filter,
-    lims: int,
-    distances: int,
-    indices: int,
-    bad_row: int,
-    exec: Exec,
-) -> None: ...
-def radius_workspace(
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    radius: float,
-    filter: Filter,
-    lims: int,
-    distances: int,
-    indices: int,
-    bad_row: int,
-    exec: Exec,
-) -> int: ...
-def cluster_sums(
-    x: Matrix, labels: int, parts: int, bytes: bool, clusters: int, sums: int, counts: int, exec: Exec
-) -> None: ...
-def search_graph(
-    graph: Graph,
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    k: int,
-    window: int,
-    rerank: Matrix | Base,
-    rerank_queries: Matrix,
-    rerank_k: int,
-    filter: Filter,
-    distances: int,
-    indices: int,
-    bad_row: int,
-    exec: Exec,
-) -> None: ...
-def default_rerank_k(k: int) -> int: ...
-
-class GraphPlan:
-    def __init__(self, graph: Graph) -> None: ...
-
-# Direct calls: None where an argument is not plain.
 def knn_direct(base: Any, queries: Any, k: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
-def assign_direct(x: Any, centroids: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
-def pairwise_direct(queries: Any, base: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
-def distances_direct(base: Any, queries: Any, ids: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
-def radius_direct(base: Any, queries: Any, r: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
-def select_k_direct(values: Any, k: Any, largest: Any, ids: Any, threads: Any) -> Any: ...
-def merge_topk_direct(distances: Any, ids: Any, k: Any, metric: Any, threads: Any) -> Any: ...
-def search_graph_direct(
-    plan: Any,
-    store: Any,
-    queries: Any,
-    k: Any,
-    window: Any,
-    metric: Any,
-    rerank: Any,
-    rerank_k: Any,
-    threads: Any,
-    check_finite: Any,
-) -> Any: ...
-def search_graph_workspace(
-    graph: Graph,
+def knn_workspace(
     base: Matrix | Base,
     queries: Matrix,
     metric: str,
     k: int,
-    window: int,
-    rerank: Matrix | Base,
-    rerank_queries: Matrix,
-    rerank_k: int,
     filter: Filter,
     distances: int,
     indices: int,
-    bad_row: int,
-    exec: Exec,
-) -> int: ...
-def build_graph(
-    base: Matrix | Base,
-    metric: str,
-    order: tuple[int, int, int, int],
-    sizes: tuple[int, int, int, int],
-    alpha: float,
-    lists: tuple[int, int, int, int],
-    bad_row: int,
-    exec: Exec,
-) -> None: ...
-def build_graph_workspace(
-    base: Matrix | Base,
-    metric: str,
-    order: tuple[int, int, int, int],
-    sizes: tuple[int, int, int, int],
-    alpha: float,
-    lists: tuple[int, int, int, int],
     bad_row: int,
     exec: Exec,
 ) -> int: ...
@@ -233,27 +176,36 @@ def link_graph_workspace(
     bad_row: int,
     exec: Exec,
 ) -> int: ...
-def finish_graph(
-    base: Matrix | Base,
-    metric: str,
-    order: tuple[int, int, int, int],
-    sizes: tuple[int, int, int, int],
-    alpha: float,
-    lists: tuple[int, int, int, int],
-    bad_row: int,
+def merge_topk(
+    distances: int,
+    integers: bool,
+    shape: tuple[int, int, int],
+    strides: tuple[int, int],
+    ids: int,
+    ids_strides: tuple[int, int],
+    offsets: int,
+    k: int,
+    largest: bool,
+    out_distances: int,
+    out_ids: int,
     exec: Exec,
 ) -> None: ...
-def finish_graph_workspace(
-    base: Matrix | Base,
-    metric: str,
-    order: tuple[int, int, int, int],
-    sizes: tuple[int, int, int, int],
-    alpha: float,
-    lists: tuple[int, int, int, int],
-    bad_row: int,
+def merge_topk_direct(distances: Any, ids: Any, k: Any, metric: Any, threads: Any) -> Any: ...
+def merge_topk_workspace(
+    distances: int,
+    integers: bool,
+    shape: tuple[int, int, int],
+    strides: tuple[int, int],
+    ids: int,
+    ids_strides: tuple[int, int],
+    offsets: int,
+    k: int,
+    largest: bool,
+    out_distances: int,
+    out_ids: int,
     exec: Exec,
 ) -> int: ...
-def nn_descent_start(
+def nn_descent_prune(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
@@ -263,7 +215,7 @@ def nn_descent_start(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
-def nn_descent_start_workspace(
+def nn_descent_prune_workspace(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
@@ -293,7 +245,7 @@ def nn_descent_round_workspace(
     bad_row: int,
     exec: Exec,
 ) -> int: ...
-def nn_descent_prune(
+def nn_descent_start(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
@@ -303,13 +255,111 @@ def nn_descent_prune(
     bad_row: int,
     exec: Exec,
 ) -> None: ...
-def nn_descent_prune_workspace(
+def nn_descent_start_workspace(
     base: Matrix | Base,
     metric: str,
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
     untaken: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def pairwise(queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec) -> None: ...
+def pairwise_direct(queries: Any, base: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def pairwise_workspace(
+    queries: Matrix, base: Matrix | Base, metric: str, distances: int, bad_row: int, exec: Exec
+) -> int: ...
+def radius_count(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def radius_count_workspace(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def radius_direct(base: Any, queries: Any, r: Any, metric: Any, threads: Any, check_finite: Any) -> Any: ...
+def radius_fill(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def radius_fill_workspace(
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    radius: float,
+    filter: Filter,
+    lims: int,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def search_graph(
+    graph: Graph,
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    window: int,
+    rerank: Matrix | Base,
+    rerank_queries: Matrix,
+    rerank_k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def search_graph_direct(
+    plan: Any,
+    store: Any,
+    queries: Any,
+    k: Any,
+    window: Any,
+    metric: Any,
+    rerank: Any,
+    rerank_k: Any,
+    threads: Any,
+    check_finite: Any,
+) -> Any: ...
+def search_graph_workspace(
+    graph: Graph,
+    base: Matrix | Base,
+    queries: Matrix,
+    metric: str,
+    k: int,
+    window: int,
+    rerank: Matrix | Base,
+    rerank_queries: Matrix,
+    rerank_k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
     bad_row: int,
     exec: Exec,
 ) -> int: ...
@@ -325,6 +375,7 @@ def select_k(
     out_ids: int,
     exec: Exec,
 ) -> None: ...
+def select_k_direct(values: Any, k: Any, largest: Any, ids: Any, threads: Any) -> Any: ...
 def select_k_workspace(
     values: int,
     shape: tuple[int, int, int],
@@ -337,54 +388,3 @@ def select_k_workspace(
     out_ids: int,
     exec: Exec,
 ) -> int: ...
-def merge_topk(
-    distances: int,
-    integers: bool,
-    shape: tuple[int, ...],
-    strides: tuple[int, int],
-    ids: int,
-    ids_strides: tuple[int, int],
-    offsets: int,
-    k: int,
-    largest: bool,
-    out_distances: int,
-    out_ids: int,
-    exec: Exec,
-) -> None: ...
-def merge_topk_workspace(
-    distances: int,
-    integers: bool,
-    shape: tuple[int, ...],
-    strides: tuple[int, int],
-    ids: int,
-    ids_strides: tuple[int, int],
-    offsets: int,
-    k: int,
-    largest: bool,
-    out_distances: int,
-    out_ids: int,
-    exec: Exec,
-) -> int: ...
-def distances(
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    ids: int,
-    width: int,
-    distances: int,
-    bad_row: int,
-    exec: Exec,
-) -> None: ...
-def distances_workspace(
-    base: Matrix | Base,
-    queries: Matrix,
-    metric: str,
-    ids: int,
-    width: int,
-    distances: int,
-    bad_row: int,
-    exec: Exec,
-) -> int: ...
-def encode(x: Matrix, store: Base, first: int, bad_row: int, exec: Exec) -> None: ...
-def decode(store: Base, ids: int, count: int, out: int, exec: Exec) -> None: ...
-def first_nonfinite(x: Matrix, row: int, exec: Exec) -> None: ...

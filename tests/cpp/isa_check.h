@@ -12,6 +12,7 @@
 
 #include "core/numeric.h"
 #include "cpu/ops.h"
+#include "plain_metric.h"
 
 namespace isa = annk::ANNK_ISA;
 using annk::DType, annk::Matrix, annk::Metric;
@@ -60,7 +61,8 @@ inline double draw(std::mt19937& rng, DType dtype, unsigned char* at) {
       const int8_t x = static_cast<int8_t>(pick(-128, 127));
       return store(at, x, x);
     }
-    default: {
+    case DType::u8:
+    case DType::bits: {
       const uint8_t x = static_cast<uint8_t>(pick(0, 255));
       return store(at, x, x);
     }
@@ -84,39 +86,9 @@ inline Table table(std::mt19937& rng, DType dtype, int64_t rows, int64_t dims, i
   return t;
 }
 
-// The distance in double, and the sum of the sizes of its terms, which the error is relative to.
-inline std::pair<double, double> plain(Metric metric, const Table& q, int64_t i, const Table& x, int64_t row) {
-  double dot = 0, dot_size = 0, squares = 0, sum = 0, most = 0, qq = 0, xx = 0, unlike = 0;
-  for (int64_t j = 0; j < q.matrix.dims; ++j) {
-    const double a = q.at(i, j), b = x.at(row, j), difference = std::abs(a - b);
-    dot += a * b;
-    dot_size += std::abs(a * b);
-    squares += difference * difference;
-    sum += difference;
-    most = std::max(most, difference);
-    qq += a * a;
-    xx += b * b;
-    unlike += a != b;
-  }
-  switch (metric) {
-    case Metric::sqeuclidean:
-      return {squares, squares};
-    case Metric::euclidean:
-      return {std::sqrt(squares), std::sqrt(squares)};
-    case Metric::inner_product:
-      return {dot, dot_size};
-    case Metric::cosine:
-      return {qq > 0 && xx > 0 ? 1 - dot / std::sqrt(qq * xx) : 1,
-              1 + (qq > 0 && xx > 0 ? dot_size / std::sqrt(qq * xx) : 0)};
-    case Metric::cityblock:
-      return {sum, sum};
-    case Metric::chebyshev:
-      return {most, most};
-    case Metric::hamming:
-      return {unlike, 0};
-    default:
-      return {qq + xx - dot > 0 ? 1 - dot / (qq + xx - dot) : 0, 1};
-  }
+inline plain::Distance plain_distance(Metric metric, const Table& q, int64_t i, const Table& x, int64_t row) {
+  const int64_t d = q.matrix.dims;
+  return plain::distance(metric, q.numbers.data() + i * d, x.numbers.data() + row * d, d);
 }
 
 void check_stores();  // isa_check_stores.cpp

@@ -125,7 +125,8 @@ bool near_decoded(const std::vector<float>& products, const Table& queries, cons
         for (int64_t j = 0; j < table->matrix.dims; ++j) squared += table->at(row, j) * table->at(row, j);
         size *= std::sqrt(squared);
       }
-      near &= std::abs(products[q * kRows + i] - plain(Metric::inner_product, queries, q, decoded, i).first) < 0.25 * size;
+      near &= std::abs(products[q * kRows + i] - plain_distance(Metric::inner_product, queries, q, decoded, i).value) <
+              0.25 * size;
     }
   return near;
 }
@@ -191,7 +192,7 @@ void check_one(Store s, Numbers& numbers, Hash& hash) {
 
 // Rows enough for a scan to leave some out by a bound (pq_prefilter.h), with any codes.
 void check_scan(Store s, Numbers& numbers, int64_t rows) {
-  const int64_t parts = s.base.numbers[0];
+  const int64_t parts = isa::PqView::part_count(s.base);
   std::vector<uint8_t> codes(rows * parts);
   for (uint8_t& code : codes) code = static_cast<uint8_t>(numbers.rng());
   std::vector<float> norms = numbers.floats(rows, 0.1f);

@@ -5,16 +5,14 @@
 #include <cstdlib>
 #include <vector>
 
-#include "_template/metric.h"
 #include "_template/row_sums.h"
 #if defined(ANNK_EMULATED)  // whose device memory is the host's
 namespace isa = annk;
 #else
-#include "cpu/simd/vec.h"
-namespace isa = annk::ANNK_ISA;
 namespace annk::ANNK_ISA {
 void row_sums(const RowSumsArgs&);
 }
+namespace isa = annk::ANNK_ISA;
 #endif
 
 void require(bool holds, const char* what) {
@@ -40,14 +38,6 @@ void check_sums(int64_t rows, int64_t dims) {
 }
 
 int main() {
-  using Cubed = annk::ANNK_ISA::CubedDifference;
-  require(Cubed::key(Cubed::step(1.0f, 2.0f, 5.0f), 0.0f) == 28.0f, "the metric on floats");
-#if !defined(ANNK_EMULATED)
-  using annk::ANNK_ISA::F32;
-  float lanes[annk::ANNK_ISA::kLanes];
-  Cubed::step(F32::broadcast(1.0f), F32::broadcast(2.0f), F32::broadcast(5.0f)).store(lanes);
-  for (float lane : lanes) require(lane == 28.0f, "the metric on registers");
-#endif
   for (int64_t rows : {0, 1, 33, 600})
     for (int64_t dims : {0, 1, 31, 32, 65}) check_sums(rows, dims);
 }

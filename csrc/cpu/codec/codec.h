@@ -22,6 +22,10 @@ class Codec {
   virtual void decode(int64_t row, float* out, float* scratch) const = 0;
 };
 
+// Each in a source of its own, <kind>_codec.cpp.
+#define ANNK_ROW(name, ...) std::unique_ptr<const Codec> make_##name##_codec(const Dataset& store);
+ANNK_CODED_STORES(ANNK_ROW)
+#undef ANNK_ROW
 // The codes of a compressed store (codecs.cpp); null for a plain array.
 std::unique_ptr<const Codec> make_codec(const Dataset& store);
 

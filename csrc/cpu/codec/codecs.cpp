@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/codec/codec.h"
-#include "cpu/codec/lvq_codec.h"
-#include "cpu/codec/pq_codec.h"
-#include "cpu/codec/rabitq_codec.h"
 
 namespace annk::ANNK_ISA {
 
 std::unique_ptr<const Codec> make_codec(const Dataset& store) {
   switch (store.kind) {
     case StoreKind::array:
-      break;
-    case StoreKind::lvq:
-      return std::make_unique<LvqCodec>(store);
-    case StoreKind::rabitq:
-      return std::make_unique<RabitqCodec>(store);
-    case StoreKind::pq:
-      return std::make_unique<PqCodec>(store);
+      return nullptr;
+#define ANNK_ROW(name, ...) \
+  case StoreKind::name:     \
+    return make_##name##_codec(store);
+      ANNK_CODED_STORES(ANNK_ROW)
+#undef ANNK_ROW
   }
-  return nullptr;
+  __builtin_trap();  // the bindings refuse other numbers
 }
 
 }  // namespace annk::ANNK_ISA

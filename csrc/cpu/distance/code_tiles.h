@@ -40,14 +40,6 @@ struct CodeQueryTerms {
   int32_t zero_point[Rows::kParts];
 };
 
-template <class V>
-ANNK_HD V constant(float x) {
-  if constexpr (std::is_same_v<V, float>)
-    return x;
-  else
-    return V::broadcast(x);
-}
-
 // One query as float32, times its inverse norm where the metric asks for it.
 template <class M>
 void code_query(const Matrix& queries, int64_t q, float* v) {
@@ -58,7 +50,25 @@ void code_query(const Matrix& queries, int64_t q, float* v) {
   }
 }
 
-template <class M, class Rows>
+// What is not optional above, for a compiler to check.
+template <class Rows, class M>
+concept CodeRows = DotMetric<M> && std::constructible_from<Rows, const Dataset&> &&
+                   requires(const Rows rows, int64_t row, const Matrix& queries, typename Rows::Code::Query* codes,
+                            float* terms, F32* lanes, F32 dot) {
+                     Rows::kRun, Rows::kParts, Rows::kRowTerms, Rows::kQueryTerms, Rows::kTableRows;
+                     Rows::kBlock, Rows::kBlockBytes;
+                     { rows.positions() } -> std::same_as<int64_t>;
+                     { rows.query_floats() } -> std::same_as<int64_t>;
+                     { rows.code_bytes() } -> std::same_as<int64_t>;
+                     { rows.codes(row) } -> std::same_as<const uint8_t*>;
+                     { Rows::load(rows.codes(row), 0) } -> std::same_as<I32>;
+                     rows.template row_terms<M>(row, terms);
+                     rows.template lane_terms<M>(row, lanes);
+                     { rows.template quantize_query<M>(queries, row, codes, terms) } -> std::same_as<CodeQueryTerms<Rows>>;
+                     { Rows::template key<M>(dot, lanes, lanes) } -> std::same_as<F32>;
+                   };
+
+template <class M, CodeRows<M> Rows>
 class CodeTiles final : public DistanceComputer {
   using Code = typename Rows::Code;
   using CodeQuery = typename Code::Query;

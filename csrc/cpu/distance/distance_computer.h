@@ -83,11 +83,17 @@ std::unique_ptr<const DistanceComputer> integer_tiles(const Dataset& base, const
 // Null but for those metrics of numbers that have (from_dot) or lack an exact form for 8-bit integers.
 std::unique_ptr<const DistanceComputer> float_tiles_from_dot(const Dataset& base, const Matrix& queries, Metric metric);
 std::unique_ptr<const DistanceComputer> float_tiles(const Dataset& base, const Matrix& queries, Metric metric);
-// Of one kind; null where a store of these numbers has no kernel of its own under the metric, and is decoded. A source each
-// (tiles_<kind>.cpp), which compile side by side.
-std::unique_ptr<const DistanceComputer> lvq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric);
-std::unique_ptr<const DistanceComputer> rabitq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric);
-std::unique_ptr<const DistanceComputer> pq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric);
+// Of the kinds that have kernels of their `own`; null where a store of these numbers has none under the metric, and is
+// decoded. A source each (tiles_<kind>.cpp), which compile side by side.
+#define ANNK_KEYS_own(name)                                                                                    \
+  std::unique_ptr<const DistanceComputer> name##_distance_computer(const Dataset& base, const Matrix& queries, \
+                                                                   Metric metric);
+#define ANNK_KEYS_decoded(name)
+#define ANNK_ROW(name, type, on_cpu, on_gpu) ANNK_KEYS_##on_cpu(name)
+ANNK_CODED_STORES(ANNK_ROW)
+#undef ANNK_ROW
+#undef ANNK_KEYS_own
+#undef ANNK_KEYS_decoded
 
 inline constexpr int kQueryStep = 4;
 ANNK_HD int64_t row_bytes_of(const Matrix& m) { return m.dims * kDTypeBits[static_cast<int>(m.dtype)] / 8; }

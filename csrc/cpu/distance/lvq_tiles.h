@@ -63,8 +63,7 @@ class LvqRows {
     const int64_t dims = view_.dims;
     code_query<M>(queries, q, v);
     LvqQueryTerms<float> own{};
-    constexpr bool kDot = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
-    if constexpr (kDot) {
+    if constexpr (M::kFromProduct) {
       own.shift = static_cast<float>(product16(v, view_.mean, dims));
     } else {
       for (int64_t j = 0; j < dims; ++j) v[j] = v[j] - view_.mean[j];

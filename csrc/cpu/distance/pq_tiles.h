@@ -64,7 +64,6 @@ class PqTables : public DistanceComputer {
   // kMany registers of codewords at once hide the latency of their chains.
   template <int kMany>
   ANNK_HD void make_entries(const float* query, const float* words, int64_t width, float* out) const {
-    constexpr bool kProduct = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
     F32 sum[kMany];
 #pragma GCC unroll 4
     for (int i = 0; i < kMany; ++i) sum[i] = F32::zero();
@@ -73,7 +72,7 @@ class PqTables : public DistanceComputer {
 #pragma GCC unroll 4
       for (int i = 0; i < kMany; ++i) {
         const F32 word = F32::load(words + i * kLanes);
-        if constexpr (kProduct)
+        if constexpr (M::kFromProduct)
           sum[i] = sum[i] - own * word;
         else
           sum[i] = sum[i] + (own - word) * (own - word);
@@ -87,6 +86,7 @@ class PqTables : public DistanceComputer {
   ANNK_HD float finish(float key, int64_t row) const {
     if constexpr (M::kMetric == Metric::euclidean) return sqrtf(key);
     if constexpr (M::kMetric == Metric::cosine) return 1.0f + key * view_.norms[row];
+    static_assert(is_one_of<M, Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine>);
     return key;
   }
 
@@ -103,7 +103,7 @@ class PqRowTiles : public PqTables<M> {
  public:
   using PqTables<M>::view_;
   PqRowTiles(const Dataset& base, const Matrix& queries) : PqTables<M>(base, queries) {
-    this->row_bytes = base.numbers[0];
+    this->row_bytes = PqView::part_count(base);
     this->row_major_block = kQueryStep;  // 4 x 96 parts are 400 KB of tables: half of L2
     this->queries_apart = false;         // they lie in fours
     entries_ = static_cast<size_t>(view_.parts.parts * view_.codewords);

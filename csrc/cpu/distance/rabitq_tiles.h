@@ -64,14 +64,13 @@ class RabitqRows {
     const int64_t dims = view_.dims, padded = view_.padded;
     code_query<M>(queries, q, w);
     RabitqQueryTerms<float> own{};
-    constexpr bool kDot = M::kMetric == Metric::inner_product || M::kMetric == Metric::cosine;
-    if constexpr (kDot)
+    if constexpr (M::kFromProduct)
       own.shift = static_cast<float>(product16(w, view_.mean, dims));
     else
       for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - view_.mean[j];
     own.along = static_cast<float>(product16(w, view_.axis, dims));
     for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - own.along * view_.axis[j];
-    if constexpr (!kDot) own.shift = static_cast<float>(product16(w, w, dims));
+    if constexpr (!M::kFromProduct) own.shift = static_cast<float>(product16(w, w, dims));
 
     const PowerOfTwo unit(largest(w, dims));
     for (int64_t j = 0; j < dims; ++j) w[j] = w[j] * unit.inverse;

@@ -10,7 +10,7 @@ namespace {
 template <class M, int kBits>
 std::unique_ptr<const DistanceComputer> tiles_of_bits(const Dataset& base, const Matrix& queries) {
   if constexpr (M::kFromDot && !kRootOfSquares<M> && kBits <= 8) {
-    if (base.numbers[0] == kBits) return std::make_unique<CodeTiles<M, RabitqRows<kBits>>>(base, queries);
+    if (RabitqView::bits_of(base) == kBits) return std::make_unique<CodeTiles<M, RabitqRows<kBits>>>(base, queries);
     return tiles_of_bits<M, kBits + 1>(base, queries);
   }
   return nullptr;

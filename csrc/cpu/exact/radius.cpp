@@ -8,7 +8,7 @@ namespace annk::ANNK_ISA {
 namespace {
 
 // The greatest key that counts as within the radius.
-float key_limit(const RadiusArgs& args) { return args.metric == Metric::inner_product ? 0.0f - args.radius : args.radius; }
+float key_limit(const RadiusArgs& args) { return is_similarity(args.metric) ? 0.0f - args.radius : args.radius; }
 
 // Calls Hits::hit(query, row, key) for keys within the radius; ascending in row for each query of a task.
 template <class Hits>

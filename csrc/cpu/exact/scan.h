@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <concepts>
 
 #include "core/buffer.h"
 #include "core/threads.h"
@@ -201,8 +202,23 @@ class BadRow {
   std::atomic<bool> noted_{false};
 };
 
+// What becomes of keys, one for each worker:
+//   begin(block, chunk)                              before the first tile of a task
+//   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
+//   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
+//   limits()                                         of each query of the block, where plan.below_limits: what is beyond may
+//                                                    be left out
+template <class S>
+concept ScanSink =
+    requires(S sink, const RowList& rows, int64_t block, int64_t query, int count, const float* keys, int64_t stride) {
+      sink.begin(block, block);
+      sink.tile(rows, query, count, keys, stride);
+      sink.column(rows, query, keys);
+      { sink.limits() } -> std::same_as<const float*>;
+    };
+
 // Packs a group of tiles and hands `sink` their keys, panel by panel. False: a row holds NaN or infinity.
-template <class Sink>
+template <ScanSink Sink>
 bool scan_tiles(const DistanceComputer& computer, const RowList& rows, int64_t first_query, int count, ScanScratch& scratch,
                 Sink& sink) {
   bool finite = true;
@@ -219,12 +235,7 @@ bool scan_tiles(const DistanceComputer& computer, const RowList& rows, int64_t f
   return finite;
 }
 
-// Sink: one per worker, with
-//   begin(block, chunk)                              before the first tile of a task
-//   tile(rows, first_query, count, keys, stride)     key of rows[i] and query first_query + q at keys[i * stride + q]
-//   column(rows, query, keys)                        key of rows[i] and this query at keys[i]
-//   limits()                                         where plan.within, of each query of the block: greater ones are left
-template <class Sink>
+template <ScanSink Sink>
 void scan_task(const DistanceComputer& computer, const ScanPlan& plan, const Filter& filter, int64_t task,
                ScanScratch& scratch, Sink& sink, BadRow& bad) {
   const int64_t b = plan.block_of(task), c = task % plan.chunks;

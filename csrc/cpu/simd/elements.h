@@ -10,6 +10,8 @@ namespace annk::ANNK_ISA {
 template <class F>
 ANNK_HD auto visit_elements(DType dtype, const void* row, F&& f) {
   switch (dtype) {
+    case DType::f32:
+      return f(static_cast<const float*>(row));
     case DType::f16:
       return f(static_cast<const Half*>(row));
     case DType::bf16:
@@ -18,9 +20,10 @@ ANNK_HD auto visit_elements(DType dtype, const void* row, F&& f) {
       return f(static_cast<const int8_t*>(row));
     case DType::u8:
       return f(static_cast<const uint8_t*>(row));
-    default:
-      return f(static_cast<const float*>(row));
+    case DType::bits:
+      break;  // has kernels of its own
   }
+  __builtin_trap();
 }
 
 // kLanes elements from p, of which the first `count` exist; the others read as zero.

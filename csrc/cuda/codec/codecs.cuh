@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one list of device codecs: a line a store.
+// The codec of each compressed store, <kind>_codec.cuh.
 #pragma once
 #include "core/check.h"
 #include "cuda/codec/lvq_codec.cuh"
@@ -12,12 +12,11 @@ namespace annk::cuda {
 template <class Body>
 void visit_codec(const Dataset& store, Body&& body) {
   switch (store.kind) {
-    case StoreKind::lvq:
-      return body(LvqCodec(store));
-    case StoreKind::rabitq:
-      return body(RabitqCodec(store));
-    case StoreKind::pq:
-      return body(PqCodec(store));
+#define ANNK_ROW(name, type, on_cpu, on_gpu) \
+  case StoreKind::name:                      \
+    return body(type##Codec(store));
+    ANNK_CODED_STORES(ANNK_ROW)
+#undef ANNK_ROW
     case StoreKind::array:
       break;
   }

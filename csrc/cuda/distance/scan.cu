@@ -73,14 +73,17 @@ void scan_decoded(const ScanPlan& plan, const ScanArgs& args, void* stream) {
 
 const StoreScan* store_scan(const Dataset& base, Metric metric) {
   switch (base.kind) {
-    case StoreKind::lvq:
-      return lvq_scan(base, metric);
-    case StoreKind::rabitq:
-      return rabitq_scan(base, metric);
-    case StoreKind::pq:
-      return pq_scan(base, metric);
     case StoreKind::array:
       return nullptr;
+#define ANNK_KEYS_own(name) return name##_scan(base, metric);
+#define ANNK_KEYS_decoded(name) return nullptr;
+#define ANNK_ROW(name, type, on_cpu, on_gpu) \
+  case StoreKind::name:                      \
+    ANNK_KEYS_##on_gpu(name)
+      ANNK_CODED_STORES(ANNK_ROW)
+#undef ANNK_ROW
+#undef ANNK_KEYS_own
+#undef ANNK_KEYS_decoded
   }
   no_kernel("kind of store");
 }

@@ -35,12 +35,16 @@ struct StoreScan {
   void (*prepare_rows)(const StoreQueries&, void* stream) = nullptr;
 };
 
-// Null: rows are to be decoded.
-const StoreScan* lvq_scan(const Dataset& store, Metric metric);
-const StoreScan* rabitq_scan(const Dataset& store, Metric metric);
-const StoreScan* pq_scan(const Dataset& store, Metric metric);
+// Of the stores that have kernels of their `own` (core/kinds.h), each in stores/scan_<kind>.cu. Null: rows are to be
+// decoded.
+#define ANNK_KEYS_own(name) const StoreScan* name##_scan(const Dataset& store, Metric metric);
+#define ANNK_KEYS_decoded(name)
+#define ANNK_ROW(name, type, on_cpu, on_gpu) ANNK_KEYS_##on_gpu(name)
+ANNK_CODED_STORES(ANNK_ROW)
+#undef ANNK_ROW
+#undef ANNK_KEYS_own
+#undef ANNK_KEYS_decoded
 
-// The list of them, a line a store (scan.cu).
 const StoreScan* store_scan(const Dataset& base, Metric metric);
 
 }  // namespace annk::cuda

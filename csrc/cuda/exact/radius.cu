@@ -154,15 +154,18 @@ struct FillPlan {
 
 bool nothing(const RadiusArgs& args) { return args.queries.rows == 0 || args.base.rows == 0; }
 
+template <class Plan>
+int64_t bytes_of(const RadiusArgs& args) {
+  if (nothing(args)) return 0;
+  Workspace workspace;
+  Plan(args, workspace);
+  return workspace.bytes();
+}
+
 }  // namespace
 
-int64_t radius_workspace(const RadiusArgs& args) {
-  if (nothing(args)) return 0;
-  Workspace count, fill;
-  CountPlan(args, count);
-  FillPlan(args, fill);
-  return std::max(count.bytes(), fill.bytes());
-}
+int64_t radius_count_workspace(const RadiusArgs& args) { return bytes_of<CountPlan>(args); }
+int64_t radius_fill_workspace(const RadiusArgs& args) { return bytes_of<FillPlan>(args); }
 
 void radius_count(const RadiusArgs& args) {
   const int64_t m = args.queries.rows;

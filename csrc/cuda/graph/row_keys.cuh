@@ -108,7 +108,7 @@ struct CodeRows {
         return visit_list(MetricsOfFamily<Family::bits>{}, scan.metric,
                           [&]<class M>(M) { each.template run<BitArith<M>>(); });
       case Family::store:
-        return scan.base.numbers[0] == 8 ? each.template run<LvqArith<8>>() : each.template run<LvqArith<4>>();
+        return LvqView::bits_of(scan.base) == 8 ? each.template run<LvqArith<8>>() : each.template run<LvqArith<4>>();
       case Family::dot:
       case Family::l2:
       case Family::step:
@@ -127,8 +127,8 @@ struct StoreRows {
   __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
     const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
     if (scan.base.kind == StoreKind::pq)
-      return scan.base.numbers[3] != 0 ? each.template run<PqArith<true>>() : each.template run<PqArith<false>>();
-    const int bits = static_cast<int>(scan.base.numbers[0]);
+      return PqView::is_blocked(scan.base) ? each.template run<PqArith<true>>() : each.template run<PqArith<false>>();
+    const int bits = RabitqView::bits_of(scan.base);
     if (bits == 1) return each.template run<RabitqArith<true, 1>>();
     return rabitq_query_top(bits) > 127 ? each.template run<RabitqArith<false, 2>>()
                                         : each.template run<RabitqArith<false, 1>>();

@@ -23,13 +23,12 @@ struct PqArith {
   static constexpr int kBits = kNibbles ? 4 : 8;
 
   __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
-    return {metric == Metric::cosine ? store.array<const float>(2)[row] : 0.0f};
+    return {metric == Metric::cosine ? PqView::norms_of(store)[row] : 0.0f};
   }
   template <class Key>
   __device__ static __forceinline__ uint32_t key_bits(Key, Sum sum, const QueryTerm& query, const RowTerm& row) {
     constexpr Metric kMetric = Key::kMetric;
-    static_assert(kMetric == Metric::sqeuclidean || kMetric == Metric::euclidean || kMetric == Metric::inner_product ||
-                  kMetric == Metric::cosine);
+    static_assert(is_one_of<Key, Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine>);
     float key;
     if constexpr (kNibbles) {
       key = query.bias + query.step * static_cast<float>(sum);

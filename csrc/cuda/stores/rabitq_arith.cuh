@@ -26,9 +26,10 @@ struct RabitqArith {
   };
 
   __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
-    const float* const at = store.numbers[3] != 0
-                                ? reinterpret_cast<const float*>(store.row(row) + store.dims / 8 * store.numbers[0])
-                                : store.array<const float>(1);
+    const float* const at =
+        RabitqView::has_own_terms(store)
+            ? reinterpret_cast<const float*>(store.row(row) + store.dims / 8 * RabitqView::bits_of(store))
+            : reinterpret_cast<const float*>(RabitqView::shared_of(store));
     return {at[0], at[1], metric == Metric::cosine ? at[3] : at[2]};
   }
   template <class Key>

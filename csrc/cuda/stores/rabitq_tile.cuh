@@ -103,7 +103,7 @@ struct RabitqTile {
   int32_t own = 0;
 
   __host__ __device__ static __forceinline__ RabitqChunk chunk_of(const Dataset& base) {
-    return RabitqChunk(static_cast<int>(base.numbers[0]), kWide);
+    return RabitqChunk(RabitqView::bits_of(base), kWide);
   }
   __host__ __device__ static __forceinline__ int stage_bytes(const Dataset& base) {
     const RabitqChunk chunk = chunk_of(base);
@@ -135,7 +135,7 @@ struct RabitqTile {
 
   __device__ __forceinline__ void accumulate(const Dataset& base, const unsigned char* stage, int, bool) {
     const RabitqChunk chunk = chunk_of(base);
-    const int bits = static_cast<int>(base.numbers[0]), pitch = chunk.pitch(), dims = chunk.dims();
+    const int bits = RabitqView::bits_of(base), pitch = chunk.pitch(), dims = chunk.dims();
     const int query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * pitch + query_warp * kQ * kParts * dims;
     const unsigned char* const row = stage + (row_warp * kWarp * kR + lane_id()) * pitch;
@@ -209,7 +209,7 @@ struct RabitqPair {
 
   __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool) {
     const unsigned char* const row = a.base.row(number);
-    const int bits = static_cast<int>(a.base.numbers[0]);
+    const int bits = RabitqView::bits_of(a.base);
     const RabitqChunk chunk(bits, false);
     const unsigned char* const codes = a.queries + query * a.query_pitch;
     for (int64_t first = 0; first < a.base.dims; first += 16) {

@@ -117,7 +117,7 @@ void prepare_queries(const StoreQueries& a, void* stream) {
 template <int kCodeBits>
 Matrix code_rows(const Dataset& store) {
   const int64_t bytes = turbo_bytes(store.dims, kCodeBits);
-  return {store.arrays[0], store.rows, bytes * 8 / kCodeBits, bytes, DType::u8};
+  return {LvqView(store).codes, store.rows, bytes * 8 / kCodeBits, bytes, DType::u8};
 }
 
 template <int kCodeBits>
@@ -140,8 +140,8 @@ constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / s
 
 const StoreScan* lvq_scan(const Dataset& store, Metric metric) {
   if (!LvqView(store).codes_are_all() || !is_listed(MetricsFromDot{}, metric)) return nullptr;
-  if (metric == Metric::sqeuclidean) return store.numbers[0] == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
-  return store.numbers[0] == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;
+  if (metric == Metric::sqeuclidean) return LvqView::bits_of(store) == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
+  return LvqView::bits_of(store) == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;
 }
 
 }  // namespace annk::cuda

@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
 
 // The query, the same rotated, and the least entry of each part.
 void prepare_queries(const StoreQueries& a, void* stream) {
-  const int64_t bytes = scratch_bytes(2 * a.base.dims + a.base.numbers[0]);
+  const int64_t bytes = scratch_bytes(2 * a.base.dims + PqView::part_count(a.base));
   visit_element(a.queries.dtype, [&]<class T>(T) { ANNK_LAUNCH(prepare_pq<T>, a.padded, kThreads, bytes, stream, a); });
 }
 
@@ -138,8 +138,8 @@ constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::
 
 const StoreScan* pq_scan(const Dataset& store, Metric metric) {
   if (!is_listed(MetricsFromDot{}, metric)) return nullptr;
-  if (metric == Metric::cosine && store.arrays[2] == nullptr) return nullptr;
-  return store.numbers[3] != 0 ? &kNibbleScan : &kByteScan;
+  if (metric == Metric::cosine && PqView::norms_of(store) == nullptr) return nullptr;
+  return PqView::is_blocked(store) ? &kNibbleScan : &kByteScan;
 }
 
 }  // namespace annk::cuda

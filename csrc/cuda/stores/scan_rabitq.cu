@@ -93,7 +93,7 @@ void prepare_queries(const StoreQueries& a, void* stream) {
 }
 
 StoreChunk chunk_of(const Dataset& store, bool wide) {
-  const int bits = static_cast<int>(store.numbers[0]), parts = rabitq_query_top(bits) > 127 ? 2 : 1;
+  const int bits = RabitqView::bits_of(store), parts = rabitq_query_top(bits) > 127 ? 2 : 1;
   const int64_t dims = RabitqChunk(bits, wide).dims();
   return {dims, parts * dims};
 }
@@ -115,7 +115,7 @@ constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
 
 const StoreScan* rabitq_scan(const Dataset& store, Metric metric) {
   if (!is_listed(MetricsFromDot{}, metric)) return nullptr;
-  const int bits = static_cast<int>(store.numbers[0]);
+  const int bits = RabitqView::bits_of(store);
   return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;
 }
 

@@ -78,14 +78,14 @@ def radius(
         operands.check_finite(check_finite)
         lims = context.result("lims", None, (m + 1,), "int64")
         args = rows.native, rows.query_matrix, operands.metric.name, limit, allowed, lims.address
-        context.run("radius_count", *args, 0, 0, rows.bad_row_address, workspace="radius")
+        context.run("radius_count", *args, 0, 0, rows.bad_row_address)
         rows.refuse_bad_row()
 
         hits = _number_at(context, lims, m)
         distances = context.result("distances", None, (hits,), operands.metric.dtype)
         indices = context.result("indices", None, (hits,), "int64")
         if hits:
-            context.run("radius_fill", *args, distances.address, indices.address, 0, workspace="radius")
+            context.run("radius_fill", *args, distances.address, indices.address, 0)
         return tuple(context.to_caller(result, None) for result in (lims, distances, indices))
 
 

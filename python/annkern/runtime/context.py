@@ -105,13 +105,13 @@ class Context:
         """Numbers that kernels write where the call works."""
         return Cells(self, count)
 
-    def run(self, op: str, *args: Any, workspace: str = "") -> None:
+    def run(self, op: str, *args: Any) -> None:
         """backend.op(*args, exec), with the workspace that it needs from the caller's allocator."""
         backend = self.backend
         if self.device.on_host:
             getattr(backend, op)(*args, self.executor())
             return
-        size = getattr(backend, f"{workspace or op}_workspace")(*args, self.executor())
+        size = getattr(backend, f"{op}_workspace")(*args, self.executor())
         room = self.library.empty((size + WORKSPACE_ALIGNMENT,), "uint8", self.device)
         start = -(-view("workspace", room).address // WORKSPACE_ALIGNMENT) * WORKSPACE_ALIGNMENT
         getattr(backend, op)(*args, backend.Exec(self.threads, self.stream, start, size))

@@ -13,7 +13,7 @@ void join_codes(Family family, const JoinArgs& a, void* stream) {
       return visit_list(MetricsOfFamily<Family::bits>{}, a.scan.metric,
                         [&]<class M>(M) { launch_join<BitArith<M>>(a, stream); });
     case Family::store:
-      return base.numbers[0] == 8 ? launch_join<LvqArith<8>>(a, stream) : launch_join<LvqArith<4>>(a, stream);
+      return LvqView::bits_of(base) == 8 ? launch_join<LvqArith<8>>(a, stream) : launch_join<LvqArith<4>>(a, stream);
     case Family::dot:
     case Family::l2:
     case Family::step:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // LVQ rows from and to float32 (store/lvq.h says what is computed), in registers that hold the 16 lanes of a turbo block
 // together.
-#pragma once
 #include "cpu/codec/codec.h"
 #include "cpu/simd/vec.h"
 #include "store/lvq.h"
@@ -225,5 +224,7 @@ class LvqCodec final : public Codec {
   LvqView view_;
   float unit_inverse_;
 };
+
+std::unique_ptr<const Codec> make_lvq_codec(const Dataset& store) { return std::make_unique<LvqCodec>(store); }
 
 }  // namespace annk::ANNK_ISA

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#pragma once
 #include "cpu/codec/codec.h"
 #include "store/absmax.h"
 
@@ -25,5 +24,7 @@ class AbsmaxCodec final : public Codec {
  private:
   AbsmaxView view_;
 };
+
+std::unique_ptr<const Codec> make_absmax_codec(const Dataset& store) { return std::make_unique<AbsmaxCodec>(store); }
 
 }  // namespace annk::ANNK_ISA

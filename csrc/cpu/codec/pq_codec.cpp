@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Codes of product quantization from and to float32 (store/pq.h says what is computed). Rows lie in lanes, 32 at a time, so
 // that the codewords of a part are read once for all of them.
-#pragma once
 #include "core/buffer.h"
 #include "cpu/codec/codec.h"
 #include "cpu/simd/elements.h"
@@ -199,5 +198,7 @@ class PqCodec final : public Codec {
   PqView view_;
   Buffer<float> unrotation_, scaled_;
 };
+
+std::unique_ptr<const Codec> make_pq_codec(const Dataset& store) { return std::make_unique<PqCodec>(store); }
 
 }  // namespace annk::ANNK_ISA

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // RaBitQ rows from and to float32 (store/rabitq.h says what is computed).
-#pragma once
 #include "cpu/codec/codec.h"
 #include "store/rabitq.h"
 
@@ -121,5 +120,7 @@ class RabitqCodec final : public Codec {
 
   RabitqView view_;
 };
+
+std::unique_ptr<const Codec> make_rabitq_codec(const Dataset& store) { return std::make_unique<RabitqCodec>(store); }
 
 }  // namespace annk::ANNK_ISA
