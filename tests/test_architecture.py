@@ -46,8 +46,8 @@ CSRC_ROOMS = {
     "cuda/stores": {"cuda/distance", "cuda/codec", "cuda/device"},
     "cuda/prefilter": {"cuda/distance", "cuda/select", "cuda/device"},
     "cuda/exact": {"cuda/prefilter", "cuda/distance", "cuda/select", "cuda/device"},
-    "cuda/graph": {"cuda/stores", "cuda/distance", "cuda/codec", "cuda/device"},
-    "cuda/graph/search": {"cuda/graph", "cuda/distance", "cuda/select", "cuda/device"},
+    "cuda/graph": {"cuda/distance", "cuda/codec", "cuda/device"},
+    "cuda/graph/search": {"cuda/graph", "cuda/stores", "cuda/distance", "cuda/select", "cuda/device"},
     "cuda/graph/build": {
         "cuda/graph/search",
         "cuda/graph",

@@ -147,9 +147,7 @@ struct IntArith {
   __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return dot4(T{}, x, x, sum); }
 
   static constexpr bool by_norm(Metric metric) { return has_term(Metrics{}, metric, Term::inverse_norm); }
-  static constexpr bool needs_row_word(Metric metric) {
-    return is_listed(MetricsOfStep<SqEuclidean>{}, metric) || by_norm(metric);
-  }
+  static constexpr bool needs_row_word(Metric metric) { return from_squares(metric) || by_norm(metric); }
   __device__ static __forceinline__ uint32_t row_word(Metric metric, int32_t sum, const unsigned char*, int64_t) {
     return by_norm(metric) ? bits_of_float(inverse_norm(sum)) : static_cast<uint32_t>(sum);
   }

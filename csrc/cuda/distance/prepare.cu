@@ -108,9 +108,10 @@ StoreChunk chunk_of(const ScanPlan& plan, DType dtype) {
 }
 
 // `rows` are read in all.
-ScanPlan plan_of(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, bool pairs, int64_t rows) {
+ScanPlan plan_of(const StoreScan* own, const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries,
+                 bool pairs, int64_t rows) {
   ScanPlan plan;
-  plan.own = store_scan(base, metric);
+  plan.own = own;
   const Dataset read = rows_read(base, plan.own, nullptr);
   plan.family = plan.own != nullptr ? Family::store : family_of_call(metric, read.dtype, queries.dtype);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
@@ -132,10 +133,15 @@ ScanPlan plan_of(const Matrix& queries, const Dataset& base, Metric metric, int6
 }  // namespace
 
 ScanPlan plan_scan(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries) {
-  return plan_of(queries, base, metric, most_queries, false, base.rows);
+  return plan_of(store_scan(base, metric), queries, base, metric, most_queries, false, base.rows);
 }
 ScanPlan plan_pairs(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t pairs) {
-  return plan_of(queries, base, metric, most_queries, true, pairs);
+  return plan_of(store_scan(base, metric), queries, base, metric, most_queries, true, pairs);
+}
+ScanPlan plan_graph_keys(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t rows) {
+  const StoreScan* const own = store_scan(base, metric);
+  const bool serves = own != nullptr && own->serves_graphs();
+  return plan_of(serves ? own : nullptr, queries, base, metric, most_queries, true, rows);
 }
 
 KeyChunk plan_chunk(const Matrix& queries, const Dataset& base, Metric metric, int64_t k) {

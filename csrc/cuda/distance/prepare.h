@@ -22,6 +22,8 @@ struct ScanPlan {
 ScanPlan plan_scan(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries);
 // For Job::pairs, of so many pairs.
 ScanPlan plan_pairs(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t pairs);
+// For keys of chosen rows in graphs: a store that has no kernels for them (StoreScan) is decoded.
+ScanPlan plan_graph_keys(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t rows);
 // Rows and queries whose keys wait for a selection of k.
 KeyChunk plan_chunk(const Matrix& queries, const Dataset& base, Metric metric, int64_t k);
 // Splits of base rows among the blocks of a launch; of a store that is decoded, none larger than what is decoded at a time.

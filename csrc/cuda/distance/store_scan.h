@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a compressed store is scanned in its own form. One that has none of these, or not for a metric, is decoded in parts.
+// What a compressed store does in its own form, a table a store (stores/scan_<kind>.cu). One that has none, or not for a
+// metric, is decoded in parts.
 #pragma once
 #include "cuda/distance/scan.h"
 
@@ -23,6 +24,14 @@ struct StoreChunk {
   int64_t positions, query_bytes;
 };
 
+// Keys of chosen rows for graphs: declared with these types, defined in graph/search/beam_search_<kind>.cu and
+// graph/build/local_join_<kind>.cu.
+struct BeamSearchLaunch;
+struct BeamSearchArgs;
+struct JoinArgs;
+using StoreBeamSearch = void(const BeamSearchLaunch&, const BeamSearchArgs&, bool ahead);
+using StoreJoin = void(const JoinArgs&, void* stream);
+
 struct StoreScan {
   int query_words;      // in the arithmetic's QueryTerm
   ScanShape shapes[2];  // narrow, wide
@@ -30,9 +39,13 @@ struct StoreScan {
   Matrix (*rows)(const Dataset& store);  // where the positions lie, as many as `dims` says; dtype is ignored
   void (*prepare)(const StoreQueries&, void* stream);
   void (*scan)(const ScanArgs&, bool wide, void* stream);
+  // Null, either: graphs are searched and built over decoded rows, which have the same keys.
+  StoreBeamSearch* beam_search = nullptr;
+  StoreJoin* join = nullptr;
   // Rows of the base as queries, where the store has a way of its own for them (cpu/distance/distance_computer.h, pack_row).
   // Null: they are decoded first.
   void (*prepare_rows)(const StoreQueries&, void* stream) = nullptr;
+  bool serves_graphs() const { return beam_search != nullptr && join != nullptr; }
 };
 
 // Of the stores that have kernels of their `own` (core/kinds.h), each in stores/scan_<kind>.cu. Null: rows are to be

@@ -8,9 +8,6 @@
 #pragma once
 #include "cuda/codec/codecs.cuh"
 #include "cuda/distance/pairs.cuh"
-#include "cuda/stores/lvq_arith.cuh"
-#include "cuda/stores/pq_arith.cuh"
-#include "cuda/stores/rabitq_arith.cuh"
 
 namespace annk::cuda {
 
@@ -90,8 +87,7 @@ struct FloatRows {
   }
 };
 
-// Rows whose sums are of integers: 8-bit rows under 8-bit queries, bits, LVQ codes. Four threads share a row, 64 bytes at a
-// time.
+// Arrays whose sums are of integers: 8-bit rows under 8-bit queries, and bits. Four threads share a row, 64 bytes at a time.
 struct CodeRows {
   static constexpr int kThreads = 128, kBlocks = 4;
   using Team = RowTeam<4>;
@@ -107,31 +103,26 @@ struct CodeRows {
       case Family::bits:
         return visit_list(MetricsOfFamily<Family::bits>{}, scan.metric,
                           [&]<class M>(M) { each.template run<BitArith<M>>(); });
-      case Family::store:
-        return LvqView::bits_of(scan.base) == 8 ? each.template run<LvqArith<8>>() : each.template run<LvqArith<4>>();
       case Family::dot:
       case Family::l2:
       case Family::step:
+      case Family::store:
         break;
     }
     trap();
   }
 };
 
-// Rows of PQ and RaBitQ stores in their own form: a thread a row.
+// Rows of a store in its own form. Of: LvqRows and the like (stores/<kind>_arith.cuh).
+template <class Of>
 struct StoreRows {
-  static constexpr int kThreads = 64, kBlocks = 8;
+  static constexpr int kThreads = Of::kLanes > 1 ? 128 : 64, kBlocks = 512 / kThreads;
   ScanArgs scan;
 
   size_t scratch_bytes() const { return 0; }
   __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
-    const EachRow<kThreads, RowTeam<1>> each{scan, query, ids, count, to, nullptr};
-    if (scan.base.kind == StoreKind::pq)
-      return PqView::is_blocked(scan.base) ? each.template run<PqArith<true>>() : each.template run<PqArith<false>>();
-    const int bits = RabitqView::bits_of(scan.base);
-    if (bits == 1) return each.template run<RabitqArith<true, 1>>();
-    return rabitq_query_top(bits) > 127 ? each.template run<RabitqArith<false, 2>>()
-                                        : each.template run<RabitqArith<false, 1>>();
+    const EachRow<kThreads, RowTeam<Of::kLanes>> each{scan, query, ids, count, to, nullptr};
+    Of::visit(scan.base, [&]<class Arith>(std::type_identity<Arith>) { each.template run<Arith>(); });
   }
 };
 

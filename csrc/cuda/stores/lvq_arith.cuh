@@ -46,4 +46,13 @@ struct LvqArith {
   }
 };
 
+// body(std::type_identity<Arith>()) with the arithmetic of a store. kLanes: threads that share a row.
+struct LvqRows {
+  static constexpr int kLanes = 4;
+  template <class Body>
+  ANNK_HD static void visit(const Dataset& store, Body&& body) {
+    LvqView::bits_of(store) == 8 ? body(std::type_identity<LvqArith<8>>()) : body(std::type_identity<LvqArith<4>>());
+  }
+};
+
 }  // namespace annk::cuda

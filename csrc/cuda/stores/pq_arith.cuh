@@ -41,4 +41,13 @@ struct PqArith {
   }
 };
 
+// As in lvq_arith.cuh.
+struct PqRows {
+  static constexpr int kLanes = 1;
+  template <class Body>
+  ANNK_HD static void visit(const Dataset& store, Body&& body) {
+    PqView::is_blocked(store) ? body(std::type_identity<PqArith<true>>()) : body(std::type_identity<PqArith<false>>());
+  }
+};
+
 }  // namespace annk::cuda

@@ -42,4 +42,16 @@ struct RabitqArith {
   }
 };
 
+// As in lvq_arith.cuh.
+struct RabitqRows {
+  static constexpr int kLanes = 1;
+  template <class Body>
+  ANNK_HD static void visit(const Dataset& store, Body&& body) {
+    const int bits = RabitqView::bits_of(store);
+    if (bits == 1) return body(std::type_identity<RabitqArith<true, 1>>());
+    rabitq_query_top(bits) > 127 ? body(std::type_identity<RabitqArith<false, 2>>())
+                                 : body(std::type_identity<RabitqArith<false, 1>>());
+  }
+};
+
 }  // namespace annk::cuda

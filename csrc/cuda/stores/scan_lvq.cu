@@ -6,6 +6,10 @@
 #include "cuda/stores/lvq_arith.cuh"
 
 namespace annk::cuda {
+
+StoreBeamSearch beam_search_lvq;
+StoreJoin join_lvq;
+
 namespace {
 
 constexpr int kThreads = 128;
@@ -27,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
   const RowTeam<16> half;
   const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
   const T* const from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
-  const bool cosine = a.metric == Metric::cosine, dot = is_listed(MetricsOfStep<InnerProduct>{}, a.metric);
+  const bool cosine = a.metric == Metric::cosine, dot = from_product(a.metric);
   if (cosine && warp_id() == 0) {
     const double squared = half.sum16(
         dims, [&](int64_t j) { return static_cast<double>(widen(from[j])) * static_cast<double>(widen(from[j])); });
@@ -134,12 +138,14 @@ constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / s
                              code_rows<kCodeBits>,
                              prepare_queries<kCodeBits>,
                              launch_job<LvqArith<kCodeBits>>,
+                             beam_search_lvq,
+                             join_lvq,
                              kRows ? prepare_rows<kCodeBits> : nullptr};
 
 }  // namespace
 
 const StoreScan* lvq_scan(const Dataset& store, Metric metric) {
-  if (!LvqView(store).codes_are_all() || !is_listed(MetricsFromDot{}, metric)) return nullptr;
+  if (!LvqView(store).codes_are_all() || !from_dot(metric)) return nullptr;
   if (metric == Metric::sqeuclidean) return LvqView::bits_of(store) == 8 ? &kLvqScan<8, true> : &kLvqScan<4, true>;
   return LvqView::bits_of(store) == 8 ? &kLvqScan<8, false> : &kLvqScan<4, false>;
 }

@@ -8,6 +8,10 @@
 #include "cuda/stores/pq_arith.cuh"
 
 namespace annk::cuda {
+
+StoreBeamSearch beam_search_pq;
+StoreJoin join_pq;
+
 namespace {
 
 constexpr int kThreads = 128;
@@ -91,7 +95,7 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
     });
     team.sync();
   }
-  const PqQuery query{view, view.rotation != nullptr ? rotated : x, is_listed(MetricsOfStep<InnerProduct>{}, a.metric)};
+  const PqQuery query{view, view.rotation != nullptr ? rotated : x, from_product(a.metric)};
   if (view.blocked) {
     const PqQueryTerm whole = nibble_table(a, team, query, rotated + dims);
     if (team.lane == 0) *term = whole;
@@ -130,14 +134,15 @@ Matrix code_rows(const Dataset& store) {
 constexpr int kQueryWords = sizeof(PqQueryTerm) / sizeof(uint32_t);
 constexpr StoreScan kNibbleScan{kQueryWords,     {scan_shape(false), scan_shape(true)},
                                 nibble_chunk,    code_blocks,
-                                prepare_queries, launch_job<PqArith<true>>};
-constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::kShape}, byte_chunk, code_rows,
-                              prepare_queries, launch_job_of_one_shape<PqArith<false>>};
+                                prepare_queries, launch_job<PqArith<true>>,
+                                beam_search_pq,  join_pq};
+constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::kShape}, byte_chunk,     code_rows,
+                              prepare_queries, launch_job_of_one_shape<PqArith<false>>,  beam_search_pq, join_pq};
 
 }  // namespace
 
 const StoreScan* pq_scan(const Dataset& store, Metric metric) {
-  if (!is_listed(MetricsFromDot{}, metric)) return nullptr;
+  if (!from_dot(metric)) return nullptr;
   if (metric == Metric::cosine && PqView::norms_of(store) == nullptr) return nullptr;
   return PqView::is_blocked(store) ? &kNibbleScan : &kByteScan;
 }

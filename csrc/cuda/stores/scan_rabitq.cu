@@ -8,6 +8,10 @@
 #include "cuda/stores/rabitq_arith.cuh"
 
 namespace annk::cuda {
+
+StoreBeamSearch beam_search_rabitq;
+StoreJoin join_rabitq;
+
 namespace {
 
 constexpr int kThreads = 128;
@@ -18,7 +22,7 @@ using Team = BlockTeam<kThreads>;
 template <class X>
 __device__ RabitqQueryTerms<float> rotate_query(const Team& team, const RabitqView& view, Metric metric, const X& x,
                                                 float* w, float* other) {
-  const bool dot = is_listed(MetricsOfStep<InnerProduct>{}, metric);
+  const bool dot = from_product(metric);
   const int64_t dims = view.dims;
   RabitqQueryTerms<float> own{};
   team.each(dims, [&](int64_t j) { w[j] = x(j); });
@@ -109,12 +113,14 @@ constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
                                 chunk_of,
                                 code_rows,
                                 prepare_queries,
-                                launch_job<RabitqArith<kOneBit, kParts>>};
+                                launch_job<RabitqArith<kOneBit, kParts>>,
+                                beam_search_rabitq,
+                                join_rabitq};
 
 }  // namespace
 
 const StoreScan* rabitq_scan(const Dataset& store, Metric metric) {
-  if (!is_listed(MetricsFromDot{}, metric)) return nullptr;
+  if (!from_dot(metric)) return nullptr;
   const int bits = RabitqView::bits_of(store);
   return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;
 }

@@ -108,4 +108,10 @@ void launch_join(const JoinArgs& a, void* stream) {
     ANNK_LAUNCH(join_kernel<Arith>, ceil_div<int64_t>(a.positions, kPairThreads), kPairThreads, 0, stream, a);
 }
 
+// Of a store in its own form. Of: LvqRows and the like (stores/<kind>_arith.cuh).
+template <class Of>
+void join_rows(const JoinArgs& a, void* stream) {
+  Of::visit(a.scan.base, [&]<class Arith>(std::type_identity<Arith>) { launch_join<Arith>(a, stream); });
+}
+
 }  // namespace annk::cuda

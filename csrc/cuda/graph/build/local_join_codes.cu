@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/graph/build/local_join.cuh"
-#include "cuda/stores/lvq_arith.cuh"
 
 namespace annk::cuda {
 
@@ -12,11 +11,10 @@ void join_codes(Family family, const JoinArgs& a, void* stream) {
     case Family::bits:
       return visit_list(MetricsOfFamily<Family::bits>{}, a.scan.metric,
                         [&]<class M>(M) { launch_join<BitArith<M>>(a, stream); });
-    case Family::store:
-      return LvqView::bits_of(base) == 8 ? launch_join<LvqArith<8>>(a, stream) : launch_join<LvqArith<4>>(a, stream);
     case Family::dot:
     case Family::l2:
     case Family::step:
+    case Family::store:
       break;
   }
   no_kernel("family");

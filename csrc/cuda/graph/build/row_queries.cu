@@ -41,7 +41,7 @@ RowQueries::RowQueries(const Dataset& base, Metric metric)
   Matrix row = base;
   row.dtype = dtype_;
   row.rows = 1;
-  plan_ = plan_pairs(row, base, metric_, 1, 1);
+  plan_ = plan_graph_keys(row, base, metric_, 1, 1);
   own_rows_ = plan_.own != nullptr && plan_.own->prepare_rows != nullptr;
   pitch_ = own_rows_ ? 0 : ceil_div<int64_t>(row_bytes(row), 16) * 16;
 }
@@ -88,7 +88,7 @@ void RowQueries::join(JoinArgs keys, void* stream) const {
     case Family::bits:
       return join_codes(plan_.family, keys, stream);
     case Family::store:
-      return base_.kind == StoreKind::lvq ? join_codes(plan_.family, keys, stream) : join_stores(keys, stream);
+      return plan_.own->join(keys, stream);
     case Family::dot:
     case Family::l2:
     case Family::step:

@@ -50,9 +50,8 @@ class RowQueries {
   unsigned char* rows_ = nullptr;
 };
 
-// The kernels, a source for each way of making keys.
+// The kernels, a source for each way of making keys; those of stores stand in StoreScan.
 void join_floats(Family family, const JoinArgs&, void* stream);
 void join_codes(Family family, const JoinArgs&, void* stream);
-void join_stores(const JoinArgs&, void* stream);
 
 }  // namespace annk::cuda

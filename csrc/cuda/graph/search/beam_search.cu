@@ -9,7 +9,7 @@ void beam_search(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead
     case Family::bits:
       return beam_search_codes(to, a, ahead);
     case Family::store:
-      return to.scan.base.kind == StoreKind::lvq ? beam_search_codes(to, a, ahead) : beam_search_stores(to, a, ahead);
+      return to.plan.own->beam_search(to, a, ahead);
     case Family::dot:
     case Family::l2:
     case Family::step:

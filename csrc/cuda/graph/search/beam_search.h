@@ -58,11 +58,10 @@ struct BeamSearchLaunch {
   const ScanArgs& scan;
   void* stream;
 };
-// By the store's own way of making keys:
+// A source for each way of making keys; those of stores stand in StoreScan.
 void beam_search(const BeamSearchLaunch&, const BeamSearchArgs&, bool ahead);
 void beam_search_floats(const BeamSearchLaunch&, const BeamSearchArgs&, bool ahead);
 void beam_search_codes(const BeamSearchLaunch&, const BeamSearchArgs&, bool ahead);
-void beam_search_stores(const BeamSearchLaunch&, const BeamSearchArgs&, bool ahead);
 void beam_search_decoded(const BeamSearchLaunch&, const BeamSearchArgs&, bool ahead);
 
 }  // namespace annk::cuda

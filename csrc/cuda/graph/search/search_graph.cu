@@ -74,7 +74,7 @@ struct Plan {
   Plan(const SearchGraphArgs& args, Workspace& workspace) {
     const int64_t m = args.queries.rows, n = args.graph.rows;
     const bool filtered = args.filter.kind != Filter::Kind::none;
-    scan = plan_pairs(args.queries, args.base, args.metric, kQueriesPerLaunch, n);
+    scan = plan_graph_keys(args.queries, args.base, args.metric, kQueriesPerLaunch, n);
     if (args.rerank_k > 0)
       fine = plan_pairs(args.rerank_queries, args.rerank, args.metric, kQueriesPerLaunch, m * args.rerank_k);
     launch_queries = args.rerank_k > 0 ? std::min(scan.launch_queries, fine.launch_queries) : scan.launch_queries;

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/graph/search/beam_search.cuh"
+#include "cuda/stores/lvq_arith.cuh"
+
+namespace annk::cuda {
+
+void beam_search_lvq(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead) {
+  launch_beam_search(StoreRows<LvqRows>{to.scan}, a, ahead, to.stream);
+}
+
+}  // namespace annk::cuda
