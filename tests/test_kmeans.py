@@ -180,3 +180,30 @@ def test_it_does_not_stop_at_a_part_of_the_rows(rng):
     km = ak.KMeans(3, iterations=200, sample=None).fit(x)
     for c in range(3):
         np.testing.assert_allclose(km.centroids_[c], x[km.labels_ == c].mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_seeds_lie_far_from_one_another(seed):
+    x = np.repeat(np.array([[0] * 4, [1] * 4], np.float32), 500, axis=0)
+    assert ak.KMeans(2, seed=seed).fit(x).inertia_ == 0
+
+
+def test_more_clusters_than_distinct_rows():
+    """Nothing is left of the gap that a split cluster gets."""
+    x = np.array([[0, 0], [1000, 0], [0, 1000]], np.float32).repeat(10, axis=0)
+    for clusters in (3, 5, 9):
+        km = ak.KMeans(clusters).fit(x)
+        assert km.inertia_ < 1e-3 and np.isfinite(km.centroids_).all()
+
+
+def test_clusters_of_two_scales(backend):
+    """Small ones beside others 3,000 times as far: differences do not drown in the squares of what is far."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate(
+        [rng.integers(0, 8, n) + 0.05 * rng.standard_normal(n) + at for n, at in ((400, 0), (100, 3e3), (100, -3e3))]
+    )
+    x = x.astype(np.float32)[:, None]
+    init = (np.arange(8) + np.array([[0], [3e3], [-3e3]])).reshape(-1, 1).astype(np.float32) + np.float32(0.2)
+    km = ak.KMeans(24, init=init, sample=None).fit(backend.array(x))
+    assert km.inertia_ == pytest.approx(reference.kmeans(x, init, 25)[2], rel=0.01)
+    assert min(ak.KMeans(24, seed=seed).fit(x).inertia_ for seed in range(3)) < 20  # all in one of eight: 43

@@ -44,7 +44,7 @@ def test_codes_are_the_references(rng, bits, residual, kind):
         x = data(rng, n, d, kind)
         codec = ak.LVQ(bits, residual)
         store, arrays, _ = made(codec, x)
-        want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_)
+        want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_, offset=codec.offset_)
         assert arrays.keys() == want.keys()
         for name in want:
             np.testing.assert_array_equal(arrays[name], want[name], err_msg=f"{name} of {n} x {d}")
@@ -71,7 +71,7 @@ def test_centroids(rng, bits, residual, scale):
         codec = ak.LVQ(bits, residual, centroids)
         store, arrays, numbers = made(codec, x)
         assert arrays["mean"].shape == (centroids, d) and numbers["centroids"] == centroids
-        want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_)
+        want = reference.encode(x, codec.mean_, bits, residual, codec.exponent_, offset=codec.offset_)
         assert arrays.keys() == want.keys()
         for name in want:
             np.testing.assert_array_equal(arrays[name], want[name], err_msg=f"{name} of {n} x {d}")
@@ -166,15 +166,18 @@ def test_scalar_quantizer(rng, bits):
     x = data(rng, 50, 70, "shifted")
     codec = ak.ScalarQuantizer(bits)
     store, arrays, _ = made(codec, x)
-    want = reference.encode(x, np.zeros(70, np.float32), bits, 0, codec.exponent_, codec.scale_)
+    want = reference.encode(x, codec.mean_, bits, 0, codec.exponent_, codec.scale_, codec.offset_)
     for name in want:
         np.testing.assert_array_equal(arrays[name], want[name], err_msg=name)
-    step = float(codec.scale_[0, 0])
+    step = float(codec.scale_[0, 0]) * 2.0**codec.exponent_
     assert np.abs(store.decode() - x).max() <= step / 2 + 1e-6
     beyond = codec.encode(np.full((1, 70), 1e4, np.float32)).decode()
-    assert (beyond >= x.max() - step).all()  # clamped, not wrapped
+    assert (beyond - codec.mean_ >= (x - codec.mean_).max() - step).all()  # clamped, not wrapped
     q = data(rng, 3, 70, "shifted")
-    assert ak.pairwise(q, store, "ip").tobytes() == reference.pairwise(q, arrays, bits, 0, "inner_product").tobytes()
+    assert (
+        ak.pairwise(q, store, "ip").tobytes()
+        == reference.pairwise(q, arrays, bits, codec.exponent_, "inner_product").tobytes()
+    )
 
 
 def test_the_rounding_of_the_query_is_bounded(rng):

@@ -39,7 +39,7 @@ def data(rng, n, d, kind="normal"):
 def oracle(store):
     a, n = store.arrays, store.numbers
     return reference.Rabitq(
-        n["bits"], a["mean"], a["axis"], a["signs"], bool(n["binary"]), bool(n["own_terms"]), a.get("terms")
+        n["bits"], a["mean"], a["axis"], a["signs"], bool(n["binary"]), bool(n["own_terms"]), a.get("terms"), a.get("offset")
     )
 
 
@@ -94,7 +94,7 @@ def test_the_references_sign_bits(rng, options, d):
 
 
 def test_bytes_of_a_row():
-    x = np.zeros((3, 384), np.float32)
+    x = np.ones((3, 384), np.float32)
     assert [ak.compress(x, f"rabitq{bits}").arrays["rows"].shape[1] for bits in BITS] == [48 * bits + 16 for bits in BITS]
     assert ak.compress(x, "bin").arrays["rows"].shape[1] == 48
     assert ak.compress(x[:, :65], "rabitq1").arrays["rows"].shape[1] == 32

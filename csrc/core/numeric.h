@@ -19,6 +19,7 @@ ANNK_HD float multiply_add(float a, float b, float c) {
 ANNK_HD float absolute(float a) { return fabsf(a); }
 // A NaN in either operand is not kept: rows with NaN are found by looking at the rows.
 ANNK_HD float larger(float a, float b) { return a > b ? a : b; }
+ANNK_HD float smaller(float a, float b) { return a < b ? a : b; }
 
 ANNK_HD float float_of_bits(uint32_t bits) {
 #if defined(__CUDA_ARCH__)
@@ -79,6 +80,10 @@ ANNK_HD Half narrow_up(float x) {
   return widen(near) < x ? half_step(near, true) : near;
 }
 
+// Sums of products are kept in int32: squares of 8-bit numbers up to so many dimensions, and products of codes with a query.
+inline constexpr int64_t kMostDotDims = 32768;
+constexpr int64_t most_code_dims(int code_bits, int query_top) { return 0x7fffffff / (((1 << code_bits) - 1) * query_top); }
+
 // Sums whose order is part of a contract and that should still fill a register: term j joins partial sum j % 16, in
 // ascending order, and the 16 are added one after the other.
 struct Sum16 {
@@ -104,6 +109,23 @@ ANNK_HD double product16(const float* a, const float* b, int64_t count) {
   return sum16(count, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
 }
 
+// A query far from zero, as what lies along the rows' mean and what does not: scale q = along mean / length + across.
+struct MeanSplit {
+  double scale, along, length;
+  ANNK_HD MeanSplit(double scale_of_query, double product_with_mean, float length_of_mean)
+      : scale(scale_of_query), along(product_with_mean * scale_of_query / length_of_mean), length(length_of_mean) {}
+  ANNK_HD float across(float q, float mean) const {
+    return static_cast<float>(static_cast<double>(q) * scale - along / length * static_cast<double>(mean));
+  }
+};
+// 1 - cos of a row and the mean, from the row's part along the mean, the square of what lies across it, and its inverse
+// norm.
+ANNK_HD float tilt_from_mean(double along, double across, double inverse) {
+  const double cosine = along * inverse;
+  if (!(cosine > 0.0)) return static_cast<float>(1.0 - cosine);
+  return static_cast<float>((across > 0.0 ? across : 0.0) * inverse * inverse / (1.0 + cosine));
+}
+
 // A monotone map of floats onto unsigned integers: a < b exactly when sortable_bits(a) < sortable_bits(b). -0 maps as +0
 // does, NaN as +infinity does, so that a key is always comparable.
 ANNK_HD uint32_t sortable_bits(float key) {
@@ -114,11 +136,14 @@ ANNK_HD uint32_t sortable_bits(float key) {
 ANNK_HD float key_of_bits(uint32_t bits) { return float_of_bits(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits); }
 
 // 1 / |x| from the float32 sum of squares. A sum that is small or large enough to have lost digits is to be made again
-// in float64 first (needs_wide_sum). Norms whose inverse float32 cannot hold count as zero.
+// in float64 first (needs_wide_sum). Vectors whose inverse norm float32 cannot hold, and those of 2^126 and longer, whose
+// products it may not hold, have none: their cosine distance is 1.
 ANNK_HD bool needs_wide_sum(float sum) { return !(sum > 1e-30f && sum < 1e30f); }
-ANNK_HD float inverse_norm(double sum) {
-  const double inverse = sum > 0.0 ? 1.0 / sqrt(sum) : 0.0;
-  return inverse < 3e38 ? static_cast<float>(inverse) : 0.0f;
+ANNK_HD double wide_inverse_norm(double sum) {
+  if (!(sum < INFINITY)) return NAN;  // of NaN, or infinity
+  const double inverse = sum > 0.0 && sum < 0x1p252 ? 1.0 / sqrt(sum) : 0.0;
+  return inverse < 3e38 ? inverse : 0.0;
 }
+ANNK_HD float inverse_norm(double sum) { return static_cast<float>(wide_inverse_norm(sum)); }
 
 }  // namespace annk::ANNK_ISA

@@ -38,7 +38,8 @@ struct MetricOf {
 
 // A metric of number vectors:
 //   Step::step(acc, q, x)    one dimension, of floats or SIMD registers of floats; metrics that share it share their loops
-//   Step::kKeepsNan          NaN or infinity in x leaves the accumulator NaN or infinite
+//   Step::kKeepsNan          the accumulator is a sum: NaN or infinity in x leaves it NaN or infinite, and it may be made in
+//                            chains of chain_dims, each added to the sum of those before it
 //   kTerm                    what the row contributes
 //   key(acc, x_term)         from the finished accumulator (starts at 0) and the row's term
 //   report(key)              the distance that the caller sees
@@ -66,5 +67,10 @@ concept BitMetric = M::kBits && requires(uint64_t word, int32_t count, float x) 
   { M::key(count, count, count) } -> std::same_as<float>;
   { M::report(x) } -> std::same_as<float>;
 };
+
+// A single chain of d roundings loses digits as d grows, and one of d / c chains as d / c does. Short chains up to 4,096
+// dimensions, longer ones beyond: the error is at most 1.5 times that of 16 chains side by side, and 1% to 4% more
+// additions.
+ANNK_HD constexpr int64_t chain_dims(int64_t dims) { return dims <= 4096 ? 64 : 256; }
 
 }  // namespace annk::ANNK_ISA

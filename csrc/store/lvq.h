@@ -19,8 +19,11 @@
 // unpack a register of them; rows end in whole blocks, filled with zeros.
 //
 // Arrays  0 codes (n, blocks * 64) u8        1 scales (n or 1, 2) f16: step, low
-//         2 norms (n, 2) f32: sum of squares of 2^e (low + step code), inverse norm of the decoded row
+//         2 norms (n, 2) f32: sum of squares of 2^e (low + step code), inverse norm of the decoded row; zero where no number
+//           of the row exceeds half a step, so that rounding made its direction up; -0 where the row is zero and is read
+//           decoded: then it decodes to zeros
 //         3 mean (d,) f32, or (centroids, d)        4 residual (n, blocks * 64) u8        5 selectors (n,) u8, or absent
+//         6 offset (1,) f32: |mean|, of stores whose rows lie far from zero for their spread, else absent
 // Numbers 0 bits (4, 8)   1 residual bits (0, 4, 8)   2 exponent e   3 rows that share a scale: 1, or 0 for all
 //         4 centroids (2 .. 256), or absent
 #pragma once
@@ -103,6 +106,7 @@ struct LvqView {
   const float* mean;
   uint8_t* residual;
   uint8_t* selectors;  // null: one mean
+  const float* offset_of_rows;
   int64_t dims, code_bytes, residual_bytes, scales_stride;
   int bits, residual_bits, centroids;
   float unit;  // 2^e
@@ -121,6 +125,7 @@ struct LvqView {
         mean(b.array<const float>(3)),
         residual(b.array<uint8_t>(4)),
         selectors(b.array<uint8_t>(5)),
+        offset_of_rows(b.array<const float>(6)),
         dims(b.dims),
         scales_stride(scales_stride_of(b)),
         bits(bits_of(b)),
@@ -137,28 +142,54 @@ struct LvqView {
   ANNK_HD float low(int64_t row) const { return widen(scales[row * scales_stride].low); }
   ANNK_HD const float* centroid(int c) const { return mean + c * dims; }
   ANNK_HD const float* mean_of(int64_t row) const { return selectors == nullptr ? mean : centroid(selectors[row]); }
+  ANNK_HD float offset() const { return offset_of_rows == nullptr ? 0.0f : *offset_of_rows; }
+  ANNK_HD bool is_zero(int64_t row) const { return bits_of_float(norms[row].inverse) == 0x80000000u; }
+  // The inverse norm that is kept of a row whose largest magnitude is `most`.
+  ANNK_HD float kept_inverse(double decoded, float most, float step) const {
+    if (most > 0.5f * (unit * step)) return inverse_norm(decoded);
+    return most == 0.0f && !codes_are_all() ? -0.0f : 0.0f;
+  }
   // One product with the codes is all that such rows ask of a query. Others are decoded: those with a residual, as only the
-  // few that are reranked are asked for, and those of several centroids, under each of which a query has other terms.
-  ANNK_HD bool codes_are_all() const { return residual_bits == 0 && selectors == nullptr; }
+  // few that are reranked are asked for, those of several centroids, under each of which a query has other terms, and those
+  // of so many dimensions that int32 would not hold the product.
+  ANNK_HD bool codes_are_all() const {
+    return residual_bits == 0 && selectors == nullptr && dims <= most_code_dims(bits, 127);
+  }
 };
 
-// A query's terms, and a row's.
+// Where rows lie far from zero, a query q is split into what lies along the mean and the rest, under inner_product and
+// cosine, which do not centre it: rounding the rest costs less, and the parts along the mean meet without loss.
+//   q = along mean / |mean| + v         x = mean + x', its part along the mean from its norms, as <mean, x'> is half of
+//                                           |x|^2 - |mean|^2 - |x'|^2
+// A row's part is <mean, x'> / |mean| under inner_product, 1 - cos(mean, x) under cosine.
+ANNK_HD float lvq_along(bool cosine, float squared, float inverse, float offset) {
+  const double length = offset, apart = squared, norm = inverse > 0.0f ? 1.0 / static_cast<double>(inverse) : 0.0;
+  const double along = 0.5 * ((norm - length) * (norm + length) - apart) / length;
+  if (!cosine) return static_cast<float>(along);
+  return tilt_from_mean(length + along, apart - along * along, inverse);
+}
+
+// A query's terms, and a row's. Without an offset `start` is 1 and `along` zero.
 template <class V>
 struct LvqQueryTerms {
-  V scale, sum, shift;  // shift: <v, mean> or |v|^2
+  V scale, sum, shift;  // shift: <q, mean> (of v, under cosine) or |v|^2
+  V start, along;       // start: 1 - along
 };
 template <class V>
 struct LvqRowTerms {
-  V low, step, norm;  // norm: |x'|^2 or the inverse norm
+  V low, step, norm, along;  // norm: |x'|^2 or the inverse norm
 };
 
 // V is float or F32. The root of `euclidean` is left to the caller.
 template <class M, class V>
-ANNK_HD V lvq_key(V dot, const LvqQueryTerms<V>& query, const LvqRowTerms<V>& row, V zero, V one, V two) {
+ANNK_HD V lvq_key(V dot, const LvqQueryTerms<V>& query, const LvqRowTerms<V>& row, V zero, V two) {
   static_assert(is_one_of<M, Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine>);
   const V product = row.low * query.sum + row.step * (query.scale * dot);
-  if constexpr (M::kMetric == Metric::inner_product) return zero - (query.shift + product);
-  if constexpr (M::kMetric == Metric::cosine) return one - (query.shift + product) * row.norm;
+  if constexpr (M::kMetric == Metric::inner_product) return zero - ((query.shift + query.along * row.along) + product);
+  if constexpr (M::kMetric == Metric::cosine) {
+    const V key = (query.start + query.along * row.along) - (query.shift + product) * row.norm;
+    return smaller(two, larger(zero, key));
+  }
   return larger(zero, (query.shift + row.norm) - two * product);
 }
 

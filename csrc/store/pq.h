@@ -12,7 +12,10 @@
 //          is looked up in a register of 16 entries: codes[i / 32, s, i % 16] holds row i in its low half (i % 32 < 16) or
 //          its high half. Blocks have a multiple of 4 parts, filled up with zeros, as is the last block.
 // Arrays   0 codes u8 (n, parts) or (blocks, parts up to 4, 16)       1 codebook (parts, widest part, codewords) f32
-//          2 norms (n,) f32: inverse norms of the decoded rows, or absent       3 rotation (d, d) f32, or absent
+//          2 norms (n,) f32: inverse norms of the decoded rows, zero for a row of zeros, or absent
+//          3 rotation (d, d) f32, or absent
+//          4 mean (d,) f32 of y, 5 tilts (n,) f32: 1 - cos(mean, y) of the decoded rows: of stores with norms whose rows lie
+//            far from zero, else absent
 // Numbers  0 parts   1 bits (4, 8)   2 exponent e   3 blocked: 1, or 0 for codes of one byte in rows
 #pragma once
 #include "core/numeric.h"
@@ -25,11 +28,27 @@ inline constexpr int64_t kBlockRows = 32;  // of the 4-bit layout
 inline constexpr int64_t kPartBytes = 16;
 inline constexpr int64_t kPartStep = 4;  // parts of a block come in fours, 64 bytes
 
+// What a query has along the mean of the rows, under cosine: 1 and 0 where there is no mean.
+struct PqShare {
+  float start, along;
+};
+// The key of a row under cosine; sum: that of the table.
+ANNK_HD float pq_cosine(float sum, const PqShare& query, float inverse_norm, float tilt) {
+  return smaller(2.0f, larger(0.0f, (query.start + query.along * tilt) + sum * inverse_norm));
+}
+// What a table of this span is multiplied by before it is rounded.
+ANNK_HD float pq_lift(float span) { return span < 0x1p-100f ? 0x1p64f : 1.0f; }
+ANNK_HD float pq_tilt(double squared, double product, double mean_squared) {
+  return static_cast<float>(1.0 - product * wide_inverse_norm(squared) / sqrt(mean_squared));
+}
+
 struct PqView {
   uint8_t* codes;
   const float* codebook;
   float* norms;
   const float* rotation;
+  const float* mean;
+  float* tilts;
   Parts parts;
   int64_t rows, code_parts, codewords;  // code_parts: with those that fill up a block
   float unit_inverse;                   // 2^-e
@@ -41,12 +60,15 @@ struct PqView {
   ANNK_HD static int exponent_of(const Dataset& b) { return static_cast<int>(b.numbers[2]); }
   ANNK_HD static bool is_blocked(const Dataset& b) { return b.numbers[3] != 0; }
   ANNK_HD static float* norms_of(const Dataset& b) { return b.array<float>(2); }  // null: there are none
+  ANNK_HD static float* tilts_of(const Dataset& b) { return b.array<float>(5); }  // the same
 
   ANNK_HD explicit PqView(const Dataset& b)
       : codes(b.array<uint8_t>(0)),
         codebook(b.array<const float>(1)),
         norms(norms_of(b)),
         rotation(b.array<const float>(3)),
+        mean(b.array<const float>(4)),
+        tilts(tilts_of(b)),
         parts{b.dims, part_count(b)},
         rows(b.rows),
         code_parts((part_count(b) + kPartStep - 1) / kPartStep * kPartStep),

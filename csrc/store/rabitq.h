@@ -21,7 +21,7 @@
 // threshold nor rotation is asked for, all rows share their terms, and a row is its bits.
 //
 // Arrays  0 rows (n, D bits / 8 + 16, or D / 8) u8   1 terms (1, 4) f32: of all rows (bin)   2 mean (d,) f32
-//         3 axis (d,) f32   4 signs (rounds, D) i8
+//         3 axis (d,) f32   4 signs (rounds, D) i8   5 offset (1,) f32: |mean|, where rows lie far from zero, else absent
 // Numbers 0 bits 1 .. 8   1 rounds of the rotation, 0 for none   2 whether it is bin   3 whether rows have their own terms
 #pragma once
 #include "core/numeric.h"
@@ -37,7 +37,7 @@ constexpr int64_t rabitq_dims(int64_t dims) { return (dims + kRabitqGroup - 1) /
 struct RabitqTerms {
   float step, along;
   float squared;  // |p|^2
-  float inverse;  // 1 / |x|, zero for a row of zeros
+  float inverse;  // 1 / |x|, zero for a row of zeros, and for one that is lost in the rounding of the mean
 };
 static_assert(sizeof(RabitqTerms) == 16);
 
@@ -46,6 +46,7 @@ struct RabitqView {
   const RabitqTerms* shared;
   const float* mean;
   const float* axis;
+  const float* offset_of_rows;
   Rotation rotation;
   int64_t dims, padded, code_bytes, row_bytes;
   int bits;
@@ -57,12 +58,14 @@ struct RabitqView {
   ANNK_HD static bool is_binary(const Dataset& b) { return b.numbers[2] != 0; }
   ANNK_HD static const RabitqTerms* shared_of(const Dataset& b) { return b.array<const RabitqTerms>(1); }
   ANNK_HD static bool has_own_terms(const Dataset& b) { return b.numbers[3] != 0; }
+  ANNK_HD static const float* offset_of(const Dataset& b) { return b.array<const float>(5); }  // null: there is none
 
   ANNK_HD explicit RabitqView(const Dataset& b)
       : rows(b.array<uint8_t>(0)),
         shared(shared_of(b)),
         mean(b.array<const float>(2)),
         axis(b.array<const float>(3)),
+        offset_of_rows(offset_of(b)),
         rotation(b.array<const int8_t>(4), rounds_of(b), rabitq_dims(b.dims)),
         dims(b.dims),
         padded(rabitq_dims(b.dims)),
@@ -72,6 +75,7 @@ struct RabitqView {
         binary(is_binary(b)),
         own_terms(has_own_terms(b)) {}
 
+  ANNK_HD float offset() const { return offset_of_rows == nullptr ? 0.0f : *offset_of_rows; }
   // What stands behind the last dimension. Rows that are their signs end in zero bits, as those of numpy.packbits do.
   ANNK_HD float filling() const { return binary && rotation.rounds == 0 ? -1.0f : 0.0f; }
   ANNK_HD uint8_t* row(int64_t i) const { return rows + i * row_bytes; }
@@ -107,6 +111,9 @@ ANNK_HD void rabitq_put(uint8_t* group, int bits, int i, int code) {
   });
 }
 
+// Rows shorter than 2^-18 of the mean are what its rounding left: they have no direction.
+inline constexpr double kLostShare = 0x1p-36;
+
 // A power of two near the largest of some magnitudes, and its inverse, both normal numbers.
 struct PowerOfTwo {
   float power, inverse;
@@ -121,28 +128,43 @@ struct PowerOfTwo {
 // Queries. w is the query (minus the mean, under L2; times its inverse norm, under cosine), split as rows are; its rotated
 // part is rounded to whole numbers a_j of magnitude up to rabitq_query_top, scale apart:
 //   <w, p> ~ step (scale (<u, a> - (2^bits - 1) / 2 sum(a))),      in integers but for the half that an odd sum leaves over
-//   inner_product   <w, mean> + along_w along + that               cosine   1 - the same times inverse
+//   inner_product   <w, mean> + along_w along + that               cosine   1 - the same times inverse, within [0, 2]
 //   sqeuclidean     max(0, ((|p_w|^2 + |p|^2) + (along_w - along)^2) - 2 that)
+// Where rows lie far from zero, what the query has along the mean is taken out of w first, under cosine, and of bin under
+// inner_product, whose rows have no axis: it meets 1 - cos(mean, x) or <mean, x - mean> / |mean| of a row unrounded.
+// Rows of more dimensions are decoded.
+constexpr int64_t rabitq_most_dims(int bits) { return most_code_dims(bits, bits == 1 ? 31 : 127); }
 constexpr int rabitq_query_top(int bits) { return bits == 1 ? 31 : bits < 7 ? 127 : 127 * 128; }
 
 template <class V>
 struct RabitqQueryTerms {
   V scale, half, along, shift;  // shift: <w, mean> or |p_w|^2
+  V start, share;               // 1 - share and share, what the query has along the mean: 1 and 0 without an offset
 };
 template <class V>
 struct RabitqRowTerms {
   V step, along, norm;  // norm: |p|^2 or the inverse norm
+  V tilt;               // what meets share
 };
+
+ANNK_HD float rabitq_tilt(bool binary, bool cosine, const RabitqTerms& row, float offset) {
+  const double length = offset, inverse = row.inverse, apart = row.squared;
+  if (!binary) return cosine ? tilt_from_mean(length + static_cast<double>(row.along), apart, inverse) : 0.0f;
+  const double norm = inverse > 0.0 ? 1.0 / inverse : 0.0;
+  const double along = 0.5 * ((norm - length) * (norm + length) - apart) / length;
+  return cosine ? tilt_from_mean(length + along, apart - along * along, inverse) : static_cast<float>(along);
+}
 
 // V is float or F32. The root of `euclidean` is left to the caller.
 template <class M, class V>
-ANNK_HD V rabitq_key(V dot, const RabitqQueryTerms<V>& query, const RabitqRowTerms<V>& row, V zero, V one, V two) {
+ANNK_HD V rabitq_key(V dot, const RabitqQueryTerms<V>& query, const RabitqRowTerms<V>& row, V zero, V two) {
   const V product = row.step * (query.scale * (dot + query.half));
   static_assert(is_one_of<M, Metric::sqeuclidean, Metric::euclidean, Metric::inner_product, Metric::cosine>);
   if constexpr (M::kFromProduct) {
+    if constexpr (M::kMetric == Metric::inner_product)
+      return zero - (((query.shift + query.share * row.tilt) + query.along * row.along) + product);
     const V whole = (query.shift + query.along * row.along) + product;
-    if constexpr (M::kMetric == Metric::inner_product) return zero - whole;
-    return one - whole * row.norm;
+    return smaller(two, larger(zero, (query.start + query.share * row.tilt) - whole * row.norm));
   }
   const V gap = query.along - row.along;
   return larger(zero, ((query.shift + row.norm) + gap * gap) - two * product);

@@ -26,11 +26,13 @@ class LvqCodec final : public Codec {
         view_.bits == 4 ? encode_codes<4>(scratch, mean, scale, row) : encode_codes<8>(scratch, mean, scale, row);
     if (view_.residual_bits == 4) encode_residual<4>(scratch, scale, row);
     if (view_.residual_bits == 8) encode_residual<8>(scratch, scale, row);
-    view_.norms[row] = {lvq_squared(scale, dims, view_.unit, sums.codes, sums.squares), inverse_norm(sums.decoded)};
+    view_.norms[row] = {lvq_squared(scale, dims, view_.unit, sums.codes, sums.squares),
+                        view_.kept_inverse(sums.decoded, ends.most, scale.step)};
     return true;
   }
 
   void decode(int64_t row, float* out, float* scratch) const override {
+    if (view_.is_zero(row)) return void(__builtin_memset(out, 0, static_cast<size_t>(view_.dims) * sizeof(float)));
     decode_primary(row, scratch);
     if (view_.residual_bits != 0) add_residual(row, scratch);
     const float* const mean = view_.mean_of(row);
@@ -45,30 +47,33 @@ class LvqCodec final : public Codec {
   };
 
   struct Ends {
-    float low, high;
+    float low, high, most;  // most: the largest |x|
   };
 
   // x' and its ends; zeros behind it.
   Ends centre(const float* x, const float* mean, float* out) const {
-    F32 low = F32::broadcast(INFINITY), high = F32::broadcast(-INFINITY);
+    F32 low = F32::broadcast(INFINITY), high = F32::broadcast(-INFINITY), most = F32::zero();
     const F32 unit = F32::broadcast(unit_inverse_);
     int64_t j = 0;
     for (; j + kLanes <= view_.dims; j += kLanes) {
       const F32 own = (F32::load(x + j) - F32::load(mean + j)) * unit;
+      most = larger(absolute(F32::load(x + j)), most);
       low = smaller(own, low);
       high = larger(own, high);
       own.store(out + j);
     }
-    float lows[kLanes], highs[kLanes];
+    float lows[kLanes], highs[kLanes], mosts[kLanes];
     low.store(lows);
     high.store(highs);
-    Ends ends{lows[0], highs[0]};
+    most.store(mosts);
+    Ends ends{lows[0], highs[0], mosts[0]};
     auto meet = [&](float least, float most) {
       ends.low = least < ends.low ? least : ends.low;
       ends.high = most > ends.high ? most : ends.high;
     };
-    for (int i = 1; i < kLanes; ++i) meet(lows[i], highs[i]);
+    for (int i = 1; i < kLanes; ++i) meet(lows[i], highs[i]), ends.most = larger(ends.most, mosts[i]);
     for (; j < view_.dims; ++j) {
+      ends.most = larger(ends.most, absolute(x[j]));
       out[j] = (x[j] - mean[j]) * unit_inverse_;
       meet(out[j], out[j]);
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Codes of product quantization from and to float32 (store/pq.h says what is computed). Rows lie in lanes, 32 at a time, so
 // that the codewords of a part are read once for all of them.
+#include <algorithm>
+
 #include "core/buffer.h"
 #include "cpu/codec/codec.h"
 #include "cpu/simd/elements.h"
@@ -12,7 +14,9 @@ namespace annk::ANNK_ISA {
 class PqCodec final : public Codec {
  public:
   explicit PqCodec(const Dataset& store)
-      : view_(store), unrotation_(view_.rotation != nullptr ? static_cast<size_t>(store.dims * store.dims) : 0) {
+      : view_(store),
+        unrotation_(view_.rotation != nullptr ? static_cast<size_t>(store.dims * store.dims) : 0),
+        mean_squared_(view_.tilts != nullptr ? product16(view_.mean, view_.mean, store.dims) : 0.0) {
     const int64_t dims = store.dims;
     rows_together = kRows;
     scratch_floats = 2 * (dims + kLanes) * kRows;  // transposed rows, and rotated ones
@@ -46,7 +50,7 @@ class PqCodec final : public Codec {
       else
         for (int r = 0; r < count; ++r) view_.codes[(row + r) * parts.parts + s] = static_cast<uint8_t>(codes[r]);
     }
-    for (int r = 0; view_.norms != nullptr && r < count; ++r) view_.norms[row + r] = norm_of(row + r, scratch);
+    for (int r = 0; view_.norms != nullptr && r < count; ++r) write_norm(x + r * parts.dims, row + r, scratch);
     return count;
   }
 
@@ -71,10 +75,13 @@ class PqCodec final : public Codec {
     }
   }
 
-  float norm_of(int64_t row, float* y) const {
+  void write_norm(const float* x, int64_t row, float* y) const {
+    const int64_t dims = view_.parts.dims;
     codewords_of(row, y);
-    return inverse_norm(
-        sum16(view_.parts.dims, [&](int64_t j) { return static_cast<double>(y[j]) * static_cast<double>(y[j]); }));
+    const bool zero = std::all_of(x, x + dims, [](float each) { return each == 0.0f; });
+    const double squared = zero ? 0.0 : product16(y, y, dims);
+    view_.norms[row] = inverse_norm(squared);
+    if (view_.tilts != nullptr) view_.tilts[row] = pq_tilt(squared, product16(y, view_.mean, dims), mean_squared_);
   }
 
   // out: [dims][kRows]; rows that are not there repeat the last.
@@ -197,6 +204,7 @@ class PqCodec final : public Codec {
 
   PqView view_;
   Buffer<float> unrotation_, scaled_;
+  double mean_squared_;
 };
 
 std::unique_ptr<const Codec> make_pq_codec(const Dataset& store) { return std::make_unique<PqCodec>(store); }

@@ -7,7 +7,10 @@ namespace annk::ANNK_ISA {
 
 class RabitqCodec final : public Codec {
  public:
-  explicit RabitqCodec(const Dataset& store) : view_(store) { scratch_floats = 3 * view_.padded; }
+  explicit RabitqCodec(const Dataset& store)
+      : view_(store), lost_(kLostShare * product16(view_.mean, view_.mean, view_.dims)) {
+    scratch_floats = 3 * view_.padded;
+  }
 
   bool encode(const float* x, int64_t row, float* scratch) const override {
     float *const z = scratch, *const other = scratch + view_.padded;
@@ -27,8 +30,10 @@ class RabitqCodec final : public Codec {
 
     const float t = view_.bits == 1 ? 0.0f : best_scale(z);
     const double dot = put_codes(row, z, t);
-    if (view_.binary) return put_binary_terms(row, scratch);
-    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)), inverse_norm(product16(x, x, view_.dims))};
+    const double whole = product16(x, x, view_.dims);
+    if (view_.binary) return put_binary_terms(row, whole == 0.0, scratch);
+    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)),
+                      whole > lost_ ? inverse_norm(whole) : 0.0f};
     if (dot > 0.0) terms.step = static_cast<float>(squared / dot * power);
     put_terms(row, terms);
     return terms.step < INFINITY;
@@ -99,13 +104,13 @@ class RabitqCodec final : public Codec {
   }
 
   // Of what the signs decode to, so that distances to it are exact.
-  bool put_binary_terms(int64_t row, float* scratch) const {
+  bool put_binary_terms(int64_t row, bool zero, float* scratch) const {
     if (!view_.own_terms) return true;
     RabitqTerms terms = *view_.shared;
     put_terms(row, terms);
     float* const out = scratch + 2 * view_.padded;
     decode(row, out, scratch);
-    terms.inverse = inverse_norm(product16(out, out, view_.dims));
+    terms.inverse = zero ? 0.0f : inverse_norm(product16(out, out, view_.dims));
     terms.squared = static_cast<float>(sum16(view_.dims, [&](int64_t j) {
       const float r = out[j] - view_.mean[j];
       return static_cast<double>(r) * static_cast<double>(r);
@@ -119,6 +124,7 @@ class RabitqCodec final : public Codec {
   }
 
   RabitqView view_;
+  double lost_;  // squared lengths up to it
 };
 
 std::unique_ptr<const Codec> make_rabitq_codec(const Dataset& store) { return std::make_unique<RabitqCodec>(store); }

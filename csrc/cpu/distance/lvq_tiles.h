@@ -2,7 +2,8 @@
 // Keys of LVQ rows from integer products. With v the query (minus the mean, under L2; times its inverse norm, under cosine),
 //   a_j = rint(v_j 127 / max |v|), scale = max |v| / 127
 //   <v, x'> ~ low sum(v) + step (scale <a, codes>)
-//   inner_product   <v, mean> + <v, x'>          cosine   1 - (<v, mean> + <v, x'>) inverse norm
+//   inner_product   <v, mean> + <v, x'>          cosine   1 - (<v, mean> + <v, x'>) inverse norm, within [0, 2]
+// and where rows lie far from zero, v is what these two leave of the query across the mean (store/lvq.h).
 //   sqeuclidean     max(0, (|v|^2 + |x'|^2) - 2 <v, x'>)
 #pragma once
 #include <type_traits>
@@ -16,12 +17,12 @@ template <int kBits>
 class LvqRows {
  public:
   using Code = std::conditional_t<kBits == 8, Codes8, Codes4>;
-  static constexpr int kRun = Code::kRun, kParts = 1, kQueryTerms = 3, kRowTerms = 3;
+  static constexpr int kRun = Code::kRun, kParts = 1, kQueryTerms = 5, kRowTerms = 4;
   static constexpr int kBlock = 512 / kBits, kBlockBytes = static_cast<int>(kTurboBytes);
   static constexpr int kTableRows = 0;
   static_assert(kTurboBytes % (kLanes * Code::kGroup) == 0, "a register never crosses a block");
 
-  explicit LvqRows(const Dataset& base) : view_(base) {}
+  explicit LvqRows(const Dataset& base) : view_(base), offset_(view_.offset()) {}
   int64_t positions() const { return view_.code_bytes * 8 / kBits; }
   int64_t query_floats() const { return positions(); }
   ANNK_HD int64_t code_bytes() const { return view_.code_bytes; }
@@ -37,6 +38,9 @@ class LvqRows {
     terms[0] = widen_one(scales.low) * view_.unit;
     terms[1] = widen_one(scales.step) * view_.unit;
     terms[2] = !kNorms<M> ? 0.0f : M::kMetric == Metric::cosine ? view_.norms[row].inverse : view_.norms[row].squared;
+    terms[3] = 0.0f;
+    if constexpr (M::kFromProduct)
+      if (offset_ > 0.0f) terms[3] = along<M>(row);
   }
   template <class M>
   ANNK_HD void lane_terms(int64_t row, F32* terms) const {
@@ -55,16 +59,26 @@ class LvqRows {
       split_pairs(F32::load(norms), F32::load(norms + kLanes), squared, inverse);
       terms[2] = M::kMetric == Metric::cosine ? inverse : squared;
     }
+    terms[3] = F32::zero();
+    if constexpr (M::kFromProduct)
+      if (offset_ > 0.0f) {
+        float own[kLanes];
+        for (int i = 0; i < kLanes; ++i) own[i] = along<M>(row + i);
+        terms[3] = F32::load(own);
+      }
   }
 
   // Fills codes with the query's elements in the order of positions; v is scratch.
   template <class M>
   CodeQueryTerms<LvqRows> quantize_query(const Matrix& queries, int64_t q, typename Code::Query* codes, float* v) const {
     const int64_t dims = view_.dims;
-    code_query<M>(queries, q, v);
-    LvqQueryTerms<float> own{};
+    LvqQueryTerms<float> own{0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
+    if (M::kFromProduct && offset_ > 0.0f)
+      split_query<M>(queries, q, v, own);
+    else
+      code_query<M>(queries, q, v);
     if constexpr (M::kFromProduct) {
-      own.shift = static_cast<float>(product16(v, view_.mean, dims));
+      if (M::kMetric == Metric::cosine || !(offset_ > 0.0f)) own.shift = static_cast<float>(product16(v, view_.mean, dims));
     } else {
       for (int64_t j = 0; j < dims; ++j) v[j] = v[j] - view_.mean[j];
       own.shift = static_cast<float>(product16(v, v, dims));
@@ -74,7 +88,7 @@ class LvqRows {
     own.scale = most / 127.0f;
     for (int64_t j = dims; j < positions(); ++j) v[j] = 0.0f;
     const int32_t sum = query_codes<kBits>(v, positions(), most > 0.0f ? 127.0f / most : 0.0f, codes);
-    return {{own.scale, own.sum, own.shift}, {Code::kOffset * sum}};
+    return {{own.scale, own.sum, own.shift, own.start, own.along}, {Code::kOffset * sum}};
   }
 
   // A row as a query, under L2 alone: there its mean would be taken off again, and its norm is known.
@@ -100,16 +114,35 @@ class LvqRows {
 
   template <class M, class V>
   static ANNK_HD V key(V dot, const V* query, const V* row) {
-    const LvqQueryTerms<V> own{query[0], query[1], query[2]};
-    const LvqRowTerms<V> terms{row[0], row[1], row[2]};
-    return lvq_key<M>(dot, own, terms, constant<V>(0.0f), constant<V>(1.0f), constant<V>(2.0f));
+    const LvqQueryTerms<V> own{query[0], query[1], query[2], query[3], query[4]};
+    const LvqRowTerms<V> terms{row[0], row[1], row[2], row[3]};
+    return lvq_key<M>(dot, own, terms, constant<V>(0.0f), constant<V>(2.0f));
   }
 
  private:
   template <class M>
   static constexpr bool kNorms = M::kMetric != Metric::inner_product;  // whether keys take a row's norm
 
+  template <class M>
+  ANNK_HD float along(int64_t row) const {
+    return lvq_along(M::kMetric == Metric::cosine, view_.norms[row].squared, view_.norms[row].inverse, offset_);
+  }
+  // v: what of the query lies across the mean.
+  template <class M>
+  void split_query(const Matrix& queries, int64_t q, float* v, LvqQueryTerms<float>& own) const {
+    const int64_t dims = view_.dims;
+    widen_query(queries, q, Term::none, v);
+    const double scale = M::kMetric == Metric::cosine ? wide_inverse_norm(product16(v, v, dims)) : 1.0;
+    const double product = product16(v, view_.mean, dims);
+    const MeanSplit split(scale, product, offset_);
+    for (int64_t j = 0; j < dims; ++j) v[j] = split.across(v[j], view_.mean[j]);
+    own.shift = static_cast<float>(product);
+    own.start = static_cast<float>(1.0 - split.along);
+    own.along = static_cast<float>(split.along);
+  }
+
   LvqView view_;
+  float offset_;
 };
 
 }  // namespace annk::ANNK_ISA

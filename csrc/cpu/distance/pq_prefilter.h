@@ -75,7 +75,8 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
       int all = 0;
       for (int l = q; l < q + here; ++l) {
         if (prefiltered(packed, count, l, limits[l]))
-          leave_out(scale_of(packed, count, l), sums[l], rows, readable, limits[l], found[l]);
+          leave_out(scale_of(packed, count, l), this->share_of(packed, count, l), sums[l], rows, readable, limits[l],
+                    found[l]);
         else
           take_all(rows, found[l]);
         all += found[l].count;
@@ -191,12 +192,13 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
     for (int i = 0; i < rows.count; ++i) found.ids[i] = rows[i];
   }
 
-  void leave_out(Scale scale, const ByteSums* sums, const RowList& rows, int readable, float limit, NearRows& found) const {
+  void leave_out(Scale scale, const PqShare& share, const ByteSums* sums, const RowList& rows, int readable, float limit,
+                 NearRows& found) const {
     alignas(64) float bounds[kByteRows];
     for (int g = 0; g < kByteGroups; ++g) sums[g].store(bounds + g * 64);
     for (int i = 0; i < rows.count; ++i) {
       const float bound = scale.low + scale.step * bounds[i];
-      bounds[i] = this->finish(M::kMetric == Metric::euclidean && !(bound > 0.0f) ? 0.0f : bound, rows[i]);
+      bounds[i] = this->finish(M::kMetric == Metric::euclidean && !(bound > 0.0f) ? 0.0f : bound, share, rows[i]);
     }
     found.count = 0;
     for (int i = 0; i < rows.count; i += kLanes) {

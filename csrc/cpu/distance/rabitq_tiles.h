@@ -12,11 +12,11 @@ class RabitqRows {
  public:
   using Code = std::conditional_t < kBits <= 4, Codes4, std::conditional_t<kBits<8, Codes7, Codes8>>;
   using CodeQuery = Code::Query;
-  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 4, kRowTerms = 3;
+  static constexpr int kParts = rabitq_query_top(kBits) > 127 ? 2 : 1, kQueryTerms = 6, kRowTerms = 4;
   static constexpr int kRun = Code::kRun * (15 * 127 / (((1 << kBits) - 1) * rabitq_query_top(kBits)));
   static constexpr int kBlock = static_cast<int>(kRabitqGroup), kBlockBytes = 8 * kBits;
 
-  explicit RabitqRows(const Dataset& base) : view_(base) {}
+  explicit RabitqRows(const Dataset& base) : view_(base), offset_(view_.offset()) {}
   int64_t positions() const { return view_.padded; }
   int64_t query_floats() const { return 2 * view_.padded; }
   ANNK_HD int64_t code_bytes() const { return view_.row_bytes; }
@@ -48,6 +48,7 @@ class RabitqRows {
     terms[0] = own.step;
     terms[1] = own.along;
     terms[2] = M::kMetric == Metric::cosine ? own.inverse : own.squared;
+    terms[3] = splits<M>() ? rabitq_tilt(view_.binary, M::kMetric == Metric::cosine, own, offset_) : 0.0f;
   }
   template <class M>
   ANNK_HD void lane_terms(int64_t row, F32* terms) const {
@@ -57,16 +58,33 @@ class RabitqRows {
     load_quads(of_rows, 0, own);
     terms[0] = own[0], terms[1] = own[1];
     terms[2] = M::kMetric == Metric::cosine ? own[3] : own[2];
+    terms[3] = F32::zero();
+    if (splits<M>()) {
+      float tilts[kLanes];
+      for (int i = 0; i < kLanes; ++i)
+        tilts[i] = rabitq_tilt(view_.binary, M::kMetric == Metric::cosine, view_.terms(row + i), offset_);
+      terms[3] = F32::load(tilts);
+    }
   }
 
   template <class M>
   CodeQueryTerms<RabitqRows> quantize_query(const Matrix& queries, int64_t q, CodeQuery* codes, float* w) const {
     const int64_t dims = view_.dims, padded = view_.padded;
-    code_query<M>(queries, q, w);
-    RabitqQueryTerms<float> own{};
-    if constexpr (M::kFromProduct)
+    RabitqQueryTerms<float> own{0.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
+    if (splits<M>()) {
+      widen_query(queries, q, Term::none, w);
       own.shift = static_cast<float>(product16(w, view_.mean, dims));
-    else
+      const double scale = M::kMetric == Metric::cosine ? wide_inverse_norm(product16(w, w, dims)) : 1.0;
+      const MeanSplit split(scale, product16(w, view_.mean, dims), offset_);
+      for (int64_t j = 0; j < dims; ++j) w[j] = split.across(w[j], view_.mean[j]);
+      own.start = static_cast<float>(1.0 - split.along);
+      own.share = static_cast<float>(split.along);
+    } else {
+      code_query<M>(queries, q, w);
+    }
+    if (M::kMetric == Metric::cosine || (M::kFromProduct && !splits<M>()))
+      own.shift = static_cast<float>(product16(w, view_.mean, dims));
+    if constexpr (!M::kFromProduct)
       for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - view_.mean[j];
     own.along = static_cast<float>(product16(w, view_.axis, dims));
     for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - own.along * view_.axis[j];
@@ -99,16 +117,21 @@ class RabitqRows {
       own.half += static_cast<float>(twice & 1) * (part == 0 && kParts == 2 ? 64.0f : 0.5f);
     }
     packed.terms[0] = own.scale, packed.terms[1] = own.half, packed.terms[2] = own.along, packed.terms[3] = own.shift;
+    packed.terms[4] = own.start, packed.terms[5] = own.share;
     return packed;
   }
 
   template <class M, class V>
   static ANNK_HD V key(V dot, const V* query, const V* row) {
-    return rabitq_key<M>(dot, RabitqQueryTerms<V>{query[0], query[1], query[2], query[3]},
-                         RabitqRowTerms<V>{row[0], row[1], row[2]}, constant<V>(0.0f), constant<V>(1.0f), constant<V>(2.0f));
+    const RabitqQueryTerms<V> own{query[0], query[1], query[2], query[3], query[4], query[5]};
+    return rabitq_key<M>(dot, own, RabitqRowTerms<V>{row[0], row[1], row[2], row[3]}, constant<V>(0.0f), constant<V>(2.0f));
   }
 
  private:
+  template <class M>
+  ANNK_HD bool splits() const {
+    return offset_ > 0.0f && (M::kMetric == Metric::cosine || (M::kMetric == Metric::inner_product && view_.binary));
+  }
   static float largest(const float* x, int64_t count) {
     float most = 0.0f;
     for (int64_t j = 0; j < count; ++j) most = larger(absolute(x[j]), most);
@@ -116,6 +139,7 @@ class RabitqRows {
   }
 
   RabitqView view_;
+  float offset_;
 };
 
 }  // namespace annk::ANNK_ISA

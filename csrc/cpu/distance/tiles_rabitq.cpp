@@ -20,6 +20,7 @@ std::unique_ptr<const DistanceComputer> tiles_of_bits(const Dataset& base, const
 
 std::unique_ptr<const DistanceComputer> rabitq_distance_computer(const Dataset& base, const Matrix& queries, Metric metric) {
   if (metric == Metric::euclidean) return roots_of(rabitq_distance_computer(base, queries, Metric::sqeuclidean));
+  if (rabitq_dims(base.dims) > rabitq_most_dims(RabitqView::bits_of(base))) return nullptr;
   return visit(metric, [&]<class M>(M) { return tiles_of_bits<M, 1>(base, queries); });
 }
 

@@ -40,13 +40,19 @@ ANNK_HD F32 load_part(const T* p, int64_t count) {
 ANNK_HD bool finite(F32 look) { return below(look, F32::zero()) == 0; }
 
 template <class T>
+bool row_has_nan(const T* x, int64_t dims) {
+  bool found = false;
+  for (int64_t j = 0; j < dims; ++j) found = found || widen(x[j]) != widen(x[j]);
+  return found;
+}
+template <class T>
 bool row_is_finite(const T* x, int64_t dims) {
   F32 look = F32::zero();
   for (int64_t j = 0; j < dims; j += kLanes) look = multiply_add(load_part(x + j, dims - j), F32::zero(), look);
   return finite(look);
 }
 
-inline float wide_inverse_norm(const Matrix& m, int64_t row) {
+inline float inverse_norm_of_row(const Matrix& m, int64_t row) {
   return visit_elements(m.dtype, m.row(row), [&](auto x) {
     double sum = 0;
     for (int64_t j = 0; j < m.dims; ++j) sum += static_cast<double>(widen(x[j])) * static_cast<double>(widen(x[j]));
@@ -54,20 +60,24 @@ inline float wide_inverse_norm(const Matrix& m, int64_t row) {
   });
 }
 
-// `sum` is the row's chain of squares.
+// `sum` is the sum of the row's squares, in chains.
 inline float row_inverse_norm(const Matrix& m, int64_t row, float sum) {
-  return needs_wide_sum(sum) ? wide_inverse_norm(m, row) : inverse_norm(sum);
+  return needs_wide_sum(sum) ? inverse_norm_of_row(m, row) : inverse_norm(sum);
 }
 
 // One row as float32, with its norm taken off where the metric asks for it.
 inline void widen_query(const Matrix& queries, int64_t q, Term term, float* out) {
-  float sum = 0;
   visit_elements(queries.dtype, queries.row(q), [&](auto x) {
     for (int64_t j = 0; j < queries.dims; ++j) out[j] = widen(x[j]);
   });
   if (term != Term::inverse_norm) return;
-  for (int64_t j = 0; j < queries.dims; ++j) sum = multiply_add(out[j], out[j], sum);
-  const float inverse = row_inverse_norm(queries, q, sum);
+  float sum = 0.0f, chains = 0.0f;
+  const int64_t chain = chain_dims(queries.dims);
+  for (int64_t j = 0; j < queries.dims; ++j) {
+    if (j % chain == 0) chains += sum, sum = 0.0f;
+    sum = multiply_add(out[j], out[j], sum);
+  }
+  const float inverse = row_inverse_norm(queries, q, chains + sum);
   for (int64_t j = 0; j < queries.dims; ++j) out[j] *= inverse;
 }
 

@@ -28,6 +28,7 @@ struct LvqCodec {
     const int slots = 32 / view.bits;
     uint32_t word = 0;
     double whole = 0.0;
+    float most = 0.0f;
     long long sum = 0, squares = 0;
     const int64_t end = view.code_bytes * 8 / view.bits / 16;  // whole blocks
     for (int64_t t = 0; t < end; ++t) {
@@ -35,6 +36,7 @@ struct LvqCodec {
       const int slot = static_cast<int>(t % slots);
       if (j < view.dims) {
         const int code = scale.code(scaled(j));
+        most = larger(absolute(x(j)), most);
         word |= static_cast<uint32_t>(code) << (view.bits * slot);
         sum += code;
         squares += code * code;
@@ -46,11 +48,16 @@ struct LvqCodec {
       word = 0;
     }
     if (view.residual_bits != 0) encode_residual(team, scaled, row, scale);
-    write_norms(team, row, scale, team.sum(sum), team.sum(squares), whole);
+    most = team.all(most, [](float a, float b) { return larger(a, b); });
+    write_norms(team, row, scale, team.sum(sum), team.sum(squares), whole, most);
     return true;
   }
 
   __device__ void decode_row(const Team& team, int64_t row, float* out, float*) const {
+    if (view.is_zero(row)) {
+      for (int64_t j = team.lane; j < view.dims; j += 16) out[j] = 0.0f;
+      return;
+    }
     const LvqScale scale{view.step(row), view.low(row), view.bits};
     const float* const mean = view.mean_of(row);
     const int slots = 32 / view.bits;
@@ -140,8 +147,8 @@ struct LvqCodec {
 
   // sum (low + step c)^2 from the sums of c and c^2, which are exact; `whole` is this thread's part of sum16.
   __device__ __forceinline__ void write_norms(const Team& team, int64_t row, const LvqScale& scale, long long sum,
-                                              long long squares, double whole) const {
-    const float inverse = inverse_norm(team.total16(whole));
+                                              long long squares, double whole, float most) const {
+    const float inverse = view.kept_inverse(team.total16(whole), most, scale.step);
     if (team.lane == 0) view.norms[row] = {lvq_squared(scale, view.dims, view.unit, sum, squares), inverse};
   }
 };

@@ -47,8 +47,14 @@ struct PqCodec {
     if (view.blocked) fill_up(team, row);
     team.sync();
     if (view.norms == nullptr) return true;
-    const double sum = team.sum16(dims, [&](int64_t j) { return static_cast<double>(y[j]) * static_cast<double>(y[j]); });
-    if (team.lane == 0) view.norms[row] = inverse_norm(sum);
+    float most = 0.0f;
+    for (int64_t j = team.lane; j < dims; j += kLanes) most = larger(absolute(x(j)), most);
+    most = team.all(most, [](float a, float b) { return larger(a, b); });
+    const double whole = product(team, y, y), squared = most > 0.0f ? whole : 0.0;
+    if (team.lane == 0) view.norms[row] = inverse_norm(squared);
+    if (view.tilts == nullptr) return true;
+    const double along = product(team, y, view.mean), mean_squared = product(team, view.mean, view.mean);
+    if (team.lane == 0) view.tilts[row] = pq_tilt(squared, along, mean_squared);
     return true;
   }
 
@@ -64,6 +70,9 @@ struct PqCodec {
   }
 
  private:
+  __device__ __forceinline__ double product(const Team& team, const float* a, const float* b) const {
+    return team.sum16(view.parts.dims, [&](int64_t j) { return static_cast<double>(a[j]) * static_cast<double>(b[j]); });
+  }
   __device__ __forceinline__ int first(int s) const { return s * narrow + (s < wider ? s : wider); }
   __device__ __forceinline__ int width(int s) const { return narrow + (s < wider ? 1 : 0); }
   __device__ __forceinline__ const float* codebook_of(int s) const {

@@ -100,10 +100,11 @@ struct RabitqCodec {
     TeamRotation<Team>{team, view.rotation}.apply(z, other);
 
     const double dot = code_row(team, row, z, view.bits == 1 ? 0.0f : best_scale(team, z), other);
-    if (view.binary) return put_binary_terms(team, row, scratch);
     const double whole =
         team.sum16(view.dims, [&](int64_t j) { return static_cast<double>(x(j)) * static_cast<double>(x(j)); });
-    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)), inverse_norm(whole)};
+    if (view.binary) return put_binary_terms(team, row, whole == 0.0, scratch);
+    const double lost = kLostShare * product(team, view.mean, view.mean, view.dims);
+    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)), whole > lost ? inverse_norm(whole) : 0.0f};
     if (dot > 0.0) terms.step = static_cast<float>(squared / dot * power);
     put_terms(team, row, terms);
     return terms.step < INFINITY;
@@ -222,14 +223,15 @@ struct RabitqCodec {
   }
 
   // Of what the signs decode to, so that distances to it are exact. The codes lie in the second half of the scratch.
-  __device__ __forceinline__ bool put_binary_terms(const Team& team, int64_t row, float* scratch) const {
+  __device__ __forceinline__ bool put_binary_terms(const Team& team, int64_t row, bool zero, float* scratch) const {
     if (!view.own_terms) return true;
     RabitqTerms terms{view.shared->step, view.shared->along, 0.0f, 0.0f};
     float *const y = scratch + view.padded, *const out = scratch;
     team.sync();
     decode_codes(team, y, scratch, terms, [&](int64_t j, float x) { out[j] = x; });
     team.sync();
-    terms.inverse = inverse_norm(product(team, out, out, view.dims));
+    const double whole = product(team, out, out, view.dims);
+    terms.inverse = zero ? 0.0f : inverse_norm(whole);
     terms.squared = static_cast<float>(team.sum16(view.dims, [&](int64_t j) {
       const float r = out[j] - view.mean[j];
       return static_cast<double>(r) * static_cast<double>(r);

@@ -46,6 +46,17 @@ __device__ __forceinline__ void cp_async_wait() {
 }
 
 // One instruction instead of the five of widen(Half); the same value, but for the payload of a NaN.
+// The larger number; NaN where either is.
+__device__ __forceinline__ float larger_or_nan(float a, float b) {
+#if defined(ANNK_EMULATED)
+  return a >= b || a != a ? a : b;
+#else
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+#endif
+}
+
 __device__ __forceinline__ float widen_half(uint32_t low_bits) {
 #if defined(ANNK_EMULATED)
   return ANNK_ISA::widen(ANNK_ISA::Half{static_cast<uint16_t>(low_bits)});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "cuda/codec/block_team.cuh"
 #include "cuda/device/elements.h"
 #include "cuda/distance/arith.cuh"
 #include "cuda/distance/prepare.h"
@@ -9,7 +10,6 @@ namespace annk::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kStaged = 1024;  // dimensions of a query that wait in shared memory for the one thread that sums them
 
 struct PrepareArgs {
   Matrix queries;
@@ -19,31 +19,11 @@ struct PrepareArgs {
   bool by_norm;  // the metric takes inverse norms
 };
 
-// 1 / |x|: float32 multiply-adds in ascending order, made again in float64 where the sum has lost digits. One thread adds,
-// since the order is part of the contract.
+// 1 / |x|
 template <class T>
 __device__ float scale_of(const T* x, int64_t dims) {
-  ANNK_SHARED(float, staged, [kStaged]);
-  ANNK_SHARED(float, scale, [1]);
-  float sum = 0.0f;
-  for (int64_t j0 = 0; j0 < dims; j0 += kStaged) {
-    const int there = dims - j0 < kStaged ? static_cast<int>(dims - j0) : kStaged;
-    for (int j = static_cast<int>(threadIdx.x); j < there; j += kThreads) staged[j] = widen(x[j0 + j]);
-    __syncthreads();
-    if (threadIdx.x == 0)
-      for (int j = 0; j < there; ++j) sum = multiply_add(staged[j], staged[j], sum);
-    __syncthreads();
-  }
-  if (threadIdx.x == 0) {
-    double wide = sum;
-    if (needs_wide_sum(sum)) {
-      wide = 0.0;
-      for (int64_t j = 0; j < dims; ++j) wide += static_cast<double>(widen(x[j])) * static_cast<double>(widen(x[j]));
-    }
-    scale[0] = inverse_norm(wide);
-  }
-  __syncthreads();
-  return scale[0];
+  return inverse_norm(BlockTeam<kThreads>().sum16(
+      dims, [&](int64_t j) { return static_cast<double>(widen(x[j])) * static_cast<double>(widen(x[j])); }));
 }
 
 // A block per query, those beyond m included, which become zero.
@@ -82,8 +62,8 @@ bool vector_loads(const Matrix& x) { return reinterpret_cast<uintptr_t>(x.data) 
 
 bool widens(Family family) { return family == Family::dot || family == Family::l2 || family == Family::step; }
 
-Family family_of_call(Metric metric, DType base, DType queries) {
-  const bool bytes = base == queries && (base == DType::i8 || base == DType::u8);
+Family family_of_call(Metric metric, DType base, DType queries, int64_t dims) {
+  const bool bytes = base == queries && (base == DType::i8 || base == DType::u8) && dims <= kMostDotDims;
   return visit(metric, [&]<class M>(M) { return bytes && M::kFromDot ? Family::integer : family_of<M>(); });
 }
 
@@ -113,7 +93,7 @@ ScanPlan plan_of(const StoreScan* own, const Matrix& queries, const Dataset& bas
   ScanPlan plan;
   plan.own = own;
   const Dataset read = rows_read(base, plan.own, nullptr);
-  plan.family = plan.own != nullptr ? Family::store : family_of_call(metric, read.dtype, queries.dtype);
+  plan.family = plan.own != nullptr ? Family::store : family_of_call(metric, read.dtype, queries.dtype, read.dims);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
   plan.wide = !pairs && use_wide(plan.launch_queries);
   const StoreChunk chunk = plan.own != nullptr ? plan.own->chunk(base, plan.wide) : chunk_of(plan, read.dtype);

@@ -14,7 +14,7 @@ struct LvqArith {
   using Sum = int32_t;
   using Metrics = MetricsFromDot;
   static constexpr int kBits = kCodeBits, kQueryBits = 8, kParts = 8 / kCodeBits;
-  static constexpr bool kWidens = false;
+  static constexpr bool kWidens = false, kChains = false;
 
   struct alignas(16) QueryTerm {
     LvqQueryTerms<float> own;
@@ -22,7 +22,7 @@ struct LvqArith {
   };
   struct alignas(8) RowTerm {
     LvqScales scales;
-    float norm;
+    float norm, along;
   };
 
   __device__ static __forceinline__ void expand(const uint4& raw, int part, uint32_t (&to)[4]) {
@@ -35,13 +35,16 @@ struct LvqArith {
   __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
     const LvqView view(store);
     const LvqNorms* const norms = view.norms + row;
-    return {view.scales[row * view.scales_stride], metric == Metric::cosine ? norms->inverse : norms->squared};
+    const bool cosine = metric == Metric::cosine, dot = cosine || metric == Metric::inner_product;
+    const float offset = dot ? view.offset() : 0.0f;
+    return {view.scales[row * view.scales_stride], cosine ? norms->inverse : norms->squared,
+            offset > 0.0f ? lvq_along(cosine, norms->squared, norms->inverse, offset) : 0.0f};
   }
   template <class Key>
   __device__ static __forceinline__ uint32_t key_bits(Key, int32_t sum, const QueryTerm& query, const RowTerm& row) {
     const LvqRowTerms<float> terms{ptx::widen_half(row.scales.low.bits) * query.unit,
-                                   ptx::widen_half(row.scales.step.bits) * query.unit, row.norm};
-    const float key = lvq_key<Key>(static_cast<float>(sum), query.own, terms, 0.0f, 1.0f, 2.0f);
+                                   ptx::widen_half(row.scales.step.bits) * query.unit, row.norm, row.along};
+    const float key = lvq_key<Key>(static_cast<float>(sum), query.own, terms, 0.0f, 2.0f);
     return sortable_bits(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
   }
 };

@@ -5,8 +5,9 @@
 
 namespace annk::cuda {
 
-struct alignas(8) PqQueryTerm {
+struct alignas(16) PqQueryTerm {
   float step, bias;  // of tables of bytes
+  PqShare share;
 };
 
 template <bool kNibbles>
@@ -18,12 +19,14 @@ struct PqArith {
   using OwnPair = std::conditional_t<kNibbles, PqNibblePair, PqBytePair>;
   using QueryTerm = PqQueryTerm;
   struct RowTerm {
-    float inverse_norm;
+    float inverse_norm, tilt;
   };
   static constexpr int kBits = kNibbles ? 4 : 8;
 
   __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
-    return {metric == Metric::cosine ? PqView::norms_of(store)[row] : 0.0f};
+    const bool cosine = metric == Metric::cosine;
+    const float* const tilts = PqView::tilts_of(store);
+    return {cosine ? PqView::norms_of(store)[row] : 0.0f, cosine && tilts != nullptr ? tilts[row] : 0.0f};
   }
   template <class Key>
   __device__ static __forceinline__ uint32_t key_bits(Key, Sum sum, const QueryTerm& query, const RowTerm& row) {
@@ -36,7 +39,7 @@ struct PqArith {
       key = sum;
     }
     if constexpr (kMetric == Metric::euclidean) key = sqrtf(key);
-    if constexpr (kMetric == Metric::cosine) key = 1.0f + key * row.inverse_norm;
+    if constexpr (kMetric == Metric::cosine) key = pq_cosine(key, query.share, row.inverse_norm, row.tilt);
     return sortable_bits(key);
   }
 };

@@ -22,7 +22,7 @@ struct RabitqArith {
 
   using QueryTerm = RabitqQueryTerm;
   struct RowTerm {
-    float step, along, norm;
+    float step, along, norm, tilt;
   };
 
   __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
@@ -30,14 +30,19 @@ struct RabitqArith {
         RabitqView::has_own_terms(store)
             ? reinterpret_cast<const float*>(store.row(row) + store.dims / 8 * RabitqView::bits_of(store))
             : reinterpret_cast<const float*>(RabitqView::shared_of(store));
-    return {at[0], at[1], metric == Metric::cosine ? at[3] : at[2]};
+    const bool cosine = metric == Metric::cosine, binary = RabitqView::is_binary(store);
+    const bool splits = cosine || (metric == Metric::inner_product && binary);
+    const float* const offset = RabitqView::offset_of(store);
+    const float tilt =
+        splits && offset != nullptr ? rabitq_tilt(binary, cosine, {at[0], at[1], at[2], at[3]}, *offset) : 0.0f;
+    return {at[0], at[1], cosine ? at[3] : at[2], tilt};
   }
   template <class Key>
   __device__ static __forceinline__ uint32_t key_bits(Key, const Sum& sum, const QueryTerm& query, const RowTerm& row) {
     float dot = static_cast<float>(sum.part[0] + query.zero_point[0]);
     if constexpr (kParts == 2) dot = dot * 128.0f + static_cast<float>(sum.part[1] + query.zero_point[1]);
-    const RabitqRowTerms<float> terms{row.step, row.along, row.norm};
-    const float key = rabitq_key<Key>(dot, query.own, terms, 0.0f, 1.0f, 2.0f);
+    const RabitqRowTerms<float> terms{row.step, row.along, row.norm, row.tilt};
+    const float key = rabitq_key<Key>(dot, query.own, terms, 0.0f, 2.0f);
     return sortable_bits(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
   }
 };

@@ -25,22 +25,28 @@ __device__ __forceinline__ int64_t dim_at(int64_t at) {
 // A block per query: v is the query as cpu/distance/lvq_tiles.h has it.
 template <class T, int kCodeBits>
 __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
-  ANNK_SHARED(float, inverse, [1]);
+  ANNK_SHARED(double, products, [2]);  // <q, q>, <q, mean>
   ANNK_SHARED(float, largest, [kThreads / kWarp]);
   const LvqView view(a.base);
   const RowTeam<16> half;
   const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
   const T* const from = reinterpret_cast<const T*>(a.queries.row(dims > 0 ? a.begin + blockIdx.x : 0));
   const bool cosine = a.metric == Metric::cosine, dot = from_product(a.metric);
-  if (cosine && warp_id() == 0) {
-    const double squared = half.sum16(
-        dims, [&](int64_t j) { return static_cast<double>(widen(from[j])) * static_cast<double>(widen(from[j])); });
-    if (lane_id() == 0) inverse[0] = inverse_norm(squared);
+  const float offset = dot && dims > 0 ? view.offset() : 0.0f;
+  if (dot && warp_id() == 0) {  // half of it adds each product
+    const bool squares = lane_id() < 16;
+    const double product = half.sum16(dims, [&](int64_t j) {
+      return static_cast<double>(widen(from[j])) * static_cast<double>(squares ? widen(from[j]) : view.mean[j]);
+    });
+    if (half.lane == 0) products[squares ? 0 : 1] = product;
   }
   __syncthreads();
+  const double scale = cosine ? wide_inverse_norm(products[0]) : 1.0;
+  const MeanSplit split(scale, offset > 0.0f ? products[1] : 0.0, offset > 0.0f ? offset : 1.0f);
   const auto v = [&](int64_t j) {
     const float x = widen(from[j]);
-    return cosine ? x * inverse[0] : dot ? x : x - view.mean[j];
+    if (offset > 0.0f) return split.across(x, view.mean[j]);
+    return cosine ? x * static_cast<float>(scale) : dot ? x : x - view.mean[j];
   };
 
   float most = 0.0f;
@@ -56,10 +62,11 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
       const double x = v(j);
       return shifts ? x * (dot ? static_cast<double>(view.mean[j]) : x) : x;
     }));
-    const float shift = __shfl_sync(kAllLanes, sum, 0);
+    float shift = __shfl_sync(kAllLanes, sum, 0);
+    if (offset > 0.0f && !cosine) shift = static_cast<float>(products[1]);
     if (lane_id() == 16)
-      reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {{most / 127.0f, sum, shift},
-                                                                                         view.unit};
+      reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
+          {most / 127.0f, sum, shift, static_cast<float>(1.0 - split.along), static_cast<float>(split.along)}, view.unit};
   }
 
   const float steps = most > 0.0f ? 127.0f / most : 0.0f;
@@ -104,7 +111,7 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries 
   for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
   const float whole = low * static_cast<float>(view.dims) + step * static_cast<float>(sum);
   reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
-      {most / 127.0f, whole, row < 0 ? 0.0f : view.norms[row].squared}, view.unit};
+      {most / 127.0f, whole, row < 0 ? 0.0f : view.norms[row].squared, 1.0f, 0.0f}, view.unit};
 }
 
 template <int kCodeBits>

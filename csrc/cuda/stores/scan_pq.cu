@@ -52,14 +52,14 @@ __device__ PqQueryTerm nibble_table(const StoreQueries& a, const Team& team, con
     if (half.lane == 0) low[s] = least;
   }
   span = team.all(span, [](float x, float y) { return larger(x, y); });
-  const float steps = span > 0.0f ? kMostNibble / span : 0.0f;
+  const float lift = pq_lift(span), steps = span > 0.0f ? kMostNibble / (span * lift) : 0.0f;
   const double bias = team.sum16(parts, [&](int64_t s) { return static_cast<double>(low[s]); });
   for (int64_t s = team.lane / 16; s < a.pitch / 16; s += kThreads / 16) {
-    const float rounded = s < parts ? rintf((entry(s) - low[s]) * steps) : 0.0f;
+    const float rounded = s < parts ? rintf((entry(s) - low[s]) * lift * steps) : 0.0f;
     a.rows[nibble_entry(a.wide, number, a.pitch, s, half.lane)] =
         static_cast<unsigned char>(rounded < kMostNibble ? rounded : kMostNibble);
   }
-  return {span / kMostNibble, static_cast<float>(bias)};
+  return {span / kMostNibble, static_cast<float>(bias), {}};
 }
 
 // A block per query.
@@ -81,10 +81,9 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
   }
   const T* const from = reinterpret_cast<const T*>(a.queries.row(a.begin + number));
   team.each(dims, [&](int64_t j) { x[j] = widen(from[j]); });
-  if (a.metric == Metric::cosine) {
-    const float inverse = inverse_norm(team.product16(x, x, dims));
-    team.each(dims, [&](int64_t j) { x[j] = x[j] * inverse; });
-  }
+  const bool cosine = a.metric == Metric::cosine, splits = cosine && view.tilts != nullptr;
+  const double scale = cosine ? wide_inverse_norm(team.product16(x, x, dims)) : 1.0;
+  if (cosine && !splits) team.each(dims, [&](int64_t j) { x[j] = x[j] * static_cast<float>(scale); });
   team.sync();
   float* const rotated = x + dims;
   if (view.rotation != nullptr) {
@@ -95,9 +94,19 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
     });
     team.sync();
   }
-  const PqQuery query{view, view.rotation != nullptr ? rotated : x, from_product(a.metric)};
+  float* const y = view.rotation != nullptr ? rotated : x;
+  PqShare share{1.0f, 0.0f};
+  if (splits) {
+    const float length = static_cast<float>(sqrt(team.product16(view.mean, view.mean, dims)));
+    const MeanSplit split(scale, team.product16(y, view.mean, dims), length);
+    team.each(dims, [&](int64_t j) { y[j] = split.across(y[j], view.mean[j]); });
+    team.sync();
+    share = {static_cast<float>(1.0 - split.along), static_cast<float>(split.along)};
+  }
+  const PqQuery query{view, y, from_product(a.metric)};
   if (view.blocked) {
-    const PqQueryTerm whole = nibble_table(a, team, query, rotated + dims);
+    PqQueryTerm whole = nibble_table(a, team, query, rotated + dims);
+    whole.share = share;
     if (team.lane == 0) *term = whole;
   } else {
     float* const table = reinterpret_cast<float*>(a.rows + number * a.pitch);
@@ -105,7 +114,7 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
       const int64_t s = at / PqByteTile::kEntries, c = at % PqByteTile::kEntries;
       table[at] = s < view.parts.parts && c < view.codewords ? query.entry(s, c) : 0.0f;
     });
-    if (team.lane == 0) *term = {};
+    if (team.lane == 0) *term = {0.0f, 0.0f, share};
   }
 }
 

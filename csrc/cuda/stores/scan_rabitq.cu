@@ -24,14 +24,22 @@ __device__ RabitqQueryTerms<float> rotate_query(const Team& team, const RabitqVi
                                                 float* w, float* other) {
   const bool dot = from_product(metric);
   const int64_t dims = view.dims;
-  RabitqQueryTerms<float> own{};
+  const float offset = metric == Metric::cosine || (dot && view.binary) ? view.offset() : 0.0f;
+  RabitqQueryTerms<float> own{0.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
   team.each(dims, [&](int64_t j) { w[j] = x(j); });
-  if (metric == Metric::cosine) {
+  if (offset > 0.0f) {
+    const double product = team.product16(w, view.mean, dims), squared = team.product16(w, w, dims);
+    const MeanSplit split(metric == Metric::cosine ? wide_inverse_norm(squared) : 1.0, product, offset);
+    team.each(dims, [&](int64_t j) { w[j] = split.across(w[j], view.mean[j]); });
+    own.shift = static_cast<float>(product);
+    own.start = static_cast<float>(1.0 - split.along);
+    own.share = static_cast<float>(split.along);
+  } else if (metric == Metric::cosine) {
     const float inverse = inverse_norm(team.product16(w, w, dims));
     team.each(dims, [&](int64_t j) { w[j] = w[j] * inverse; });
   }
   if (dot) {
-    own.shift = static_cast<float>(team.product16(w, view.mean, dims));
+    if (metric == Metric::cosine || !(offset > 0.0f)) own.shift = static_cast<float>(team.product16(w, view.mean, dims));
   } else {
     team.each(dims, [&](int64_t j) { w[j] = w[j] - view.mean[j]; });
   }
@@ -122,6 +130,7 @@ constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
 const StoreScan* rabitq_scan(const Dataset& store, Metric metric) {
   if (!from_dot(metric)) return nullptr;
   const int bits = RabitqView::bits_of(store);
+  if (rabitq_dims(store.dims) > rabitq_most_dims(bits)) return nullptr;
   return bits == 1 ? &kRabitqScan<true, 1> : rabitq_query_top(bits) > 127 ? &kRabitqScan<false, 2> : &kRabitqScan<false, 1>;
 }
 

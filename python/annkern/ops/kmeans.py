@@ -12,11 +12,17 @@ from ..arrays.views import View, host_copy, row_major, view
 from ..runtime.context import ALIASES, KERNEL_DTYPES, Context, matrix_of, shaped, whole_number
 from .assign import assign
 from .metrics import metric_known
+from .pairwise import pairwise
 from .sampling import BLOCK_BYTES, training_sample
 
 METRICS = ("sqeuclidean", "inner_product")
 THIN, EARLY, LEAST_ROWS = 4, 0.4, 16  # the first 40% of the iterations see every fourth row, if 16 for each cluster remain
 SPLIT = 1.0 / 1024  # how far the halves of a split cluster are moved apart, relative to each coordinate
+SEED_ROWS = 4  # for each cluster that seeds come from, and more:
+SEED_PAIRS = 1 << 22  # of rows and clusters, up to so many
+SEED_TRIES = 4096  # draws for all clusters
+FAR = 2000.0  # rows so many times farther from zero than from their centroids, squared, are compared by differences
+FAR_ROWS = 4096  # that are asked before the first iteration
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -35,7 +41,7 @@ class KMeans:
     sample : int or None
         Train on at most so many rows for each cluster, chosen by `seed`; None takes all.
     init : array (n_clusters, d), optional
-        Where to start from; by default distinct rows, chosen by `seed`.
+        Where to start from; by default rows far from one another, chosen by `seed` (k-means++, the best of a few tries).
     seed : int
         The same seed gives the same bytes, for any number of threads.
     threads : int, optional
@@ -56,9 +62,11 @@ class KMeans:
     An iteration is `assign` (2 n k d flops at the speed of `knn`) and one pass over the rows that sums clusters in float64,
     each sum a chain in the order of rows. A cluster that lost all its rows takes half of the largest one (ties: the smallest
     number): the same centroid, the coordinates of the two (under "sqeuclidean", relative to the mean of all rows) moved
-    apart by 1/1024, alternately up and down. The first 40% of the iterations see every fourth row only, where these are 16
-    for each cluster or more. Iterations run where `x` lies; on a device they take a copy of the rows that are trained on,
-    and give the centroids that the CPU gives at levels with fused multiply-add, bit for bit.
+    apart by 1/1024, alternately up and down; behind the last iteration nothing stays apart. Seeds come from 4 rows for each
+    cluster or more (Arthur and Vassilvitskii, "k-means++", 2007). The first 40% of the iterations see
+    every fourth row only, where these are 16 for each cluster or more. Iterations run where `x` lies; on a device they take
+    a copy of the rows that are trained on, and give the centroids that the CPU gives at levels with fused multiply-add, bit
+    for bit.
 
     Examples
     --------
@@ -125,8 +133,8 @@ class KMeans:
 
     def _start(self, rows: Floats, k: int, metric: str) -> Floats:
         if self.init is None:
-            chosen = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1)).permutation(len(rows))[:k]
-            start = rows[np.sort(chosen)]
+            random = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1))
+            start = seeds(unit(rows) if metric == "inner_product" else rows, k, random, self.threads)
         else:
             start = host_rows(self.init, view("init", self.init), None)
             if start.shape != (k, rows.shape[1]):
@@ -158,7 +166,8 @@ def lloyd(
     """Centroids after at most so many iterations, and how many were done; on the device of the array `beside`.
 
     Squared distances are compared as products with one more dimension, x.c - |c|^2 / 2 with the mean of the rows taken off:
-    a multiply-add for each dimension, where a sum of squared differences takes a subtraction too.
+    a multiply-add for each dimension, where a sum of squared differences takes a subtraction too. Where clusters are so far
+    apart for their size that products lose their digits, differences are taken.
     """
     k, d = centroids.shape
     augmented, shift = rows, np.zeros(d, np.float32)
@@ -168,7 +177,7 @@ def lloyd(
         np.subtract(rows, shift, out=augmented[:, :d])
         augmented[:, d] = 1
         centroids = centroids - shift
-    previous = None
+    previous, means, far = None, centroids, False
     early = thin_iterations(len(rows), k, iterations)
 
     def to_device(array: Floats) -> Any:
@@ -176,21 +185,56 @@ def lloyd(
 
     everything = to_device(augmented)
     thinned = to_device(augmented[::THIN]) if early else everything
+    squares = np.einsum("ij,ij->i", augmented[:, :d], augmented[:, :d], dtype=np.float64)
+    if metric == "sqeuclidean":
+        some = augmented[:: max(1, len(rows) // FAR_ROWS), :d]
+        far = squares.mean() > FAR * assign(some, centroids, metric, threads=threads)[1].mean(dtype=np.float64)
+    plain: dict[int, Any] = {}  # the rows without the last dimension, by thinness
     for done in range(1, iterations + 1):
         thin = THIN if done <= early else 1
         part, products = everything if thin == 1 else thinned, centroids
+        if far and thin not in plain:
+            plain[thin] = to_device(augmented[::thin, :d])
         if metric == "sqeuclidean":
             halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
             products = np.concatenate([centroids, halves.astype(np.float32)], axis=1)
-        labels, _ = assign(part, to_device(products), "inner_product", threads=threads, check_finite=False)
+        compared = (plain[thin], to_device(centroids), metric) if far else (part, to_device(products), "inner_product")
+        labels, _ = assign(*compared, threads=threads, check_finite=False)
         known = host_copy(view("labels", labels))
         if previous is not None and np.array_equal(known, previous):
             if thin == 1:
-                return centroids + shift, done
+                return means + shift, done
             early = 0
         previous = known
-        centroids = updated(*sums_by_label(part, labels, k, threads, d), centroids, metric)
-    return centroids + shift, iterations
+        sums, counts = sums_by_label(part, labels, k, threads, d)
+        means, centroids = updated(sums, counts, centroids, metric)
+        if metric == "sqeuclidean":
+            whole = squares[::thin].sum()
+            far = whole > FAR * (whole - ((sums * sums).sum(axis=1) / np.maximum(counts[0], 1)).sum())
+    return means + shift, iterations
+
+
+def seeds(rows: Floats, k: int, random: np.random.Generator, threads: int | None = None) -> Floats:
+    """k of the rows: each the one of a few, drawn by squared distance from those before, that brings all rows nearest."""
+    count = min(len(rows), max(SEED_ROWS * k, SEED_PAIRS // k))
+    few = rows[np.sort(random.permutation(len(rows))[:count])]
+    largest = float(np.abs(few).max(initial=0.0))
+    scaled = np.ldexp(few, -int(np.ceil(np.log2(largest)))) if largest > 0 else few
+    chosen = [int(random.integers(count))]
+    nearest = pairwise(scaled[chosen], scaled, threads=threads)[0].astype(np.float64)
+    tries = max(1, min(2 + int(np.log(k)), SEED_TRIES // k))
+    while len(chosen) < k:
+        reached = np.cumsum(nearest)
+        if not reached[-1] > 0:  # fewer distinct rows than clusters
+            others = np.setdiff1d(np.arange(count), chosen)[: k - len(chosen)]
+            chosen += [int(i) for i in others]
+            break
+        drawn = np.searchsorted(reached, random.random(tries) * reached[-1], side="right").clip(max=count - 1)
+        after = np.minimum(pairwise(scaled[drawn], scaled, threads=threads), nearest)
+        best = int(np.argmin(after.sum(axis=1)))
+        chosen.append(int(drawn[best]))
+        nearest = after[best]
+    return few[chosen]
 
 
 def thin_iterations(rows: int, clusters: int, iterations: int) -> int:
@@ -221,11 +265,15 @@ def sums_by_label(
     return here[0].view(np.float64).reshape(k, d), here[1].view(np.int64).reshape(parts, k)
 
 
-def updated(sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: str) -> Floats:
-    """The means (of unit length under inner_product), empty clusters repaired."""
-    new = (sums / np.maximum(counts[0], 1)[:, None]).astype(np.float32)
+def updated(
+    sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: str
+) -> tuple[Floats, Floats]:
+    """The means (of unit length under inner_product), empty clusters where they were; and the same, empty ones repaired."""
+    means = (sums / np.maximum(counts[0], 1)[:, None]).astype(np.float32)
+    means[counts[0] == 0] = centroids[counts[0] == 0]
+    new = means.copy()
     split_largest(new, counts[0], centroids)
-    return unit(new) if metric == "inner_product" else new
+    return (unit(means), unit(new)) if metric == "inner_product" else (means, new)
 
 
 def split_largest(new: Floats, counts: Counts, old: Floats) -> None:

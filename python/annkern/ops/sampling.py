@@ -37,3 +37,17 @@ def training_sample(x: Any, most: int, seed: int = 0, name: str = "x") -> np.nda
 def mean_of(rows: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(d,) of rows (n, d); zeros of none."""
     return rows.mean(axis=0, dtype=np.float64).astype(np.float32) if len(rows) else np.zeros(rows.shape[1], np.float32)
+
+
+def offset_of(
+    rows: np.ndarray[Any, np.dtype[np.float32]], mean: np.ndarray[Any, np.dtype[np.float32]]
+) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    """|mean| as an array (1,), where it is half the rows' distance from it or more, at magnitudes whose squares float32
+    holds; else None. Then queries are split along the mean (csrc/store/lvq.h)."""
+    wide = mean.astype(np.float64)
+    length = float(np.sqrt((wide * wide).sum()))
+    if not 2.0**-56 < length < 2.0**60:
+        return None
+    blocks = (rows[first : first + 4096] - mean for first in range(0, len(rows), 4096))
+    spread = sum(float(np.square(part, dtype=np.float64).sum()) for part in blocks) / len(rows)
+    return np.array([length], np.float32) if 4.0 * length * length >= spread else None

@@ -39,19 +39,19 @@ def kmeans(
 
     Under inner_product centroids have unit length. An empty cluster takes half of the largest one: its centroid, the
     coordinates of the two (under sqeuclidean, relative to the mean of all rows) moved apart by 1/1024, alternately up and
-    down.
+    down; after the last iteration it stays where it was.
     """
     mean = x.astype(np.float64).mean(axis=0) if metric == "sqeuclidean" else 0.0
     given, x = x, np.asarray(x, np.float64) - mean
     centroids = normalized(np.asarray(centroids, np.float64), metric) - mean
-    for _ in range(iterations):
+    for done in range(1, iterations + 1):
         labels, _ = assign(x, centroids, metric)
         sums, (counts,) = cluster_sums(x, labels, len(centroids))
         new = sums / np.maximum(counts, 1)[:, None]
         away = 1 + np.where(np.arange(x.shape[1]) % 2 == 0, 1, -1) / 1024
         for empty in np.flatnonzero(counts == 0):
             donor = int(np.argmax(counts))
-            if counts[donor] < 2:
+            if counts[donor] < 2 or done == iterations:
                 new[empty] = centroids[empty]
                 continue
             new[empty], new[donor] = new[donor] * away, new[donor] * (2 - away)

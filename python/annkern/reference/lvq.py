@@ -7,6 +7,7 @@ Each row is scaled by itself. With x' = (x - mean) 2^-e,
     code = rint((x' - low) / step), clamped       x ~ mean + 2^e (low + step code)
 
 The residual level codes what is left over in steps of step / 2^residual_bits. sq8 and sq4 give all rows one (step, low).
+A row none of whose numbers exceeds half a step has an inverse norm of zero: its direction was made up by rounding.
 With several centroids, a mean of shape (centroids, d), each row is taken from the nearest.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import LARGEST_INVERSE_NORM
+from .metrics import LARGEST_INVERSE_NORM, LARGEST_NORM
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -83,11 +84,12 @@ def encode(
     residual_bits: int = 0,
     exponent: int = 0,
     scale: NDArray[np.float16] | None = None,
+    offset: Floats | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The arrays of a store: codes, scales, norms, mean; with residual_bits residual, with several centroids selectors."""
     x, unit = np.asarray(x, np.float32), np.float32(2.0**exponent)
     n, d = x.shape
-    arrays: dict[str, NDArray[Any]] = {"mean": mean}
+    arrays: dict[str, NDArray[Any]] = {"mean": mean, **({} if offset is None else {"offset": offset})}
     if mean.ndim == 2:
         arrays["selectors"] = nearest_centroids(x, mean, unit)
         mean = mean[arrays["selectors"]]
@@ -107,7 +109,10 @@ def encode(
     step64, low64 = step[:, 0].astype(np.float64), low[:, 0].astype(np.float64)
     squared = d * (low64 * low64) + 2.0 * low64 * step64 * codes.sum(axis=1) + step64 * step64 * (codes**2).sum(axis=1)
     whole = (mean + unit * value).astype(np.float64)
-    inverse = inverse_norms(sum16(whole * whole))
+    most = np.abs(x).max(axis=1, initial=0.0)
+    decoded_as_zero = np.float32(-0.0 if residual_bits or "selectors" in arrays else 0.0)
+    made_up = np.where(most == 0, decoded_as_zero, np.float32(0))
+    inverse = np.where(most > np.float32(0.5) * (unit * step[:, 0]), inverse_norms(sum16(whole * whole)), made_up)
     with np.errstate(over="ignore"):
         squared = (squared * (float(unit) * float(unit))).astype(np.float32)
     arrays["norms"] = np.stack([np.broadcast_to(squared, n), inverse], axis=1)
@@ -129,7 +134,24 @@ def decode(arrays: dict[str, NDArray[Any]], bits: int, residual_bits: int = 0, e
     if residual_bits:
         residual = unpack(arrays["residual"], d, residual_bits) - 2 ** (residual_bits - 1)
         value = value + step / np.float32(2**residual_bits) * residual.astype(np.float32)
-    return np.asarray(mean + np.float32(2.0**exponent) * value, np.float32)
+    inverse = arrays["norms"][:, 1:]
+    return np.asarray(
+        np.where((inverse == 0) & np.signbit(inverse), 0, mean + np.float32(2.0**exponent) * value), np.float32
+    )
+
+
+def along_mean(norms: Floats, offset: np.float32, metric: str) -> Floats:
+    """What each row has along the mean, of length `offset`: <mean, x'> / offset under inner_product, 1 - cos(mean, x) under
+    cosine, from |x'|^2 and 1 / |x|."""
+    squared, inverse = norms.T.astype(np.float64)
+    length = float(offset)
+    norm = np.where(inverse > 0, 1.0 / np.where(inverse > 0, inverse, 1.0), 0.0)
+    along = 0.5 * ((norm - length) * (norm + length) - squared) / length
+    if metric != "cosine":
+        return along.astype(np.float32)
+    cosine, across = (length + along) * inverse, np.maximum(squared - along * along, 0.0)
+    small = across * inverse * inverse / (1.0 + np.maximum(cosine, 0.0))
+    return np.where(cosine > 0, small, 1.0 - cosine).astype(np.float32)
 
 
 def pairwise(
@@ -138,17 +160,32 @@ def pairwise(
     """(m, n) distances of the primary level under sqeuclidean, euclidean, inner_product or cosine, bit for bit.
 
     The query (less the mean under L2, over its norm under cosine) is rounded to 255 levels, so that its product with the
-    codes is a sum of integers.
+    codes is a sum of integers. With an offset, the length of the mean, cosine and inner_product round what is left of the
+    query across the mean; what lies along it meets the row's part along the mean, unrounded.
     """
     mean, unit = arrays["mean"], np.float32(2.0**exponent)
     v = np.asarray(queries, np.float32)
-    if metric == "cosine":
-        v = v * inverse_norms(sum16(v.astype(np.float64) ** 2))[:, None]
+    along, start = np.zeros((len(v), 1), np.float32), np.ones((len(v), 1), np.float32)
+    row_along = np.zeros((1, 1), np.float32)
+    wide = v.astype(np.float64)
+    inverses = wide_inverse_norms(sum16(wide**2))[:, None]
+    split = "offset" in arrays and metric in ("cosine", "inner_product")
+    if split:
+        (offset,), row_along = arrays["offset"], along_mean(arrays["norms"], arrays["offset"][0], metric)[None]
+        scale = inverses if metric == "cosine" else np.float64(1)
+        whole_shift = sum16(wide * mean.astype(np.float64))[:, None] * scale
+        part = whole_shift / float(offset)
+        v = (wide * scale - part / float(offset) * mean.astype(np.float64)).astype(np.float32)
+        along, start = part.astype(np.float32), (1.0 - part).astype(np.float32)
+    elif metric == "cosine":
+        v = v * inverses.astype(np.float32)
     if metric in ("sqeuclidean", "euclidean"):
         v = v - mean
         shift = sum16(v.astype(np.float64) ** 2).astype(np.float32)
     else:
         shift = sum16(v.astype(np.float64) * mean.astype(np.float64)).astype(np.float32)
+    if split and metric == "inner_product":
+        shift = whole_shift[:, 0].astype(np.float32)
     total = sum16(v.astype(np.float64)).astype(np.float32)
     most = np.abs(v).max(axis=1, initial=0.0)
     steps = np.where(most > 0, np.float32(LEVELS) / np.where(most > 0, most, np.float32(1)), np.float32(0))
@@ -160,14 +197,18 @@ def pairwise(
     dot = (whole @ unpack(arrays["codes"], len(mean), bits).T).astype(np.float32)
     product = low * total[:, None] + step * (scale[:, None] * dot)
     if metric == "inner_product":
-        return shift[:, None] + product + np.float32(0)  # -0 is reported as 0
+        return (shift[:, None] + along * row_along) + product + np.float32(0)  # -0 is reported as 0
     if metric == "cosine":
-        return np.float32(1) - (shift[:, None] + product) * inverse
+        return np.clip((start + along * row_along) - (shift[:, None] + product) * inverse, np.float32(0), np.float32(2))
     distance = np.maximum((shift[:, None] + squared) - np.float32(2) * product, np.float32(0))
     return np.sqrt(distance) if metric == "euclidean" else distance
 
 
-def inverse_norms(squares: NDArray[np.float64]) -> Floats:
+def wide_inverse_norms(squares: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 / norm from sums of squares; 0 where float32 could not hold it."""
-    inverse = 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.inf))
-    return np.where(inverse < LARGEST_INVERSE_NORM, inverse, 0.0).astype(np.float32)
+    inverse = 1.0 / np.sqrt(np.where((squares > 0.0) & (squares < LARGEST_NORM**2), squares, np.inf))
+    return np.where(inverse < LARGEST_INVERSE_NORM, inverse, 0.0)
+
+
+def inverse_norms(squares: NDArray[np.float64]) -> Floats:
+    return wide_inverse_norms(squares).astype(np.float32)

@@ -3,8 +3,9 @@
 
 A metric is one row of `METRICS`. The C++ list is csrc/core/kinds.h; a test compares the two.
 
-Bounds hold for a chain of d roundings (fused or not) over terms t_j: at most ``(d + 8) * 2**-24 * sum |t_j|``, where the
-8 pays for the roundings inside a term and at the end, plus what each term loses where float32 is subnormal.
+Bounds hold for d roundings (fused or not) over terms t_j, in one chain or in several: at most
+``(d + 8) * 2**-24 * sum |t_j|``, where the 8 pays for the roundings inside a term and at the end, plus what each
+term loses where float32 is subnormal.
 """
 # NumPy's stubs call every reduction Any.
 # mypy: disable-error-code="no-any-return"
@@ -23,6 +24,7 @@ ROUNDING = 2.0**-24  # half the gap between 1 and the next float32
 SUBNORMAL = 2.0**-149  # the smallest float32: what a product may lose outright
 LARGEST = float(np.finfo(np.float32).max)
 LARGEST_INVERSE_NORM = 3e38  # a vector whose 1 / norm is above counts as zero: float32 cannot hold it
+LARGEST_NORM = 2.0**126  # so does one as long: float32 may not hold its products
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,14 @@ def inner_product_bound(q: Vectors, x: Vectors) -> Vectors:
 
 
 def inverse_norm(x: Vectors) -> Vectors:
-    """1 / |x|; 0 for a zero vector and for one so short that float32 cannot hold its inverse."""
+    """1 / |x|; 0 for a zero vector, and for one so short or so long that float32 cannot hold its inverse or its products."""
     norm = np.sqrt((x * x).sum(axis=-1))
     inverse = 1.0 / np.where(norm == 0.0, np.inf, norm)
-    return np.where(inverse < LARGEST_INVERSE_NORM, inverse, 0.0)
+    return np.where((inverse < LARGEST_INVERSE_NORM) & (norm < LARGEST_NORM), inverse, 0.0)
 
 
 def cosine(q: Vectors, x: Vectors) -> Vectors:
-    return 1.0 - inner_product(q * inverse_norm(q), x) * inverse_norm(x)
+    return np.clip(1.0 - inner_product(q * inverse_norm(q), x) * inverse_norm(x), 0.0, 2.0)
 
 
 def cosine_bound(q: Vectors, x: Vectors) -> Vectors:

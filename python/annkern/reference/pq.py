@@ -13,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .lvq import inverse_norms, sum16
+from .lvq import inverse_norms, sum16, wide_inverse_norms
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+Doubles = NDArray[np.float64]
 MOST = np.float32(2.0**126)  # tables are kept within, so that their spans are finite
 LEVELS = np.float32(127)  # of a rounded table: two entries add up in a byte
 
@@ -74,12 +75,23 @@ def unpack(packed: Bytes, n: int, m: int) -> Bytes:
     return np.ascontiguousarray(halves.transpose(0, 1, 3, 2).reshape(-1, packed.shape[1])[:n, :m])
 
 
-def tables(queries: Floats, codebook: Floats, metric: str, rotation: Floats | None = None) -> Floats:
-    """(queries, m, codewords): what each codeword adds to the key."""
+def split(queries: Floats, metric: str, rotation: Floats | None, mean: Floats | None) -> tuple[Floats, Doubles]:
+    """The rotated query (over its norm, under cosine), less what it has along the mean where there is one; and that."""
     q = np.asarray(queries, np.float32)
-    if metric == "cosine":
-        q = q * inverse_norms(sum16(q.astype(np.float64) ** 2))[:, None]
-    q = rotate(q, rotation)
+    scale = wide_inverse_norms(sum16(q.astype(np.float64) ** 2))[:, None] if metric == "cosine" else np.ones((len(q), 1))
+    if mean is None:
+        return rotate(q * scale.astype(np.float32) if metric == "cosine" else q, rotation), np.zeros((len(q), 1))
+    wide, y = mean.astype(np.float64), rotate(q, rotation).astype(np.float64)
+    length = float(np.float32(np.sqrt(sum16(wide * wide))))
+    along = sum16(y * wide)[:, None] * scale / length
+    return (y * scale - along / length * wide).astype(np.float32), along
+
+
+def tables(
+    queries: Floats, codebook: Floats, metric: str, rotation: Floats | None = None, mean: Floats | None = None
+) -> Floats:
+    """(queries, m, codewords): what each codeword adds to the key."""
+    q, _ = split(queries, metric, rotation, mean)
     table = np.empty((len(q), len(codebook), codebook.shape[2]), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for s, columns in enumerate(parts_of(q.shape[1], codebook)):
@@ -96,8 +108,10 @@ def rounded(table: Floats) -> tuple[Bytes, Floats, Floats]:
     table = np.where(table < MOST, np.maximum(table, -MOST), MOST)
     low = table.min(axis=2, keepdims=True)
     span = (table - low).max(axis=(1, 2))
-    steps = np.where(span > 0, LEVELS / np.where(span > 0, span, np.float32(1)), np.float32(0))
-    whole = np.minimum(np.rint((table - low) * steps[:, None, None]), LEVELS).astype(np.uint8)
+    lift = np.where(span < np.float32(2.0**-100), np.float32(2.0**64), np.float32(1))
+    steps = np.where(span > 0, LEVELS / np.where(span > 0, span * lift, np.float32(1)), np.float32(0))
+    scaled = (table - low) * lift[:, None, None]
+    whole = np.minimum(np.rint(scaled * steps[:, None, None]), LEVELS).astype(np.uint8)
     return whole, span / LEVELS, sum16(low[:, :, 0].astype(np.float64)).astype(np.float32)
 
 
@@ -107,9 +121,12 @@ def pairwise(
     codebook: Floats,
     metric: str = "sqeuclidean",
     rotation: Floats | None = None,
+    mean: Floats | None = None,
+    zeros: NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """(m, n) distances under sqeuclidean, euclidean, inner_product or cosine; codes (n, parts)."""
-    table = tables(queries, codebook, metric, rotation)
+    """(m, n) distances under sqeuclidean, euclidean, inner_product or cosine; codes (n, parts). With the mean of rotated
+    rows, cosine splits queries along it; `zeros` says which rows were zero before they were encoded."""
+    table = tables(queries, codebook, metric, rotation, mean)
     rows = range(codes.shape[1])
     if codebook.shape[2] == 16:
         whole, step, bias = rounded(table)
@@ -120,10 +137,20 @@ def pairwise(
             key = chain([table[:, s][:, codes[:, s]] for s in rows])
     if metric == "cosine":
         decoded = decode(codes, codebook, queries.shape[1]).astype(np.float64)
-        return np.float32(1) + key * inverse_norms(sum16(decoded * decoded))
+        squared = np.where(False if zeros is None else zeros, 0.0, sum16(decoded * decoded))
+        along = split(queries, metric, rotation, mean)[1]
+        tilts = np.zeros(len(codes), np.float32) if mean is None else tilts_of(decoded, squared, mean.astype(np.float64))
+        start, along = (1.0 - along).astype(np.float32), along.astype(np.float32)
+        return np.clip((start + along * tilts) + key * inverse_norms(squared), np.float32(0), np.float32(2))
     if metric == "inner_product":
         return np.float32(0) - key
     return np.sqrt(key) if metric == "euclidean" else key
+
+
+def tilts_of(decoded: NDArray[np.float64], squared: NDArray[np.float64], mean: NDArray[np.float64]) -> Floats:
+    """1 - cos(mean, row) of decoded rows, before they are rotated back."""
+    tilts = 1.0 - sum16(decoded * mean) * wide_inverse_norms(squared) / np.sqrt(sum16(mean * mean))
+    return np.asarray(tilts, np.float32)
 
 
 def symmetric(codes: Bytes, others: Bytes, codebook: Floats, d: int, metric: str = "sqeuclidean") -> Floats:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .lvq import sum16
-from .metrics import LARGEST_INVERSE_NORM
+from .lvq import along_mean, sum16, wide_inverse_norms
+from .metrics import LARGEST_INVERSE_NORM, LARGEST_NORM
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -31,7 +31,7 @@ def dot(a: Floats, b: Floats) -> Doubles:
 def inverse_norm(squares: Doubles) -> Floats:
     with np.errstate(divide="ignore"):
         inverse = 1 / np.sqrt(squares)
-    return np.where(inverse < LARGEST_INVERSE_NORM, inverse, 0).astype(F)
+    return np.where((inverse < LARGEST_INVERSE_NORM) & (squares < LARGEST_NORM**2), inverse, 0).astype(F)
 
 
 def power_of_two(largest: Floats) -> Floats:
@@ -93,6 +93,7 @@ class Rabitq:
     binary: bool = False
     own_terms: bool = True
     terms: Floats | None = None
+    offset: Floats | None = None  # (1,): |mean|, where rows lie far from zero
 
     @property
     def width(self) -> int:
@@ -120,12 +121,14 @@ class Rabitq:
         half = 2 ** (self.bits - 1)
         codes = np.where(z >= 0, half + m, half - 1 - m).astype(np.uint8)
         if self.binary:
-            return codes, self.binary_terms(codes)
+            return codes, self.binary_terms(codes, x)
         cross = sum16((2 * m + 1).astype(np.float64) * np.abs(z).astype(np.float64)) * 0.5
         squared, wide = dot(y, y), unit.astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = np.where(cross > 0, squared / cross * wide, 0)
-            return codes, np.stack([step, along, squared * (wide * wide), inverse_norm(dot(x, x))], axis=1).astype(F)
+            lost = dot(x, x) <= 2.0**-36 * dot(self.mean[None], self.mean[None])
+            inverse = np.where(lost, 0, inverse_norm(dot(x, x)))
+            return codes, np.stack([step, along, squared * (wide * wide), inverse], axis=1).astype(F)
 
     def magnitudes(self, z: Floats) -> NDArray[np.int64]:
         """floor(t |z|) for the best of 16 values of t a row; z are magnitudes."""
@@ -145,12 +148,12 @@ class Rabitq:
             best, most = np.where(better[:, None], m, best), np.where(better, gain, most)
         return best
 
-    def binary_terms(self, codes: Codes) -> Floats:
+    def binary_terms(self, codes: Codes, x: Floats) -> Floats:
         assert self.terms is not None
         terms = np.repeat(self.terms, len(codes), axis=0)
         if self.own_terms:
             decoded = self.decode(codes, terms)
-            terms[:, 3] = inverse_norm(dot(decoded, decoded))
+            terms[:, 3] = np.where((x == 0).all(axis=1), 0, inverse_norm(dot(decoded, decoded)))
             r = decoded - self.mean
             terms[:, 2] = dot(r, r)
         return terms
@@ -163,14 +166,43 @@ class Rabitq:
 
     # Keys
 
+    def splits(self, metric: str) -> bool:
+        """Whether what a query has along the mean is taken out before it is rounded."""
+        return self.offset is not None and (metric == "cosine" or (metric == "inner_product" and self.binary))
+
+    def tilts(self, terms: Floats, metric: str) -> Floats:
+        """What of each row meets that: 1 - cos(mean, row) under cosine, <mean, row - mean> / |mean| under inner_product."""
+        if not self.splits(metric):
+            return np.zeros(len(terms), F)
+        assert self.offset is not None
+        if self.binary:
+            return along_mean(terms[:, 2:], self.offset[0], metric)
+        along, squared, inverse = terms.T[1:].astype(np.float64)
+        cosine = (float(self.offset[0]) + along) * inverse
+        small = squared * inverse * inverse / (1.0 + np.maximum(cosine, 0.0))
+        return np.where(cosine > 0, small, 1.0 - cosine).astype(F)
+
     def query(self, queries: Floats, metric: str) -> tuple[NDArray[np.int64], Floats]:
-        """Whole numbers (m, D), and float32 terms (m, 3): scale, along, shift."""
+        """Whole numbers (m, D), and float32 terms (m, 5): scale, along, shift, start, share."""
+        start, share = np.ones(len(queries), F), np.zeros(len(queries), F)
+        if self.splits(metric):
+            assert self.offset is not None
+            length, wide = float(self.offset[0]), self.mean.astype(np.float64)
+            scale = wide_inverse_norms(dot(queries, queries)) if metric == "cosine" else np.ones(len(queries))
+            product = dot(queries, self.mean[None])
+            part = product * scale / length
+            w = (queries.astype(np.float64) * scale[:, None] - (part / length)[:, None] * wide).astype(F)
+            start, share = (1.0 - part).astype(F), part.astype(F)
+        else:
+            if metric == "cosine":
+                queries = queries * inverse_norm(dot(queries, queries))[:, None]
+            w = queries if metric in DOTS else queries - self.mean
+            product = dot(w, self.mean[None])
         if metric == "cosine":
-            queries = queries * inverse_norm(dot(queries, queries))[:, None]
-        w = queries if metric in DOTS else queries - self.mean
+            product = dot(w, self.mean[None])
         along = dot(w, self.axis[None]).astype(F)
         p = w - along[:, None] * self.axis
-        shift = dot(w, self.mean[None]) if metric in DOTS else dot(p, p)
+        shift = product if metric in DOTS else dot(p, p)
         unit = power_of_two(np.abs(p).max(axis=1, initial=0).astype(F))
         z = rotate(self.pad((p * (F(1) / unit)[:, None]).astype(F)), self.signs)
         top = F({1: 31, 7: 127 * 128, 8: 127 * 128}.get(self.bits, 127))
@@ -178,7 +210,7 @@ class Rabitq:
         with np.errstate(divide="ignore"):
             steps = np.where(most > 0, top / most, 0).astype(F)
         a = np.clip(np.rint(z * steps[:, None]), -top, top).astype(np.int64)
-        return a, np.stack([most / top * unit, along, shift.astype(F)], axis=1)
+        return a, np.stack([most / top * unit, along, shift.astype(F), start, share], axis=1)
 
     def dots(self, a: NDArray[np.int64], codes: Codes) -> Floats:
         """<a, v> (m, n) as float32."""
@@ -195,12 +227,15 @@ class Rabitq:
     def keys(self, queries: Floats, codes: Codes, terms: Floats, metric: str) -> Floats:
         """(m, n) float32, smaller is nearer."""
         a, own = self.query(queries, metric)
-        scale, along, shift = (own[:, i : i + 1] for i in range(3))
+        scale, along, shift, start, share = (own[:, i : i + 1] for i in range(5))
         step, row_along, squared, inverse = terms.T
         product = step * (scale * self.dots(a, codes))
-        if metric in DOTS:
+        tilt = self.tilts(terms, metric)
+        if metric == "inner_product":
+            return F(0) - (((shift + share * tilt) + along * row_along) + product)
+        if metric == "cosine":
             whole = (shift + along * row_along) + product
-            return F(0) - whole if metric == "inner_product" else F(1) - whole * inverse
+            return np.clip((start + share * tilt) - whole * inverse, F(0), F(2))
         gap = along - row_along
         keys = np.maximum(F(0), ((shift + squared) + gap * gap) - F(2) * product)
         return np.sqrt(keys) if metric == "euclidean" else keys

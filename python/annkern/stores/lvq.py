@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.kmeans import KMeans
-from ..ops.sampling import mean_of, training_sample
+from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.context import whole_number
 from .codec import Codec
 from .registry import register_kind, register_spec
@@ -45,6 +45,7 @@ class _Turbo(Codec):
     mean_: np.ndarray[Any, np.dtype[np.float32]]
     exponent_: int
     scale_: np.ndarray[Any, np.dtype[np.float16]] | None = None  # (1, 2): step, low
+    offset_: np.ndarray[Any, np.dtype[np.float32]] | None = None  # (1,): |mean|, where it outweighs the rows' spread
 
     def _set_exponent(self, largest: float) -> None:
         plain = largest == 0.0 or SMALLEST_PLAIN <= largest <= LARGEST_PLAIN
@@ -67,7 +68,8 @@ class _Turbo(Codec):
         return arrays
 
     def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {"mean": self.mean_, **({} if self.scale_ is None else {"scales": self.scale_})}
+        optional = {"scales": self.scale_, "offset": self.offset_}
+        return {"mean": self.mean_, **{name: own for name, own in optional.items() if own is not None}}
 
     def _store(self, n: int, arrays: dict[str, Any]) -> Store:
         numbers = self._numbers()
@@ -93,6 +95,8 @@ class _Turbo(Codec):
             "scales": ((n if numbers["scales_stride"] else 1, 2), "float16"),
             "mean": ((d,), "float32"),
         }
+        if "offset" in store.arrays and "centroids" not in numbers:
+            shapes["offset"] = ((1,), "float32")
         if numbers["residual_bits"]:
             shapes["residual"] = ((n, turbo_bytes(d, numbers["residual_bits"])), "uint8")
         if "centroids" in numbers:
@@ -178,7 +182,7 @@ class LVQ(_Turbo):
             self.mean_, labels = self._centroids(rows)
         else:
             self.mean_, labels = mean_of(rows), None
-        largest = 0.0
+        largest, self.offset_ = 0.0, None if self.n_centroids > 1 else offset_of(rows, self.mean_)
         for first in range(0, len(rows), BLOCK_ROWS):
             part = slice(first, first + BLOCK_ROWS)
             mean = self.mean_ if labels is None else self.mean_[labels[part]]
@@ -195,7 +199,7 @@ class LVQ(_Turbo):
 
 
 class ScalarQuantizer(_Turbo):
-    """One range for all dimensions and rows, in 4 or 8 bits a dimension.
+    """One range about the mean for all dimensions and rows, in 4 or 8 bits a dimension.
 
     Parameters
     ----------
@@ -205,8 +209,10 @@ class ScalarQuantizer(_Turbo):
 
     Attributes
     ----------
+    mean_ : ndarray (d,) float32
+        Of the rows that fit saw, subtracted from each row.
     scale_ : ndarray (1, 2) float16
-        Step and lower end, over 2**exponent_. Values beyond the range that fit saw are clamped to it.
+        Step and lower end of what is left, over 2**exponent_. Values beyond the range that fit saw are clamped to it.
     """
 
     def __init__(self, bits: int = 8, *, metric: str = "sqeuclidean") -> None:
@@ -223,17 +229,22 @@ class ScalarQuantizer(_Turbo):
         """Learn the range, of at most a million rows. x: array (n, d)."""
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
-        self.mean_ = np.zeros(self.dims_, np.float32)
-        low, high = (float(rows.min()), float(rows.max())) if rows.size else (0.0, 0.0)
+        self.mean_ = mean_of(rows)
+        self.offset_ = offset_of(rows, self.mean_)
+        low = high = 0.0
+        for first in range(0, len(rows), BLOCK_ROWS):
+            part = rows[first : first + BLOCK_ROWS] - self.mean_
+            low, high = min(low, float(part.min(initial=0.0))), max(high, float(part.max(initial=0.0)))
         self._set_exponent(max(abs(low), abs(high)))
         ends = np.ldexp(np.array([low, high], np.float32), -self.exponent_)
-        least = narrow(ends[:1], up=False)
-        step = narrow((ends[1:] - least.astype(np.float32)) / np.float32(2**self.bits - 1), up=True)
+        step = narrow((ends[1:] - ends[:1]) / np.float32(2**self.bits - 1), up=True)
+        wide = step.astype(np.float32)
+        least = narrow(wide * np.rint(ends[:1] / np.where(wide > 0, wide, 1)), up=False)  # so that the mean has a code
         self.scale_ = np.stack([step, least], axis=1)
         return self
 
 
-register_kind("lvq", Kind(("codes", "scales", "norms", "mean", "residual", "selectors"), _Turbo.layout))
+register_kind("lvq", Kind(("codes", "scales", "norms", "mean", "residual", "selectors", "offset"), _Turbo.layout))
 register_spec(r"sq([48])", "sq8 sq4", ("sq8", "sq4"), lambda m: ScalarQuantizer(int(m[1])))
 register_spec(
     r"lvq([48])(?:x([48]))?",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays.views import view
 from ..ops.kmeans import THIN, split_largest, sums_by_label, thin_iterations
-from ..ops.sampling import training_sample
+from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.backend import load
 from ..runtime.context import matrix_of, whole_number
 from .codec import Codec
@@ -57,6 +57,8 @@ class PQ(Codec):
         ``codebook_[s, j, c]`` is dimension j of codeword c of part s; zero beyond the end of shorter parts.
     rotation_ : ndarray (d, d) float32, or None
         Rows are multiplied by it first (OPQ).
+    mean_ : ndarray (d,) float32, or None
+        Of the (rotated) rows, under "cosine" where they lie far from zero for their spread: queries are split along it.
     exponent_ : int
         A power of two taken out of the data before distances to codewords are compared; 0 unless squares would overflow.
 
@@ -70,6 +72,7 @@ class PQ(Codec):
     kind = "pq"
     codebook_: Floats
     rotation_: Floats | None = None
+    mean_: Floats | None = None
     exponent_: int
 
     def __init__(
@@ -126,6 +129,8 @@ class PQ(Codec):
         return rows[np.sort(chosen)]
 
     def _train(self, rows: Floats, start: Floats) -> None:
+        mean = mean_of(rows)
+        self.mean_ = mean if self.metric == "cosine" and offset_of(rows, mean) is not None else None
         self.codebook_ = self._book(self._lloyd(rows, start, whole_number("iterations", self.iterations, 0)))
 
     def _lloyd(self, rows: Floats, words: Floats, iterations: int) -> Floats:
@@ -133,7 +138,7 @@ class PQ(Codec):
         many = len(words)
         if len(rows) <= many:
             return words
-        previous = None
+        previous, means = None, words
         early = thin_iterations(len(rows), many, iterations)
         for done in range(1, iterations + 1):
             thin = THIN if done <= early else 1
@@ -147,12 +152,13 @@ class PQ(Codec):
             sums, counts = sums_by_label(part, codes, many, self.threads)
             filled = np.repeat(np.maximum(counts, 1), self._widths(), axis=0).T
             new = (sums / filled).astype(np.float32)
+            means = np.where(np.repeat(counts > 0, self._widths(), axis=0).T, new, words)
             ends = np.cumsum(self._widths())
             for s in np.flatnonzero((counts == 0).any(axis=1)):
                 columns = slice(ends[s] - self._widths()[s], ends[s])
                 split_largest(new[:, columns], counts[s], words[:, columns])
             words = new
-        return words
+        return means
 
     def _widths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         return self.dims_ // self.m + (np.arange(self.m) < self.dims_ % self.m)
@@ -181,8 +187,8 @@ class PQ(Codec):
 
     def _allocate(self, n: int, empty: Callable[[tuple[int, ...], str], Any]) -> dict[str, Any]:
         shape = _codes_shape(n, self.m, self.bits)
-        norms = {"norms": empty((n,), "float32")} if self.metric == "cosine" else {}
-        return {"codes": empty(shape, "uint8"), **norms}
+        names = (["norms"] if self.metric == "cosine" else []) + ([] if self.mean_ is None else ["tilts"])
+        return {"codes": empty(shape, "uint8"), **{name: empty((n,), "float32") for name in names}}
 
     @staticmethod
     def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -197,12 +203,15 @@ class PQ(Codec):
             "codes": (_codes_shape(n, m, bits), "uint8"),
             "codebook": ((m, -(-d // m), 1 << bits), "float32"),
         }
-        # These two are there or not: by the metric that was fitted, and by the estimator.
-        optional = {"norms": ((n,), "float32"), "rotation": ((d, d), "float32")}
+        # These are there or not: by the metric that was fitted and where rows lie, and by the estimator.
+        optional: dict[str, tuple[tuple[int, ...], str]] = {"norms": ((n,), "float32"), "rotation": ((d, d), "float32")}
+        if "norms" in store.arrays and "tilts" in store.arrays:
+            shapes |= {"mean": ((d,), "float32"), "tilts": ((n,), "float32")}
         return {**shapes, **{name: own for name, own in optional.items() if name in store.arrays}}
 
     def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-        return {"codebook": self.codebook_, **({} if self.rotation_ is None else {"rotation": self.rotation_})}
+        optional = {"rotation": self.rotation_, "mean": self.mean_}
+        return {"codebook": self.codebook_, **{name: own for name, own in optional.items() if own is not None}}
 
 
 class OPQ(PQ):
@@ -302,11 +311,8 @@ class OPQ(PQ):
             places[part].append(axis)
         return axes[:, [axis for part in places for axis in part]].astype(np.float32)
 
-    def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-        return {"codebook": self.codebook_, "rotation": self.rotation_}
 
-
-register_kind("pq", Kind(("codes", "codebook", "norms", "rotation"), PQ.layout))
+register_kind("pq", Kind(("codes", "codebook", "norms", "rotation", "mean", "tilts"), PQ.layout))
 register_spec(
     r"(o?)pq([1-9]\d*)x([48])",
     "pq<m>x4 pq<m>x8 opq<m>x4 opq<m>x8",

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays.host import host_rows
 from ..arrays.views import as_numpy, view
 from ..ops.metrics import metric_from_dot
-from ..ops.sampling import mean_of, training_sample
+from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.context import real_number, whole_number
 from .codec import Codec
 from .registry import register_kind, register_spec
@@ -80,6 +80,7 @@ class RaBitQ(Codec):
         self.dims_ = rows.shape[1]
         self.mean_ = mean_of(rows)
         self.axis_ = direction(self.mean_)
+        self.offset_ = offset_of(rows, self.mean_)
         self.signs_ = random_signs(whole_number("seed", self.seed, 0), self.dims_)
         return self
 
@@ -90,7 +91,7 @@ class RaBitQ(Codec):
         return {"rows": empty((n, padded(self.dims_) * self.bits // 8 + TERMS_BYTES), "uint8")}
 
     def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {"mean": self.mean_, "axis": self.axis_, "signs": self.signs_}
+        return {"mean": self.mean_, "axis": self.axis_, "signs": self.signs_, **offset_array(self.offset_)}
 
     @staticmethod
     def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -117,6 +118,8 @@ class BinaryQuantizer(Codec):
     Attributes
     ----------
     threshold_ : ndarray (d,) float32
+    zeros_ : bool
+        Whether fit saw rows of zeros. These have no sign, and with them each row keeps its norm.
     scale_ : float
         A row decodes to the threshold plus or minus this: the mean distance from it.
     signs_ : ndarray (4, D) int8
@@ -124,7 +127,8 @@ class BinaryQuantizer(Codec):
 
     Notes
     -----
-    A row takes D / 8 bytes, D being d rounded up to a multiple of 64; with a threshold or a rotation 16 more, for its norms.
+    A row takes D / 8 bytes, D being d rounded up to a multiple of 64; 16 more for its norms, with a threshold or a rotation,
+    and where `fit` saw rows of zeros.
     Without, ``store.arrays["rows"]`` is what ``numpy.packbits(x >= 0, axis=1, bitorder="little")`` gives, padded with zeros,
     and ``knn`` takes it under ``hamming``. Queries are rounded to 63 levels, not to their signs.
     """
@@ -145,6 +149,8 @@ class BinaryQuantizer(Codec):
         rows = training_sample(x, SIGN_ROWS)
         self.dims_ = d = rows.shape[1]
         self.threshold_ = self._threshold(rows)
+        self.offset_ = offset_of(rows, self.threshold_)
+        self.zeros_ = not rows.any(axis=1).all()
         seed = whole_number("seed", self.seed, 0)
         self.signs_ = random_signs(seed, d) if self.rotation and d else np.ones((0, padded(d)), np.int8)
         total = 0.0
@@ -166,7 +172,7 @@ class BinaryQuantizer(Codec):
         return given
 
     def _own_terms(self) -> bool:
-        return self.rotation or self.threshold is not None
+        return self.rotation or self.threshold is not None or self.zeros_
 
     def _numbers(self) -> dict[str, int]:
         return {"bits": 1, "rounds": len(self.signs_), "binary": 1, "own_terms": int(self._own_terms())}
@@ -179,7 +185,7 @@ class BinaryQuantizer(Codec):
         with np.errstate(over="ignore"):
             terms = np.array([[2 * self.scale_, 0, squared, squared**-0.5 if squared else 0]], np.float64).astype(np.float32)
         zero = np.zeros(self.dims_, np.float32)
-        return {"terms": terms, "mean": self.threshold_, "axis": zero, "signs": self.signs_}
+        return {"terms": terms, "mean": self.threshold_, "axis": zero, "signs": self.signs_, **offset_array(self.offset_)}
 
     @staticmethod
     def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -203,9 +209,15 @@ def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:
         "axis": ((d,), "float32"),
         "signs": ((numbers["rounds"], padded(d)), "int8"),
     }
+    if "offset" in store.arrays:
+        shapes["offset"] = ((1,), "float32")
     if numbers["binary"]:
         shapes["terms"] = ((1, 4), "float32")
     return shapes
+
+
+def offset_array(offset: Floats | None) -> dict[str, Floats]:
+    return {} if offset is None else {"offset": offset}
 
 
 def padded(d: int) -> int:
@@ -329,6 +341,6 @@ def _on_host(name: str, x: Any) -> np.ndarray[Any, Any]:
     return as_numpy(seen)
 
 
-register_kind("rabitq", Kind(("rows", "terms", "mean", "axis", "signs"), layout, error_bounds))
+register_kind("rabitq", Kind(("rows", "terms", "mean", "axis", "signs", "offset"), layout, error_bounds))
 register_spec(r"rabitq([1-8])", "rabitq<1-8>", tuple(f"rabitq{bits}" for bits in range(1, 9)), lambda m: RaBitQ(int(m[1])))
 register_spec(r"bin", "bin", ("bin",), lambda m: BinaryQuantizer())
