@@ -68,9 +68,9 @@ concept BitMetric = M::kBits && requires(uint64_t word, int32_t count, float x) 
   { M::report(x) } -> std::same_as<float>;
 };
 
-// A single chain of d roundings loses digits as d grows, and one of d / c chains as d / c does. Short chains up to 4,096
-// dimensions, longer ones beyond: the error is at most 1.5 times that of 16 chains side by side, and 1% to 4% more
-// additions.
+// A single chain of d roundings loses digits as d grows. Short chains up to 4,096 dimensions, longer ones beyond: of random
+// rows' own products the error is 1.0 x 2^-24 at 1,536 dimensions and 2.2 at 20,000, that of one chain 7.5 and 36 (faiss .8
+// and 2.0), for 1% to 4% more additions.
 ANNK_HD constexpr int64_t chain_dims(int64_t dims) { return dims <= 4096 ? 64 : 256; }
 
 }  // namespace annk::ANNK_ISA
