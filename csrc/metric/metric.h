@@ -38,8 +38,7 @@ struct MetricOf {
 
 // A metric of number vectors:
 //   Step::step(acc, q, x)    one dimension, of floats or SIMD registers of floats; metrics that share it share their loops
-//   Step::kKeepsNan          the accumulator is a sum: NaN or infinity in x leaves it NaN or infinite, and it may be made in
-//                            chains of chain_dims, each added to the sum of those before it
+//   Step::kKeepsNan          the accumulator is a sum: NaN or infinity in x leaves it NaN or infinite
 //   kTerm                    what the row contributes
 //   key(acc, x_term)         from the finished accumulator (starts at 0) and the row's term
 //   report(key)              the distance that the caller sees
@@ -67,10 +66,5 @@ concept BitMetric = M::kBits && requires(uint64_t word, int32_t count, float x) 
   { M::key(count, count, count) } -> std::same_as<float>;
   { M::report(x) } -> std::same_as<float>;
 };
-
-// A single chain of d roundings loses digits as d grows. Short chains up to 4,096 dimensions, longer ones beyond: of random
-// rows' own products the error is 1.0 x 2^-24 at 1,536 dimensions and 2.2 at 20,000, that of one chain 7.5 and 36 (faiss .8
-// and 2.0), for 1% to 4% more additions.
-ANNK_HD constexpr int64_t chain_dims(int64_t dims) { return dims <= 4096 ? 64 : 256; }
 
 }  // namespace annk::ANNK_ISA

@@ -6,7 +6,6 @@
 //   kBits, kQueryBits              of one dimension in a row and in the prepared query
 //   kParts                         query words of 16 bytes for 16 bytes of a row
 //   step, own                      one operand of the pair; of the row alone, for its term
-//   kChains                        sums are made in chains of chain_dims
 //   row_word, order                the row's term as a word; sums into keys in order
 // An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
 // row's.
@@ -31,40 +30,6 @@ struct Terms<Arith> {
   using Row = typename Arith::RowTerm;
   static constexpr bool kRead = true;
   static constexpr bool needed(Metric) { return true; }
-};
-
-// What the chains before the one in hand come to, of several sums. It lies in local memory and takes no registers: it is
-// read and written once a chain.
-template <bool kChains, int kQ, int kR>
-struct ChainSums {
-  volatile float before[kChains ? kQ * kR : 1];
-  int32_t ended = 0;
-
-  template <class Sum>
-  __device__ __forceinline__ void end_chain(Sum (&sums)[kQ][kR]) {
-    if constexpr (kChains) {
-#pragma unroll
-      for (int q = 0; q < kQ; ++q)
-#pragma unroll
-        for (int r = 0; r < kR; ++r) {
-          before[q * kR + r] = ended == 0 ? sums[q][r] : before[q * kR + r] + sums[q][r];
-          sums[q][r] = 0;
-        }
-      ++ended;
-    }
-  }
-  // The sums of all chains, the last included.
-  template <class Sum>
-  __device__ __forceinline__ void finish(Sum (&sums)[kQ][kR]) {
-    if constexpr (kChains) {
-      if (ended == 0) return;
-#pragma unroll
-      for (int q = 0; q < kQ; ++q)
-#pragma unroll
-        for (int r = 0; r < kR; ++r) sums[q][r] = before[q * kR + r] + sums[q][r];
-      ended = 0;
-    }
-  }
 };
 
 __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
@@ -133,7 +98,7 @@ struct FloatArith {
   using Sum = float;
   using Metrics = MetricsOfStep<Step>;
   static constexpr int kBits = 8 * sizeof(T), kQueryBits = 32, kParts = 4 / sizeof(T);
-  static constexpr bool kWidens = true, kChains = Step::kKeepsNan;
+  static constexpr bool kWidens = true;
 
   __device__ static __forceinline__ void expand(const uint4& raw, int part, float (&to)[4]) { widen4(T{}, raw, part, to); }
   __device__ static __forceinline__ float step(float sum, float q, float x) {
@@ -176,7 +141,7 @@ struct IntArith {
   using Sum = int32_t;
   using Metrics = MetricsFromDot;
   static constexpr int kBits = 8, kQueryBits = 8, kParts = 1;
-  static constexpr bool kWidens = false, kChains = false;
+  static constexpr bool kWidens = false;
 
   __device__ static __forceinline__ void expand(const uint4& raw, int, uint32_t (&to)[4]) {
 #pragma unroll
@@ -206,7 +171,7 @@ struct BitArith {
   using Sum = int32_t;
   using Metrics = MetricList<M>;
   static constexpr int kBits = 1, kQueryBits = 1, kParts = 1;
-  static constexpr bool kWidens = false, kChains = false;
+  static constexpr bool kWidens = false;
 
   __device__ static __forceinline__ void expand(const uint4& raw, int, uint32_t (&to)[4]) {
 #pragma unroll

@@ -234,7 +234,6 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
       tile.accumulate(a.base, shared + stage * stage_bytes, chunk, summed);
       stage = stage + 1 == kShape.stages ? 0 : stage + 1;
     }
-    if constexpr (requires { tile.finish(); }) tile.finish();
     if (needs_term) {
       if constexpr (!Terms<Arith>::kRead)
         term[0] = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);

@@ -29,8 +29,6 @@ struct Tile {
 
   Sum sums[kQ][kR];
   Sum own;  // of row thread % 128: what its term is made from
-  Sum own_chains;
-  ChainSums<Arith::kChains, kQ, kR> chains;
 
   // Eight lanes that read piece p of eight rows in a row read eight different groups of banks. Rows that differ by a
   // multiple of eight are permuted alike, and place(row, p) = place(row, 0) ^ 16 p.
@@ -91,7 +89,7 @@ struct Tile {
   }
 
   __device__ __forceinline__ void clear() {
-    own = own_chains = 0;
+    own = 0;
 #pragma unroll
     for (int q = 0; q < kQ; ++q)
 #pragma unroll
@@ -101,29 +99,13 @@ struct Tile {
   // Wide tiles of bytes that widen are read by words: choosing a word of a register at run time costs more instructions.
   static constexpr bool kByWords = kWide && Arith::kParts == 4;
 
-  // Behind the last stage.
-  __device__ __forceinline__ void finish() {
-    chains.finish(sums);
-    if constexpr (Arith::kChains) own = own_chains + own;
-  }
-
   // Adds a stage's dimensions to the sums, in ascending order.
-  __device__ __forceinline__ void accumulate(const Dataset& base, const unsigned char* stage, int chunk, bool with_own) {
-    constexpr int kPieceDims = 128 / Arith::kBits;
-    const int64_t chain = chain_dims(base.dims);
+  __device__ __forceinline__ void accumulate(const Dataset&, const unsigned char* stage, int, bool with_own) {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * kRowBytes + query_warp * kQ * kQueryBytes;
     const int place0 = place(row_warp * kWarp * kR + lane, 0), own_place0 = place(static_cast<int>(threadIdx.x), 0);
 #pragma unroll(kWide ? 1 : 2)
     for (int piece = 0; piece < kPieces; ++piece) {
-      if constexpr (Arith::kChains) {
-        const int64_t dim = (static_cast<int64_t>(chunk) * kPieces + piece) * kPieceDims;
-        if (dim > 0 && dim < base.dims && (dim & (chain - 1)) == 0) {
-          chains.end_chain(sums);
-          own_chains += own;
-          own = 0;
-        }
-      }
       uint4 raw[kR];
 #pragma unroll
       for (int r = 0; r < kR; ++r)
