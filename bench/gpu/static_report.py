@@ -60,7 +60,7 @@ class Kernel:
         budget, problems = self.budget, []
         blocks = budget["blocks"]
         least = blocks[self.arch] if isinstance(blocks, dict) else blocks
-        if self.spilled or self.local:
+        if self.spilled > budget.get("spilled", 0) or self.local > budget.get("local", 0):
             problems.append(f"{self.spilled} bytes spilled, {self.local} accesses to local memory")
         if self.registers > budget["registers"]:
             problems.append(f"{self.registers} registers, budget {budget['registers']}")

@@ -24,7 +24,7 @@ __device__ __forceinline__ int64_t dim_at(int64_t at) {
 
 // A block per query: v is the query as cpu/distance/lvq_tiles.h has it.
 template <class T, int kCodeBits>
-__global__ void __launch_bounds__(kThreads) prepare_lvq(const StoreQueries a) {
+__global__ void __launch_bounds__(kThreads, 8) prepare_lvq(const StoreQueries a) {
   ANNK_SHARED(double, products, [2]);  // <q, q>, <q, mean>
   ANNK_SHARED(float, largest, [kThreads / kWarp]);
   const LvqView view(a.base);
