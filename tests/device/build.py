@@ -18,7 +18,7 @@ KERNELS = ROOT / "csrc/cuda"
 # The check, and the CPU's code for stores, which it compares with.
 HOST = [
     Path(__file__).parent / "device_check.cpp",
-    ROOT / "csrc/cpu/codec/codecs.cpp",
+    *(ROOT / "csrc/cpu/codec" / f"{name}.cpp" for name in ("codecs", "lvq_codec", "pq_codec", "rabitq_codec")),
     *(ROOT / "csrc/cpu/distance" / f"tiles_{kind}.cpp" for kind in ("lvq", "pq", "rabitq")),
 ]
 
