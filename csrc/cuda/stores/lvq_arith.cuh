@@ -18,11 +18,11 @@ struct LvqArith {
 
   struct alignas(16) QueryTerm {
     LvqQueryTerms<float> own;
-    float unit;
+    float unit, unused[2];  // zero, and no padding: terms are copied by words
   };
   struct alignas(8) RowTerm {
     LvqScales scales;
-    float norm, along;
+    float norm, along, unused;
   };
 
   __device__ static __forceinline__ void expand(const uint4& raw, int part, uint32_t (&to)[4]) {

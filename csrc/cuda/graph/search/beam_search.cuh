@@ -195,6 +195,7 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
       const bool kept = mine && (expanded(entry) || this->is_allowed(row_of(entry)));
       if (mine && !kept) this->forget(row_of(entry));
       const unsigned all = __ballot_sync(kAllLanes, kept);
+      __syncwarp();  // all have read
       if (kept) buffer_.slots[count + __popc(all & ((1u << lane_id()) - 1u))] = entry;
       count += __popc(all);
       __syncwarp();
