@@ -73,7 +73,7 @@ def test_stores(backend, rng, spec, metric):
     shared = {name: backend.array(part) for name, part in estimator.encode(x[:1]).shared_arrays().items()}
     blocks = [estimator.encode(x[a:b]).convert(backend.array) for a, b in itertools.pairwise(cuts(len(x), 64))]
     for block in blocks[1:]:  # the first has its own copies of what is shared
-        block.arrays.update(shared)
+        block.arrays = {**block.arrays, **shared}
     for m in (1, 20):
         queries = backend.array(x[:m] * 1.1)
         got, want = knn_blocks(blocks, queries, 70, metric), ak.knn(whole, queries, 70, metric)
