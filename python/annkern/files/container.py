@@ -165,7 +165,7 @@ def load(path: Any, mmap: bool = False, *, verify: bool | None = None) -> Any:
     ...     path = os.path.join(folder, "store.safetensors")
     ...     store.save(path)
     ...     ak.load(path, mmap=True)
-    Store('lvq8', n=4, d=4, 80 bytes a vector)
+    Store('lvq8', n=4, d=4, 81 bytes a vector)
     """
     path = named_path(path)
     with open(path, "rb") as file:
