@@ -154,3 +154,18 @@ def test_an_issue_of_the_field():
     true = ak.knn(x, q, 10, filter=passing)[1]
     for window in WINDOWS:
         assert recall(ak.search_graph(graph, x, q, 10, window=window, filter=passing)[1], true) >= 0.95
+
+
+def test_rows_that_are_dropped_leave_the_results_in_order(backend):
+    """A search that turns to two hops drops the excluded rows that wait, so that the next is further than the one that it
+    had looked at."""
+    m = 6 if backend.slow else 200
+    x, q = gaussian(30_000, 8), gaussian(200, 8, 1)[-m:]
+    graph = ak.build_graph(x, degree=16, window=48)
+    there, rows = graph.convert(backend.array), backend.array(x)
+    for share in (0.15, 0.19):
+        passing = np.random.default_rng(2).random(len(x)) < share
+        want = reference.search_graph(graph.neighbors, graph.entries, x, q, 32, 32, filter=passing)
+        found = ak.search_graph(there, rows, backend.array(q), 32, window=32, filter=backend.array(passing))
+        assert (np.diff(backend.numpy(found[0]), axis=1) >= 0).all()
+        np.testing.assert_array_equal(backend.numpy(found[1]), want[1])

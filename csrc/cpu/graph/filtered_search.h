@@ -41,10 +41,11 @@ class FilteredSearch {
   // The nearest that waits, which then counts as expanded. False: the search is over. forget(row): it may be visited again.
   template <class Forget>
   bool pop_nearest(SearchNeighbor* out, const Forget& forget) {
-    if (waiting_.size() == 0 || static_cast<int64_t>(expanded_.size()) >= plan_.steps) return false;
+    if (waiting_.size() == 0) return false;
     int64_t settled = allowed_;
     place_ = static_cast<int64_t>(expanded_.size());
     for (; place_ > 0 && waiting_[0] < expanded_[place_ - 1]; --place_) settled -= was_allowed(expanded_[place_ - 1]);
+    if (place_ >= plan_.steps) return false;
     if (!judged_ && settled >= kSample) judge(forget);
     if (!judged_ && plan_.is_hopeless(place_)) return false;
     settled_ = settled >= plan_.window && place_ >= least_;
@@ -69,6 +70,9 @@ class FilteredSearch {
     return waiting_.pop();
   }
   void expand(SearchNeighbor taken) {
+    // Where rows have just been dropped, it may be further than the one that place_ was found for.
+    const int64_t size = static_cast<int64_t>(expanded_.size());
+    while (place_ < size && expanded_[place_] < taken) ++place_;
     if (is_allowed(taken.id())) {
       taken.value |= 1u;
       ++allowed_;
@@ -83,13 +87,8 @@ class FilteredSearch {
     least_ = plan_.least(place_);
     is_two_hop_ = plan_.is_two_hop(place_);
     if (!is_two_hop_) return;
-    // Of those that wait, the plan keeps the nearest; of these the allowed ones go on.
-    const size_t room = static_cast<size_t>(plan_.steps) - expanded_.size();
+    keep_nearest();
     SearchNeighbor* const first = waiting_.get();
-    if (waiting_.size() > room) {
-      std::nth_element(first, first + room, first + waiting_.size());
-      waiting_.shrink(room);
-    }
     size_t kept = 0;
     for (size_t i = 0; i < waiting_.size(); ++i) {
       if (is_allowed(first[i].id()))
@@ -101,12 +100,31 @@ class FilteredSearch {
     std::make_heap(first, first + kept, further);
   }
 
+  // Of all rows, those that wait and those expanded, the plan keeps the `steps` nearest.
+  void keep_nearest() {
+    const size_t steps = static_cast<size_t>(plan_.steps);
+    SearchNeighbor* const first = waiting_.get();
+    if (waiting_.size() > steps) {
+      std::nth_element(first, first + steps, first + waiting_.size());
+      waiting_.shrink(steps);
+    }
+    std::sort(first, first + waiting_.size());
+    size_t here = 0, there = 0;  // rows of each that are kept
+    while (here + there < steps && (here < waiting_.size() || there < expanded_.size())) {
+      const bool waits = there == expanded_.size() || (here < waiting_.size() && first[here] < expanded_[there]);
+      waits ? ++here : ++there;
+    }
+    waiting_.shrink(here);
+    for (size_t i = there; i < expanded_.size(); ++i) allowed_ -= was_allowed(expanded_[i]);
+    expanded_.shrink(there);
+  }
+
   FilterPlan plan_;
   const Filter* filter_ = nullptr;
   int64_t query_ = 0;
   Growing<SearchNeighbor> waiting_, expanded_;  // a heap; in order
   bool judged_ = false, is_two_hop_ = false, settled_ = false;
-  int64_t allowed_ = 0, least_ = 0, place_ = 0;  // allowed_: rows expanded
+  int64_t allowed_ = 0, least_ = 0, place_ = 0;  // allowed_: of those expanded
 };
 
 }  // namespace annk::ANNK_ISA
