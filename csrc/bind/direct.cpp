@@ -23,14 +23,10 @@ using Call = PyObject* (*)(PyObject*, Arguments, Py_ssize_t);
 
 Outcome nearest(const Operands& operands, const Options& options, int64_t k, const py::object& distances,
                 const py::object& indices) {
-  KnnArgs args;
-  args.base = operands.base;
-  args.queries = operands.queries;
-  args.metric = operands.metric;
+  KnnArgs args = arguments_of<KnnArgs>(operands, options);
   args.k = k;
   args.distances = data_of<void>(distances);
   args.indices = data_of<int64_t>(indices);
-  args.exec = exec_of(options.threads);
   return run(knn, args, operands, options);
 }
 
@@ -67,12 +63,8 @@ PyObject* pairwise_direct(PyObject*, Arguments given, Py_ssize_t) {
   if (!read_operands(given[1], given[0], given[2], &operands)) return not_plain();
   const py::object distances = new_distances(operands.metric, {operands.queries.rows, operands.base.rows});
   if (!distances) return nullptr;
-  PairwiseArgs args;
-  args.queries = operands.queries;
-  args.base = operands.base;
-  args.metric = operands.metric;
+  PairwiseArgs args = arguments_of<PairwiseArgs>(operands, options);
   args.distances = data_of<void>(distances);
-  args.exec = exec_of(options.threads);
   return finish(run(pairwise, args, operands, options), {distances});
 }
 
@@ -90,14 +82,10 @@ PyObject* distances_direct(PyObject*, Arguments given, Py_ssize_t) {
     if (rows[i] >= operands.base.rows) return not_plain();
   const py::object distances_out = new_distances(operands.metric, {ids.rows, ids.columns});
   if (!distances_out) return nullptr;
-  DistancesArgs args;
-  args.base = operands.base;
-  args.queries = operands.queries;
-  args.metric = operands.metric;
+  DistancesArgs args = arguments_of<DistancesArgs>(operands, options);
   args.ids = rows;
   args.width = ids.columns;
   args.distances = data_of<void>(distances_out);
-  args.exec = exec_of(options.threads);
   return finish(run(distances, args, operands, options), {distances_out});
 }
 
@@ -111,13 +99,9 @@ PyObject* radius_direct(PyObject*, Arguments given, Py_ssize_t) {
   if (std::isnan(radius)) return not_plain();
   const py::object lims = new_array(plain::types().i64, {operands.queries.rows + 1});
   if (!lims) return nullptr;
-  RadiusArgs args;
-  args.base = operands.base;
-  args.queries = operands.queries;
-  args.metric = operands.metric;
+  RadiusArgs args = arguments_of<RadiusArgs>(operands, options);
   args.radius = radius;
   args.lims = data_of<int64_t>(lims);
-  args.exec = exec_of(options.threads);
   const Outcome counted = run(radius_count, args, operands, options);
   if (counted != Outcome::done) return finish(counted, {});
   const int64_t hits = args.lims[operands.queries.rows];
@@ -226,11 +210,8 @@ PyObject* search_graph_direct(PyObject*, Arguments given, Py_ssize_t) {
   const py::object distances = new_array(plain::types().f32, {operands.queries.rows, k});
   const py::object indices = distances ? new_array(plain::types().i64, {operands.queries.rows, k}) : py::object();
   if (!indices) return nullptr;
-  SearchGraphArgs args;
+  SearchGraphArgs args = arguments_of<SearchGraphArgs>(operands, options);
   args.graph = plan.graph;
-  args.base = operands.base;
-  args.queries = operands.queries;
-  args.metric = operands.metric;
   args.k = k;
   args.window = std::max(k, std::min(window, operands.base.rows));
   if (reranks) {
@@ -240,7 +221,6 @@ PyObject* search_graph_direct(PyObject*, Arguments given, Py_ssize_t) {
   }
   args.distances = data_of<void>(distances);
   args.indices = data_of<int64_t>(indices);
-  args.exec = exec_of(options.threads);
   // Only the scratch of stores is kept: what an array's address held may be another's tomorrow.
   std::shared_ptr<GraphPlan::Kept> kept;
   if (operands.native && (!reranks || fine.native)) {

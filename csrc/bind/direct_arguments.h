@@ -15,9 +15,6 @@ namespace py = pybind11;
 // What is not plain, or not as it should be: the Python layer takes over.
 inline PyObject* not_plain() { Py_RETURN_NONE; }
 
-// Sums of more products of 8-bit numbers, and counts of more bits, are refused by the Python layer.
-constexpr int64_t kMostDims8Bit = 32768, kMostBits = int64_t{1} << 24;
-
 // base, queries and metric of an operation.
 struct Operands {
   Dataset base;
@@ -101,6 +98,17 @@ inline bool read_options(PyObject* threads, PyObject* check_finite, Options* out
 }
 inline Exec exec_of(int threads) { return {threads, nullptr, nullptr, 0, interrupted}; }
 
+// What the arguments of every search begin with.
+template <class Args>
+Args arguments_of(const Operands& operands, const Options& options) {
+  Args args;
+  args.base = operands.base;
+  args.queries = operands.queries;
+  args.metric = operands.metric;
+  args.exec = exec_of(options.threads);
+  return args;
+}
+
 // body() without the GIL. An exception of C++ becomes one of Python's, and false.
 template <class Body>
 bool without_gil(Body&& body) {
@@ -122,7 +130,7 @@ bool without_gil(Body&& body) {
 
 enum class Outcome { done, not_finite, raised };
 
-// The operation, after a look at the queries and with one at the base rows that it reads, if that is asked for.
+// The operation. Queries, and the base rows that it reads, are checked for NaN and infinity where that is asked for.
 template <class Args>
 Outcome run(void (*op)(const Args&), Args& args, const Operands& operands, const Options& options) {
   int64_t bad_row = -1;

@@ -50,6 +50,8 @@ void def_registry(py::module_& m) {
   m.attr("metrics") = metrics;
   m.attr("stores") = std::vector<std::string>(std::begin(kStoreNames) + 1, std::end(kStoreNames));
   m.attr("dtypes") = std::vector<std::string>(std::begin(kDTypeNames), std::end(kDTypeNames));
+  m.attr("most_dims_8bit") = kMostDims8Bit;
+  m.attr("most_bits") = kMostBits;
 }
 
 }  // namespace

@@ -76,4 +76,8 @@ constexpr bool is_int_metric(Metric m) { return is_in(kMetricsReportedAs<Reporte
 // Larger is nearer; everywhere else smaller is.
 constexpr bool is_similarity(Metric m) { return is_in(kMetricsReportedAs<Reported::similarity>, m); }
 
+// Sums of products of more 8-bit numbers could pass 2^31, and counts of more bits could not be held by float32: the Python
+// layer refuses them.
+inline constexpr int64_t kMostDims8Bit = 32768, kMostBits = int64_t{1} << 24;
+
 }  // namespace annk

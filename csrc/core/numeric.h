@@ -80,8 +80,7 @@ ANNK_HD Half narrow_up(float x) {
   return widen(near) < x ? half_step(near, true) : near;
 }
 
-// Sums of products are kept in int32: squares of 8-bit numbers up to so many dimensions, and products of codes with a query.
-inline constexpr int64_t kMostDotDims = 32768;
+// Sums of products of codes with a query are kept in int32 up to so many dimensions.
 constexpr int64_t most_code_dims(int code_bits, int query_top) { return 0x7fffffff / (((1 << code_bits) - 1) * query_top); }
 
 // Sums whose order is part of a contract and that should still fill a register: term j joins partial sum j % 16, in

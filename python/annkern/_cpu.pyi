@@ -21,6 +21,8 @@ class _MetricTraits(TypedDict):
 metrics: dict[str, _MetricTraits]
 dtypes: list[str]
 stores: list[str]
+most_dims_8bit: int
+most_bits: int
 
 class Exec:
     def __init__(self, threads: int = 0, stream: int = 0, workspace: int = 0, workspace_bytes: int = 0) -> None: ...

@@ -5,7 +5,7 @@
 namespace annk::ANNK_ISA {
 
 std::unique_ptr<const DistanceComputer> integer_tiles(const Dataset& base, const Matrix& queries, Metric metric) {
-  if (base.kind != StoreKind::array || base.dtype != queries.dtype || base.dims > kMostDotDims) return nullptr;
+  if (base.kind != StoreKind::array || base.dtype != queries.dtype || base.dims > kMostDims8Bit) return nullptr;
   return visit(metric, [&]<class M>(M) -> std::unique_ptr<const DistanceComputer> {
     if constexpr (M::kFromDot && !kRootOfSquares<M>) {
       if (base.dtype == DType::i8) return std::make_unique<DotTiles<M, int8_t>>(base, queries);

@@ -83,7 +83,7 @@ bool vector_loads(const Matrix& x) { return reinterpret_cast<uintptr_t>(x.data) 
 bool widens(Family family) { return family == Family::dot || family == Family::l2 || family == Family::step; }
 
 Family family_of_call(Metric metric, DType base, DType queries, int64_t dims) {
-  const bool bytes = base == queries && (base == DType::i8 || base == DType::u8) && dims <= kMostDotDims;
+  const bool bytes = base == queries && (base == DType::i8 || base == DType::u8) && dims <= kMostDims8Bit;
   return visit(metric, [&]<class M>(M) { return bytes && M::kFromDot ? Family::integer : family_of<M>(); });
 }
 

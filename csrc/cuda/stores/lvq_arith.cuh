@@ -14,7 +14,7 @@ struct LvqArith {
   using Sum = int32_t;
   using Metrics = MetricsFromDot;
   static constexpr int kBits = kCodeBits, kQueryBits = 8, kParts = 8 / kCodeBits;
-  static constexpr bool kWidens = false, kChains = false;
+  static constexpr bool kWidens = false;
 
   struct alignas(16) QueryTerm {
     LvqQueryTerms<float> own;

@@ -15,9 +15,6 @@ from .metrics import DEFAULT_METRIC, Metric, metric_from_dot, metric_of
 
 NUMBERS = tuple(KERNEL_DTYPES)
 FLOATS = ("float32", "float16", "bfloat16")
-# Sums of more products of 8-bit numbers than this could pass 2^31; counts of more bits could not be held by float32.
-MOST_DIMS_8BIT = 32_768
-MOST_BITS = 1 << 24
 
 
 class Queries:
@@ -256,13 +253,13 @@ def _adjacent(context: Context, x: View) -> View:
 
 
 def _refuse_width(name: str, base: View, queries: Queries, dtype: str) -> None:
-    d = base.shape[1]
+    d, backend = base.shape[1], queries.context.backend
     if queries.metric.bits:
-        if 8 * d > MOST_BITS:
-            raise ValueError(f"{name}: expected at most {MOST_BITS} bits, got {8 * d} (shape {base.shape})")
-    elif base.dtype in ("int8", "uint8") and dtype == base.dtype and d > MOST_DIMS_8BIT:
+        if 8 * d > backend.most_bits:
+            raise ValueError(f"{name}: expected at most {backend.most_bits} bits, got {8 * d} (shape {base.shape})")
+    elif base.dtype in ("int8", "uint8") and dtype == base.dtype and d > backend.most_dims_8bit:
         raise ValueError(
-            f"{name}: expected at most {MOST_DIMS_8BIT} columns where base and queries are {base.dtype}, got {d}; "
+            f"{name}: expected at most {backend.most_dims_8bit} columns where base and queries are {base.dtype}, got {d}; "
             f"cast the queries: {queries.given.library.cast(queries.name, 'float32')}"
         )
 
