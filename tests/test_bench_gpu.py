@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU validation walks its stages on the emulator: it goes on past a failing one, and from where it was stopped."""
+"""The GPU validation runs its stages on the emulator: it goes on past a failing one, and from where it was stopped."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The adapters of bench/harness, walked through the calls of each harness in its order, in a process where it has one."""
+"""The adapters of bench/harness, taken through the calls of each harness in its order, in a process where it has one."""
 
 from __future__ import annotations
 

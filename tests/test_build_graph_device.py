@@ -112,7 +112,7 @@ def test_equal_rows(device, method):
 @BUILDERS
 @pytest.mark.parametrize("spec", ["f32", "lvq8", "lvq4x8"])
 def test_rows_out_of_reach(device, spec, method):
-    """Clusters whose lists lead nowhere else: the edges between them are those that walks gave."""
+    """Clusters whose lists lead nowhere else: the edges between them are those that searches gave."""
     x = ak.compress((1000 * gaussian(30, 16)[:, None] + gaussian(300, 16, 1).reshape(30, 10, 16)).reshape(-1, 16), spec)
     graph = build_both(device, method, x, degree=4, window=8)
     neighbors = device.numpy(graph.neighbors)

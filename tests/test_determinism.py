@@ -95,8 +95,8 @@ def test_calls_from_many_threads():
     assert not wrong
 
 
-def test_batches_that_tensor_cores_sieve(backend, rng):
-    """The fewest queries, rows and dimensions that csrc/cuda/device/policy.h gives to the sieve, and some of them alone."""
+def test_batches_that_tensor_cores_prefilter(backend, rng):
+    """The fewest queries, rows and dimensions that policy.h gives to the prefilter, and some of them alone."""
     base = rng.standard_normal((32_768, 32)).astype(np.float16)
     queries = rng.standard_normal((2_049, 32), dtype=np.float32)
     distances, ids = search(backend, base, queries, 10, "inner_product")

@@ -77,7 +77,7 @@ def test_build_is_the_definition(metric, n, d, degree, window):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_prunings_look_at_a_few_candidates(monkeypatch, metric):
-    """Batches as large as the graph: rows have more sources than that, and walks expand more."""
+    """Batches as large as the graph: rows have more sources than that, and searches expand more."""
     monkeypatch.setattr(growth, "LARGEST_BATCH", 1.0)
     monkeypatch.setattr(growth, "most_candidates", lambda window, room: 8)
     x = whole_numbers(250, 4)
@@ -183,7 +183,7 @@ def test_filters(filtered, kind, shared, share):
     own = np.broadcast_to(mask, (m, n))
     assert np.take_along_axis(own, np.maximum(ids, 0), axis=1)[~missing].all()
     assert recall(ids, true[1]) > 0.97
-    for i in range(m):  # a walk on its own reads ahead, which must not show
+    for i in range(m):  # a search on its own reads ahead, which must not show
         alone = ak.search_graph(graph, x, q[i : i + 1], k, window=64, filter=given if shared else given[i : i + 1])
         assert alone[0].tobytes() == dist[i].tobytes() and alone[1].tobytes() == ids[i].tobytes()
     if share == 1.0:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Graph search on devices: the definition, and what the CPU finds, over every store and filter, whichever way the blocks
-share the work. Up to 32 queries with a window of 32 or more are walked by several blocks each, all others by one."""
+share the work. Up to 32 queries with a window of 32 or more are searched by several blocks each, all others by one."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_filters(device, filtered, kind, shared, share):
 
 
 def test_filter_of_wide_windows(device, filtered):
-    """Most rows pass, more than a scan takes: several blocks walk with a window that is wider in proportion."""
+    """Most rows pass, more than a scan takes: several blocks search with a window that is wider in proportion."""
     graph, x = filtered
     mask = np.random.default_rng(7).random(len(x)) < 0.9
     q = whole_numbers(SHARED, 8, 1)
@@ -158,7 +158,7 @@ def test_filter_of_wide_windows(device, filtered):
 
 
 def test_filter_that_leaves_the_walk_nothing(device):
-    """The walk meets none of those that pass: all of them are compared."""
+    """The search visits no allowed row: all of them are scored."""
     n = 1000
     x = np.arange(n, dtype=np.float32)[:, None]
     neighbors = np.maximum(np.arange(n, dtype=np.int32)[:, None] - 1, 0)
@@ -197,7 +197,7 @@ def test_duplicates(device):
 
 @pytest.mark.parametrize("spec", ["f32", "lvq8", "lvq4x8", "pq12x8"])
 def test_same_bytes_whatever_the_batches(device, spec):
-    """Batches of 40 are walked by one block a query, those of 32 and fewer by several."""
+    """Batches of 40 are searched by one block a query, those of 32 and fewer by several."""
     x, q = gaussian(800, 24), gaussian(ALONE, 24, 1)
     store = ak.compress(x, spec)
     graph = ak.build_graph(x, degree=12, window=24)

@@ -93,7 +93,7 @@ def test_the_definition_takes_every_way(defined, monkeypatch):
     for passing in (filters(x, q, "sqeuclidean")[name] for name in DEFINED):
         for own, allowed in zip(ak.pairwise(q, x), np.broadcast_to(passing, (len(q), N)), strict=True):
             way: dict[str, bool] = {}
-            found = module.filtered_walk(graph.neighbors, graph.entries, own, allowed, 12)
+            found = module.filtered_search(graph.neighbors, graph.entries, own, allowed, 12)
             ways.add((*sorted(way), "all" if len(found) == allowed.sum() else "some"))
     assert ways >= {("plain", "through", "some"), ("plain", "some"), ("all",), ("plain", "all")}
 

@@ -36,7 +36,7 @@ def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
     monkeypatch.setattr(descent, "STARTS", 2)
     monkeypatch.setattr(descent, "SAMPLE", 4)
     monkeypatch.setattr(descent, "MOST_ROUNDS", 3)
-    monkeypatch.setattr(descent, "FEW_UNTAKEN", 0.0)
+    monkeypatch.setattr(descent, "FEW_NEW", 0.0)
     x = whole_numbers(n, d)
     keys = reference.metrics.find(metric).key(reference.pairwise(x, x, "sqeuclidean" if metric == "euclidean" else metric))
     want = defined.NearestLists(keys, window)
@@ -46,7 +46,7 @@ def test_is_the_definition(monkeypatch, metric, n, d, degree, window):
         defined.start(want, descent.order_of_start(members, 0, start))
     for _ in range(3):
         defined.descend(want, 4)
-        if want.untaken() == 0:
+        if want.still_new() == 0:
             break
     lists = lists_of(operands_of(x, metric, 2), metric, window, members, 0)
     np.testing.assert_array_equal(ids_of(lists), want.array())

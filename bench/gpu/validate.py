@@ -4,7 +4,7 @@
 Builds with nvcc, runs the tests on the cuda backend, streams and CUDA graphs, the sanitizers of the CUDA toolkit, and each
 kernel beside its peers. FOLDER gets validate.json and validate.html, and a log for each stage. A stage takes 8 minutes at
 most; one that fails is written down, and the next begins. The same command goes on where it was stopped; --again forgets
-what was done. --dry-run walks the same stages with the emulator, on the annkern of this Python, where there is no GPU.
+what was done. --dry-run runs the same stages with the emulator, on the annkern of this Python, where there is no GPU.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ struct FromPython<BuildGraphArgs> {
 // graph: degree, address.
 template <>
 struct FromPython<NnDescentArgs> {
-  static constexpr const char* names[] = {"base", "metric", "order", "lists", "graph", "untaken", "bad_row", "exec"};
+  static constexpr const char* names[] = {"base", "metric", "order", "lists", "graph", "still_new", "bad_row", "exec"};
   static NnDescentArgs make(Dataset base, const std::string& metric, std::pair<uintptr_t, int64_t> order,
                             std::tuple<uintptr_t, int64_t, int64_t, bool> lists, std::pair<int64_t, uintptr_t> graph,
                             uintptr_t still_new, uintptr_t bad_row, Exec where) {

@@ -213,7 +213,7 @@ def nn_descent_prune(
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
-    untaken: int,
+    still_new: int,
     bad_row: int,
     exec: Exec,
 ) -> None: ...
@@ -223,7 +223,7 @@ def nn_descent_prune_workspace(
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
-    untaken: int,
+    still_new: int,
     bad_row: int,
     exec: Exec,
 ) -> int: ...
@@ -233,7 +233,7 @@ def nn_descent_round(
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
-    untaken: int,
+    still_new: int,
     bad_row: int,
     exec: Exec,
 ) -> None: ...
@@ -243,7 +243,7 @@ def nn_descent_round_workspace(
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
-    untaken: int,
+    still_new: int,
     bad_row: int,
     exec: Exec,
 ) -> int: ...
@@ -253,7 +253,7 @@ def nn_descent_start(
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
-    untaken: int,
+    still_new: int,
     bad_row: int,
     exec: Exec,
 ) -> None: ...
@@ -263,7 +263,7 @@ def nn_descent_start_workspace(
     order: tuple[int, int],
     lists: tuple[int, int, int, bool],
     graph: tuple[int, int],
-    untaken: int,
+    still_new: int,
     bad_row: int,
     exec: Exec,
 ) -> int: ...

@@ -223,7 +223,7 @@ inline void check_descent(const DescentCase& c) {
     uint64_t open = 0;
     for (const auto& list : plain.lists)
       for (const uint64_t entry : list) open += (entry & 1) == 0;
-    compare("untaken", round, 0, static_cast<uint64_t>(*args.still_new), open);
+    compare("still_new", round, 0, static_cast<uint64_t>(*args.still_new), open);
   }
   run(args, nn_descent_prune, nn_descent_prune_workspace);
   const auto woven = plain.prune(c.degree);

@@ -97,7 +97,7 @@ inline void check_prefilter(const Inputs& in, const Shape& s, int64_t k, Filter:
   }
   const int64_t misfits = count_misfits(in, s, k, f.filter, prefiltered_out);
   if ((fit == Fit::all && misfits > 0) || (fit == Fit::some_not && misfits == 0))
-    wrong(std::to_string(misfits) + " queries have too many survivors");
+    wrong(std::to_string(misfits) + " queries have too many candidates");
 }
 
 }  // namespace check

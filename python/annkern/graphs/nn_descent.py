@@ -20,7 +20,7 @@ STARTS = 12  # times that the rows are cut into groups
 SAMPLE = 16  # of a list, new and others, in a round
 MOST_ROUNDS = 16
 BLOCK_ROWS = 4096
-FEW_UNTAKEN = 0.002  # of all entries: then it ends
+FEW_NEW = 0.002  # of all entries: then it ends
 MOST_WINDOW_ON_DEVICE = 4096  # lists are pruned in shared memory, or by the keys of all pairs of candidates
 
 
@@ -55,13 +55,13 @@ def descend(
 def nearest_lists(operands: Operands, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
     """(n, width) int64: the nearest of `members` for each of them, as csrc/ops/nn_descent.h lays them out."""
     context = operands.context
-    lists, untaken = allocate(context, (operands.n, width), "int64"), allocate(context, (1,), "int64")
+    lists, still_new = allocate(context, (operands.n, width), "int64"), allocate(context, (1,), "int64")
     bar = Bar(STARTS + MOST_ROUNDS, progress, "build", "rounds")
 
     def step(op: str, order: View, empties: bool = False) -> None:
         order_of = (order.address, len(members))
         held = _held(lists, width, empties)
-        context.run(op, operands.base.native, metric, order_of, held, (0, 0), untaken.address, 0)
+        context.run(op, operands.base.native, metric, order_of, held, (0, 0), still_new.address, 0)
 
     for start in range(STARTS):
         order = to_device(context, order_of_start(members, seed, start))
@@ -69,7 +69,7 @@ def nearest_lists(operands: Operands, metric: str, width: int, members: Array, s
         bar.at(start + 1)
     for turn in range(MOST_ROUNDS):
         step("nn_descent_round", order)
-        ended = int(host_copy(untaken)[0]) <= FEW_UNTAKEN * len(members) * width
+        ended = int(host_copy(still_new)[0]) <= FEW_NEW * len(members) * width
         bar.at(STARTS + (MOST_ROUNDS if ended else turn + 1))
         if ended:
             break

@@ -46,7 +46,7 @@ def search_graph(
     k : int
         Neighbours for each query.
     window : int
-        The best rows met so far that the walk keeps, and expands one after the other; raised to k, at most n. Larger
+        The best rows visited so far, which the search keeps and expands one after the other; raised to k, at most n. Larger
         finds more of the true neighbours, and takes time in proportion: 16 to 300, chosen by `tune`.
     metric : str, optional
         As in `knn`; by default the graph's.

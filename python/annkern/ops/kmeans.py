@@ -163,7 +163,7 @@ class KMeans:
 def lloyd(
     rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, like: View | None = None
 ) -> tuple[Floats, int]:
-    """Centroids after at most so many iterations, and how many were done; on the device of the array `beside`.
+    """Centroids after at most so many iterations, and how many were done; on the device of the array `like`.
 
     Squared distances are compared as products with one more dimension, x.c - |c|^2 / 2 with the mean of the rows taken off:
     a multiply-add for each dimension, where a sum of squared differences takes a subtraction too. Where clusters are so far

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .metrics import find
 from .pairwise import pairwise
-from .search_graph import walk
+from .search_graph import beam_search
 
 Keys = NDArray[Any]
 
@@ -49,7 +49,7 @@ def build_graph(
     metric: str = "sqeuclidean",
 ) -> NDArray[np.int32]:
     """(n, degree) int32, -1 behind shorter lists, before rows out of reach are connected. Each pass has its alpha and its
-    batches, (first, count). A pruning looks at `most` rows: what a list held, and the last of those that a walk expanded, or
+    batches, (first, count). A pruning takes `most` rows: what a list held, and the last of those that a search expanded, or
     the nearest of the new ones."""
     similarity = find(metric).similarity
     keys = find(metric).key(pairwise(base, base, "sqeuclidean" if metric == "euclidean" else metric))
@@ -64,7 +64,7 @@ def build_graph(
     def add(first: int, count: int, entries: NDArray[np.int32], alpha: float) -> None:
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
-            _, expanded = walk(snapshot, entries, keys[row], window)
+            _, expanded = beam_search(snapshot, entries, keys[row], window)
             met = [id for _, id in expanded if id != row]
             met = met[max(0, len(met) + len(lists[row]) - most) :]
             lists[row] = prune(row, list({*met, *lists[row]}), keys, degree, alpha, similarity)

@@ -40,7 +40,7 @@ class NearestLists:
         """(n, width) ids, -1 where a list is shorter."""
         return _padded(self.ids, self.width)
 
-    def untaken(self) -> int:
+    def still_new(self) -> int:
         return sum(len(ids) - len(taken) for ids, taken in zip(self.ids, self.taken, strict=True))
 
 

@@ -14,27 +14,29 @@ from .pairwise import pairwise
 Keyed = list[tuple[Any, int]]
 
 
-def walk(neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], window: int) -> tuple[Keyed, Keyed]:
-    """The `window` smallest (key, id) met on a walk to the row of smallest key, and what was expanded, in that order.
+def beam_search(
+    neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], window: int
+) -> tuple[Keyed, Keyed]:
+    """The `window` smallest (key, id) visited by a search for the row of smallest key, and what was expanded, in that order.
 
-    `keys` (n,) holds the key of every row, though only those met are looked at.
+    `keys` (n,) holds the key of every row, though only those of visited rows are read.
     """
-    met = {int(row) for row in entries}
-    pool = sorted((keys[row], row) for row in met)[:window]
+    visited = {int(row) for row in entries}
+    buffer = sorted((keys[row], row) for row in visited)[:window]
     expanded: Keyed = []
-    while left := [candidate for candidate in pool if candidate not in expanded]:
+    while left := [candidate for candidate in buffer if candidate not in expanded]:
         expanded.append(left[0])
-        found = {int(row) for row in neighbors[left[0][1]] if row >= 0} - met
-        met |= found
-        pool = sorted(pool + [(keys[row], row) for row in found])[:window]
-    return pool, expanded
+        found = {int(row) for row in neighbors[left[0][1]] if row >= 0} - visited
+        visited |= found
+        buffer = sorted(buffer + [(keys[row], row) for row in found])[:window]
+    return buffer, expanded
 
 
 # csrc/ops/filter_plan.h says what they are.
 EXACT_ROWS, ROWS_A_STEP, MOST_STEPS, SAMPLE, PLAIN_SHARE = 128, 32, 4096, 8, 0.2
 
 
-def filtered_walk(
+def filtered_search(
     neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], allowed: NDArray[np.bool_], window: int
 ) -> Keyed:
     """The smallest allowed (key, id) that a search comes to, or all that are allowed, where that is less work or where the
@@ -44,48 +46,48 @@ def filtered_walk(
     steps = min(count // ROWS_A_STEP, max(4 * window, MOST_STEPS))
     if count <= EXACT_ROWS * window or 2 * SAMPLE * n > steps * count:
         return all_allowed
-    met = {int(row) for row in entries}
-    pool = sorted((keys[row], row) for row in met)[:steps]
+    visited = {int(row) for row in entries}
+    buffer = sorted((keys[row], row) for row in visited)[:steps]
     expanded: set[tuple[Any, int]] = set()
-    judged, looks_through, least = False, False, 0
-    while any(candidate not in expanded for candidate in pool):
-        place = next(at for at, candidate in enumerate(pool) if candidate not in expanded)
-        settled = sum(bool(allowed[row]) for _, row in pool[:place])
+    judged, two_hop, least = False, False, 0
+    while any(candidate not in expanded for candidate in buffer):
+        place = next(at for at, candidate in enumerate(buffer) if candidate not in expanded)
+        settled = sum(bool(allowed[row]) for _, row in buffer[:place])
         if not judged and settled >= SAMPLE:
             judged, sparse = True, place * count > 2 * SAMPLE * n
             least = 2 * place if sparse else 0
-            looks_through = not sparse and PLAIN_SHARE * place > SAMPLE
-            if looks_through:
-                waiting = {candidate for candidate in pool if candidate not in expanded and not allowed[candidate[1]]}
-                pool = [candidate for candidate in pool if candidate not in waiting]
-                met -= {row for _, row in waiting}
+            two_hop = not sparse and PLAIN_SHARE * place > SAMPLE
+            if two_hop:
+                waiting = {candidate for candidate in buffer if candidate not in expanded and not allowed[candidate[1]]}
+                buffer = [candidate for candidate in buffer if candidate not in waiting]
+                visited -= {row for _, row in waiting}
         if not judged and 2 * place > steps:
             break
         if settled >= window and place >= least:
-            return [candidate for candidate in pool if allowed[candidate[1]]]
-        left = [candidate for candidate in pool if candidate not in expanded]
+            return [candidate for candidate in buffer if allowed[candidate[1]]]
+        left = [candidate for candidate in buffer if candidate not in expanded]
         if left:
             expanded.add(left[0])
-            found = _hop(neighbors, left[0][1], allowed if looks_through else np.ones(n, bool), met)
-            pool = sorted(pool + [(keys[row], row) for row in found])[:steps]
+            found = _hop(neighbors, left[0][1], allowed if two_hop else np.ones(n, bool), visited)
+            buffer = sorted(buffer + [(keys[row], row) for row in found])[:steps]
     return all_allowed
 
 
-def _hop(neighbors: NDArray[np.int32], row: int, allowed: NDArray[np.bool_], met: set[int]) -> list[int]:
-    """Neighbours that are allowed and were not met before, and then those of neighbours that are not, one after the other,
+def _hop(neighbors: NDArray[np.int32], row: int, allowed: NDArray[np.bool_], visited: set[int]) -> list[int]:
+    """Neighbours that are allowed and were not visited before, and then those of excluded neighbours, one after the other,
     until there are `degree`."""
     found: list[int] = []
-    failing: list[int] = []
+    excluded: list[int] = []
     for id in neighbors[row].tolist():
-        if id >= 0 and id not in met:
-            met.add(id)
-            (found if allowed[id] else failing).append(id)
-    for between in failing:
+        if id >= 0 and id not in visited:
+            visited.add(id)
+            (found if allowed[id] else excluded).append(id)
+    for between in excluded:
         if len(found) >= neighbors.shape[1]:
             break
         for id in neighbors[between].tolist():
-            if id >= 0 and allowed[id] and id not in met:
-                met.add(id)
+            if id >= 0 and allowed[id] and id not in visited:
+                visited.add(id)
                 found.append(id)
     return found
 
@@ -100,8 +102,8 @@ def search_graph(
     metric: str = "sqeuclidean",
     filter: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Distances and indices (m, k), nearest first, ties to the smaller index; -1 where the walk met fewer. filter: what may
-    be returned, (n,) or (m, n)."""
+    """Distances and indices (m, k), nearest first, ties to the smaller index; -1 where it visited fewer. filter: what
+    may be returned, (n,) or (m, n)."""
     row = find(metric)
     distances = pairwise(queries, base, metric)
     out = np.full((len(queries), k), row.missing, distances.dtype)
@@ -109,9 +111,9 @@ def search_graph(
     for q, own in enumerate(distances):
         allowed = np.ones(len(base), bool) if filter is None else np.broadcast_to(filter, distances.shape)[q]
         if allowed.all():
-            pool, _ = walk(neighbors, entries, row.key(own), max(window, k))
+            buffer, _ = beam_search(neighbors, entries, row.key(own), max(window, k))
         else:
-            pool = filtered_walk(neighbors, entries, row.key(own), allowed, max(window, k))
-        ids[q, : len(pool)] = [candidate for _, candidate in pool[:k]]
-        out[q, : len(pool)] = own[ids[q, : len(pool)]][:k]
+            buffer = filtered_search(neighbors, entries, row.key(own), allowed, max(window, k))
+        ids[q, : len(buffer)] = [candidate for _, candidate in buffer[:k]]
+        out[q, : len(buffer)] = own[ids[q, : len(buffer)]][:k]
     return out, ids

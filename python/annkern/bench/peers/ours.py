@@ -70,7 +70,7 @@ def runs(make: Any, *arguments: Any, **options: Any) -> bool:
     return True
 
 
-def walks(k: int, values: Sequence[int], reranked: bool) -> tuple[Setting, ...]:
+def window_sweep(k: int, values: Sequence[int], reranked: bool) -> tuple[Setting, ...]:
     """Windows, and for each a few depths of reranking."""
     sweep = widths("window", k, values)
     if not reranked:
@@ -97,8 +97,8 @@ def methods(shape: Shape) -> Sequence[Method]:
         spec = form.format(half=max(1, shape.d // 2))
         if runs(ak.Index.build, few, spec, metric=shape.metric):
             reranked = "+" in spec or "x8" in spec or ":" in spec
-            sweep = walks(shape.k, WINDOWS, reranked)
-            quick_sweep = walks(shape.k, QUICK, reranked)
+            sweep = window_sweep(shape.k, WINDOWS, reranked)
+            quick_sweep = window_sweep(shape.k, QUICK, reranked)
             found.append(Method("annkern", f"annkern {spec}", {"index": spec}, sweep, place < 2, quick_sweep))
     return found
 
