@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // LVQ rows from and to float32 (store/lvq.h says what is computed), in registers that hold the 16 lanes of a turbo block
 // together.
+#include <algorithm>
+
 #include "cpu/codec/codec.h"
 #include "cpu/simd/vec.h"
 #include "store/lvq.h"
@@ -32,7 +34,7 @@ class LvqCodec final : public Codec {
   }
 
   void decode(int64_t row, float* out, float* scratch) const override {
-    if (view_.is_zero(row)) return void(__builtin_memset(out, 0, static_cast<size_t>(view_.dims) * sizeof(float)));
+    if (view_.is_zero(row)) return void(std::fill_n(out, view_.dims, 0.0f));  // no memset: out of no dimensions may be null
     decode_primary(row, scratch);
     if (view_.residual_bits != 0) add_residual(row, scratch);
     const float* const mean = view_.mean_of(row);
