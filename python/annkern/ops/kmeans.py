@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -163,55 +163,93 @@ class KMeans:
 def lloyd(
     rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, like: View | None = None
 ) -> tuple[Floats, int]:
-    """Centroids after at most so many iterations, and how many were done; on the device of the array `like`.
+    """Centroids after at most so many iterations, and how many were done; on the device of the array `like`."""
+    clustered = _ClusteredRows(rows, metric, threads, like)
+    means, done = iterate(
+        clustered.start(centroids), iterations, thin_iterations(len(rows), len(centroids), iterations), clustered
+    )
+    return means + clustered.shift, done
 
-    Squared distances are compared as products with one more dimension, x.c - |c|^2 / 2 with the mean of the rows taken off:
-    a multiply-add for each dimension, where a sum of squared differences takes a subtraction too. Where clusters are so far
-    apart for their size that products lose their digits, differences are taken.
-    """
-    k, d = centroids.shape
-    augmented, shift = rows, np.zeros(d, np.float32)
-    if metric == "sqeuclidean":
-        shift = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        augmented = np.empty((len(rows), d + 1), np.float32)
-        np.subtract(rows, shift, out=augmented[:, :d])
-        augmented[:, d] = 1
-        centroids = centroids - shift
-    previous, means, far = None, centroids, False
-    early = thin_iterations(len(rows), k, iterations)
 
-    def to_device(array: Floats) -> Any:
-        return array if like is None else like.library.from_numpy(np.ascontiguousarray(array), like.device)
+class Clustered(Protocol):
+    """Rows that `iterate` clusters; `thin`: every so many of them."""
 
-    everything = to_device(augmented)
-    thinned = to_device(augmented[::THIN]) if early else everything
-    squares = np.einsum("ij,ij->i", augmented[:, :d], augmented[:, :d], dtype=np.float64)
-    if metric == "sqeuclidean":
-        some = augmented[:: max(1, len(rows) // FAR_ROWS), :d]
-        far = squares.mean() > FAR * assign(some, centroids, metric, threads=threads)[1].mean(dtype=np.float64)
-    plain: dict[int, Any] = {}  # the rows without the last dimension, by thinness
+    def labels(self, centroids: Floats, thin: int) -> Any:
+        """The nearest centroid of each row, an array of any shape."""
+
+    def updated(self, labels: Any, centroids: Floats, thin: int) -> tuple[Floats, Floats]:
+        """The means of the rows of each label; and the centroids of the next iteration, none of them without rows."""
+
+
+def iterate(centroids: Floats, iterations: int, early: int, rows: Clustered) -> tuple[Floats, int]:
+    """Lloyd's iterations until no label changes, and how many were done. The first `early` see every THIN-th row."""
+    previous, means = None, centroids
     for done in range(1, iterations + 1):
         thin = THIN if done <= early else 1
-        part, products = everything if thin == 1 else thinned, centroids
-        if far and thin not in plain:
-            plain[thin] = to_device(augmented[::thin, :d])
-        if metric == "sqeuclidean":
-            halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-            products = np.concatenate([centroids, halves.astype(np.float32)], axis=1)
-        compared = (plain[thin], to_device(centroids), metric) if far else (part, to_device(products), "inner_product")
-        labels, _ = assign(*compared, threads=threads, check_finite=False)
+        labels = rows.labels(centroids, thin)
         known = host_copy(view("labels", labels))
         if previous is not None and np.array_equal(known, previous):
             if thin == 1:
-                return means + shift, done
+                return means, done
             early = 0
         previous = known
-        sums, counts = sums_by_label(part, labels, k, threads, d)
-        means, centroids = updated(sums, counts, centroids, metric)
+        means, centroids = rows.updated(labels, centroids, thin)
+    return means, iterations
+
+
+class _ClusteredRows:
+    """Rows on the host or on the device of `like`, less their mean (`shift`) under "sqeuclidean".
+
+    Squared distances are compared as products with one more dimension, x.c - |c|^2 / 2 with the mean of the rows taken off:
+    a multiply-add for each dimension, where a sum of squared differences takes a subtraction too. Where clusters are so far
+    apart for their size that products lose their digits (`far`), differences are taken.
+    """
+
+    def __init__(self, rows: Floats, metric: str, threads: int | None, like: View | None) -> None:
+        self.metric, self.threads, self.like = metric, threads, like
+        n, self.dims = rows.shape
+        self.rows, self.shift, self.far = rows, np.zeros(self.dims, np.float32), False
         if metric == "sqeuclidean":
-            whole = squares[::thin].sum()
-            far = whole > FAR * (whole - ((sums * sums).sum(axis=1) / np.maximum(counts[0], 1)).sum())
-    return means + shift, iterations
+            self.shift = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+            self.rows = np.empty((n, self.dims + 1), np.float32)
+            np.subtract(rows, self.shift, out=self.rows[:, : self.dims])
+            self.rows[:, self.dims] = 1
+        plain = self.rows[:, : self.dims]
+        self.squares = np.einsum("ij,ij->i", plain, plain, dtype=np.float64)
+        self.parts: dict[tuple[int, int], Any] = {}  # every so many rows, so many of their columns, where they are compared
+
+    def start(self, centroids: Floats) -> Floats:
+        if self.metric == "sqeuclidean":
+            centroids = centroids - self.shift
+            some = self.rows[:: max(1, len(self.rows) // FAR_ROWS), : self.dims]
+            nearest = assign(some, centroids, self.metric, threads=self.threads)[1]
+            self.far = bool(self.squares.mean() > FAR * nearest.mean(dtype=np.float64))
+        return centroids
+
+    def labels(self, centroids: Floats, thin: int) -> Any:
+        metric, products = self.metric, centroids
+        if metric == "sqeuclidean" and not self.far:
+            halves = -0.5 * (centroids.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+            metric, products = "inner_product", np.concatenate([centroids, halves.astype(np.float32)], axis=1)
+        part = self._part(thin, products.shape[1])
+        return assign(part, self._to_device(products), metric, threads=self.threads, check_finite=False)[0]
+
+    def updated(self, labels: Any, centroids: Floats, thin: int) -> tuple[Floats, Floats]:
+        part = self._part(thin, self.rows.shape[1])
+        sums, counts = sums_by_label(part, labels, len(centroids), self.threads, self.dims)
+        if self.metric == "sqeuclidean":
+            total = self.squares[::thin].sum()
+            between = ((sums * sums).sum(axis=1) / np.maximum(counts[0], 1)).sum()
+            self.far = bool(total > FAR * (total - between))
+        return updated(sums, counts, centroids, self.metric)
+
+    def _part(self, thin: int, columns: int) -> Any:
+        if (thin, columns) not in self.parts:
+            self.parts[thin, columns] = self._to_device(self.rows[::thin, :columns])
+        return self.parts[thin, columns]
+
+    def _to_device(self, array: Floats) -> Any:
+        return array if self.like is None else self.like.library.from_numpy(np.ascontiguousarray(array), self.like.device)
 
 
 def seeds(rows: Floats, k: int, random: np.random.Generator, threads: int | None = None) -> Floats:

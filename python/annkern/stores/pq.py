@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.views import view
-from ..ops.kmeans import THIN, split_largest, sums_by_label, thin_iterations
+from ..ops.kmeans import iterate, split_largest, sums_by_label, thin_iterations
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.backend import load
 from ..runtime.context import matrix_of, whole_number
@@ -131,34 +131,16 @@ class PQ(Codec):
     def _train(self, rows: Floats, start: Floats) -> None:
         mean = mean_of(rows)
         self.mean_ = mean if self.metric == "cosine" and offset_of(rows, mean) is not None else None
-        self.codebook_ = self._book(self._lloyd(rows, start, whole_number("iterations", self.iterations, 0)))
+        iterations = whole_number("iterations", self.iterations, 0)
+        self.codebook_ = self._book(self._lloyd(rows, start, iterations, self.exponent_))
 
-    def _lloyd(self, rows: Floats, words: Floats, iterations: int) -> Floats:
+    def _lloyd(self, rows: Floats, words: Floats, iterations: int, exponent: int) -> Floats:
         """k-means in all parts at once. words: (2^bits, d), codeword c of each part in row c."""
-        many = len(words)
-        if len(rows) <= many:
+        if len(rows) <= len(words):
             return words
-        previous, means = None, words
-        early = thin_iterations(len(rows), many, iterations)
-        for done in range(1, iterations + 1):
-            thin = THIN if done <= early else 1
-            part = rows[::thin]
-            codes = self._codes(part, words)
-            if previous is not None and np.array_equal(codes, previous):
-                if thin == 1:
-                    break
-                early = 0
-            previous = codes
-            sums, counts = sums_by_label(part, codes, many, self.threads)
-            filled = np.repeat(np.maximum(counts, 1), self._widths(), axis=0).T
-            new = (sums / filled).astype(np.float32)
-            means = np.where(np.repeat(counts > 0, self._widths(), axis=0).T, new, words)
-            ends = np.cumsum(self._widths())
-            for s in np.flatnonzero((counts == 0).any(axis=1)):
-                columns = slice(ends[s] - self._widths()[s], ends[s])
-                split_largest(new[:, columns], counts[s], words[:, columns])
-            words = new
-        return means
+        return iterate(words, iterations, thin_iterations(len(rows), len(words), iterations), _Parts(self, rows, exponent))[
+            0
+        ]
 
     def _widths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         return self.dims_ // self.m + (np.arange(self.m) < self.dims_ % self.m)
@@ -171,12 +153,12 @@ class PQ(Codec):
             book[s, : len(columns)] = columns
         return book
 
-    def _codes(self, rows: Floats, words: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """(n, m) codes of rows that are already rotated, one byte each."""
+    def _codes(self, rows: Floats, words: Floats, exponent: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """(n, m) codes of rows that are already rotated, one byte each; 2^exponent is taken out of them (`exponent_`)."""
         n, d = rows.shape
         codes, book, bad = np.empty((n, self.m), np.uint8), self._book(words), ctypes.c_int64(-1)
         backend = load("cpu")
-        numbers = [self.m, self.bits, self.exponent_, 0]
+        numbers = [self.m, self.bits, exponent, 0]
         base = backend.Base("pq", n, d, [codes.ctypes.data, book.ctypes.data, 0, 0], numbers)
         matrix = matrix_of(backend, view("rows", rows))
         backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(self.threads or 0, 0))
@@ -212,6 +194,27 @@ class PQ(Codec):
     def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         optional = {"rotation": self.rotation_, "mean": self.mean_}
         return {"codebook": self.codebook_, **{name: own for name, own in optional.items() if own is not None}}
+
+
+class _Parts:
+    """Rows that `iterate` clusters in all parts at once: their labels are the codes."""
+
+    def __init__(self, codec: PQ, rows: Floats, exponent: int) -> None:
+        self.codec, self.rows, self.exponent = codec, rows, exponent
+
+    def labels(self, centroids: Floats, thin: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        return self.codec._codes(self.rows[::thin], centroids, self.exponent)
+
+    def updated(self, labels: Any, centroids: Floats, thin: int) -> tuple[Floats, Floats]:
+        widths = self.codec._widths()
+        sums, counts = sums_by_label(self.rows[::thin], labels, len(centroids), self.codec.threads)
+        new = (sums / np.repeat(np.maximum(counts, 1), widths, axis=0).T).astype(np.float32)
+        means = np.where(np.repeat(counts > 0, widths, axis=0).T, new, centroids)
+        ends = np.cumsum(widths)
+        for s in np.flatnonzero((counts == 0).any(axis=1)):
+            columns = slice(ends[s] - widths[s], ends[s])
+            split_largest(new[:, columns], counts[s], centroids[:, columns])
+        return means, new
 
 
 class OPQ(PQ):
@@ -269,28 +272,14 @@ class OPQ(PQ):
         words = None
         for _ in range(whole_number("rounds", self.rounds, 0) if len(rows) > 1 << self.bits else 0):
             turned = few @ rotation
-            words = self._scaled_lloyd(turned, self._start(turned) if words is None else words)
-            decoded = self._decoded(self._scaled_codes(turned, words), words)
+            words = self._lloyd(turned, self._start(turned) if words is None else words, ROTATION_STEPS, 0)
+            decoded = self._decoded(self._codes(turned, words, 0), words)
             left, _, right = np.linalg.svd(few.T.astype(np.float64) @ decoded)
             rotation = (left @ right).astype(np.float32)
         self.rotation_ = np.ascontiguousarray(rotation)
         turned = np.ascontiguousarray(rows[:: max(1, len(rows) // most)] @ rotation)
         self._train(turned, self._start(turned))
         return self
-
-    def _scaled_lloyd(self, rows: Floats, words: Floats) -> Floats:
-        exponent, self.exponent_ = self.exponent_, 0
-        try:
-            return self._lloyd(rows, words, ROTATION_STEPS)
-        finally:
-            self.exponent_ = exponent
-
-    def _scaled_codes(self, rows: Floats, words: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        exponent, self.exponent_ = self.exponent_, 0
-        try:
-            return self._codes(rows, words)
-        finally:
-            self.exponent_ = exponent
 
     def _decoded(self, codes: np.ndarray[Any, np.dtype[np.uint8]], words: Floats) -> Floats:
         columns = np.array_split(np.arange(self.dims_), self.m)
