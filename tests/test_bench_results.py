@@ -122,6 +122,28 @@ def test_fronts_and_interpolation():
     assert found.ratio(0.99, 2) is None
 
 
+def test_settings_are_chosen_by_one_half_of_the_queries_and_reported_on_the_other():
+    halves = [("w 1", 0.95, 0.90, 100), ("w 2", 0.90, 0.99, 90), ("w 3", 0.99, 0.97, 50)]
+    points = [
+        point("peer a", 0.5, qps, setting={"w": name}, recall_chosen=chosen, recall_held_out=held)
+        for name, chosen, held, qps in halves
+    ]
+    (found,) = curves.comparisons([LINES[0], *points])
+    # w 2 is worse than w 1 by the first half, so nobody would have chosen it: that it is best by the other half is luck.
+    assert [p.setting["w"] for p in found.curves[0].front(2)] == ["w 1", "w 3"]
+    assert [p.recall for p in found.curves[0].front(2)] == [0.90, 0.97]
+
+
+def test_recalls_of_both_halves(vectors):
+    base, queries = vectors
+    truth = ak.knn(base, queries, 20)[1]
+    judge = Judge(base, queries, truth, 10, "sqeuclidean")
+    wrong = truth[:, :10].copy()
+    wrong[::2] = -1
+    assert judge.recalls(wrong) == {"recall": 0.5, "recall_chosen": 0.0, "recall_held_out": 1.0}
+    assert judge.recalls(truth[:1, :10]) == {"recall": 1.0, "recall_chosen": 1.0, "recall_held_out": 1.0}
+
+
 def test_ratios_never_favour_annkern():
     """annkern's least recall is 0.97 and the peer is read at 0.9; a peer's least recall is where both are read."""
 

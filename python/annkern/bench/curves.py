@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ class Ratio:
 class Point:
     setting: dict[str, Any]
     threads: int
-    recall: float
+    recall: float  # of the queries that no setting was chosen by
+    chosen_by: float  # recall of the others, which settings are chosen by
     qps: float  # of the best repeat
     spread: float  # the worst repeat's share of time more
     repeats: int
@@ -78,12 +79,10 @@ class Curve:
         return self.peer == "annkern"
 
     def front(self, threads: int) -> list[Point]:
-        """No other point has both more recall and more queries per second; by recall."""
-        best: list[Point] = []
-        for point in sorted((p for p in self.points if p.threads == threads), key=lambda p: (-p.recall, -p.qps)):
-            if not best or point.qps > best[-1].qps:
-                best.append(point)
-        return best[::-1]
+        """Of the settings that are best by one half of the queries, those that no other exceeds by the other half in both recall
+        and queries per second; by recall."""
+        chosen = pareto([p for p in self.points if p.threads == threads], lambda point: point.chosen_by)
+        return pareto(chosen, lambda point: point.recall)
 
     def at(self, recall: float, threads: int) -> Reading | None:
         """On the front, log-linear between its points. None where no point is that good."""
@@ -101,6 +100,15 @@ class Curve:
     def qps_at(self, recall: float, threads: int) -> float | None:
         found = self.at(recall, threads)
         return found.qps if found else None
+
+
+def pareto(points: Iterable[Point], recall: Callable[[Point], float]) -> list[Point]:
+    """No other point has both more recall and more queries per second; by recall."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda p: (-recall(p), -p.qps)):
+        if not best or point.qps > best[-1].qps:
+            best.append(point)
+    return best[::-1]
 
 
 @dataclass
@@ -194,6 +202,7 @@ def curves_of(points: Sequence[Line], builds: Sequence[Line]) -> list[Curve]:
             curves.setdefault(name, Curve(name, line["peer"], line["version"]))
             repeats.setdefault((name, json.dumps(line["setting"]), line["threads"]), []).append(line)
     for (name, _, threads), same in repeats.items():
+        first = same[0]
         times = [line["seconds"] / line["queries"] for line in same]
         tails = [line["latency"] for line in same if line.get("latency")]
         latency = {key: min(tail[key] for tail in tails) for key in tails[0]} if tails else {}
@@ -201,7 +210,8 @@ def curves_of(points: Sequence[Line], builds: Sequence[Line]) -> list[Curve]:
             Point(
                 same[0]["setting"],
                 threads,
-                same[0]["recall"],
+                float(first.get("recall_held_out", first["recall"])),
+                float(first.get("recall_chosen", first["recall"])),
                 1 / min(times),
                 max(times) / min(times) - 1,
                 len(same),

@@ -34,7 +34,8 @@ code { background: #f4f4f4; padding: .1em .3em } summary { cursor: pointer }
 METHOD = (
     "Each method runs in a process of its own and takes turns with the others; a point is the best of its repeats, and "
     "spread is how much longer the worst one took: (!) marks one above 50%, which is noise. Recall counts an answer as a "
-    "hit where it lies no further than the exact k-th, so that ties are hits. Queries per second at a recall are "
+    "hit where it lies no further than the exact k-th, so that ties are hits. Settings are chosen by every other query, and "
+    "the recall that is shown is that of the rest. Queries per second at a recall are "
     'interpolated on the Pareto front; where a method has no point as low, "at" names the recall of the point that is '
     'shown. annkern / best peer never favours annkern: it compares both at the recall of the peer\'s point, which "at" '
     'names, and says "at least" where annkern has no point as low. '

@@ -11,6 +11,7 @@ Array = np.ndarray[Any, Any]
 ROWS = 128
 # Two float32 sums of the same products differ by about this share of the vectors' squared lengths.
 ROUNDING = 1e-6
+RECALL_FIELDS = ("recall", "recall_chosen", "recall_held_out")
 
 
 def keys_of(base: Array, queries: Array, ids: Array, metric: str) -> Array:
@@ -54,4 +55,14 @@ class Judge:
         return hits
 
     def recall(self, ids: Array) -> float:
-        return float(self.hits(ids).mean() / self.k) if len(ids) and self.k else 1.0
+        return self.share(self.hits(ids))
+
+    def share(self, hits: Array) -> float:
+        return float(hits.mean() / self.k) if len(hits) and self.k else 1.0
+
+    def recalls(self, ids: Array) -> dict[str, float]:
+        """Of all queries, of every other query from the first on, by which settings are chosen, and of the rest, for which
+        what was chosen is reported."""
+        hits = self.hits(ids)
+        rest = hits[1::2] if len(hits) > 1 else hits
+        return dict(zip(RECALL_FIELDS, map(self.share, (hits, hits[::2], rest)), strict=True))

@@ -22,7 +22,7 @@ from .machine import about, annkern_version, memory_available, state
 from .peers import PEERS
 from .peers.base import Method, Setting, Shape
 from .process import Failed, WorkerProcess
-from .recall import Judge
+from .recall import RECALL_FIELDS, Judge
 
 SETTLE_SECONDS = 0.05  # OpenMP threads spin for a while after a call
 
@@ -90,7 +90,7 @@ class Run:
         self.memory_limit = options.memory_limit or int(memory_available() * 0.5)
         done = [line for line in journal.lines if line["kind"] == "point"]
         self.done = {same_work(line) for line in done}
-        self.recalls = {self.recall_key(line): line["recall"] for line in done}
+        self.recalls = {self.recall_key(line): {name: line[name] for name in RECALL_FIELDS if name in line} for line in done}
         failures = [line for line in journal.lines if line["kind"] == "failure" and not self.has_more_room(line)]
         self.asked: list[Job] = []
         self.failed = {(line["method"], line["version"], line["dataset"], line["n"]): line["reason"] for line in failures}
@@ -277,8 +277,8 @@ class Run:
             return False
         ids = answer.pop("ids", None)
         if ids is not None:
-            self.recalls[key] = self.judges[point["k"]].recall(ids)
-        self.journal.add("point", run=self.run_of(), **point, recall=self.recalls[key], **answer)
+            self.recalls[key] = self.judges[point["k"]].recalls(ids)
+        self.journal.add("point", run=self.run_of(), **point, **self.recalls[key], **answer)
         return True
 
     @staticmethod

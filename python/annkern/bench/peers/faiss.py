@@ -48,7 +48,8 @@ class FaissSearcher(Searcher):
 
 def methods(shape: Shape) -> Sequence[Method]:
     lists = max(1, min(int(4 * math.sqrt(shape.n)), shape.n // 40))
-    probes = tuple({"nprobe": probe, "k_factor": 10} for probe in (1, 2, 4, 8, 16, 32, 64, 128) if probe <= lists)
+    counts = [probe for probe in (1, 2, 4, 8, 16, 32, 64, 128, 256) if probe <= lists]
+    probes = tuple({"nprobe": probe, "k_factor": factor} for probe in counts for factor in (3, 10, 30))
     graph, quick = widths("ef", shape.k), widths("ef", shape.k, QUICK_WIDTHS)
     found = [
         Method("faiss", "faiss Flat", {"factory": "Flat"}),
@@ -57,10 +58,9 @@ def methods(shape: Shape) -> Sequence[Method]:
     ]
     if shape.d % 2 == 0:
         factory = f"IVF{lists},PQ{shape.d // 2}x4fs,RFlat"
-        found.append(Method("faiss", f"faiss {factory}", {"factory": factory}, probes, True, probes[1::2]))
+        found.append(Method("faiss", f"faiss {factory}", {"factory": factory}, probes, True, probes[1::6]))
     factory = f"IVF{lists},RaBitQ,RFlat"
-    wide = tuple(setting | {"k_factor": 30} for setting in probes)
-    found.append(Method("faiss", f"faiss {factory}", {"factory": factory}, wide, False, wide[1::2]))
+    found.append(Method("faiss", f"faiss {factory}", {"factory": factory}, probes, False, probes[2::6]))
     return found
 
 

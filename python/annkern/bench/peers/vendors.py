@@ -42,15 +42,28 @@ class SvsSearcher(Searcher):
         return svs.LeanVecLoader(data, width, primary_kind=kinds.lvq4, secondary_kind=kinds.lvq8)
 
     def configure(self, setting: Setting, threads: int) -> None:
+        svs = self.library
         self.index.num_threads = threads
-        self.index.search_window_size = setting["window"]
+        self.index.search_parameters = svs.VamanaSearchParameters(
+            svs.SearchBufferConfig(setting["window"]),
+            search_buffer_visited_set=setting["visited"],
+            prefetch_lookahead=setting["lookahead"],
+            prefetch_step=2,
+        )
 
     def search(self, queries: Array, k: int) -> Array:
         return np.asarray(self.index.search(queries, k)[0], np.int64)
 
 
+# What its calibration chooses among: a set of visited rows, and how many rows ahead are asked for.
+SVS_SEARCHES = tuple({"visited": visited, "lookahead": ahead} for visited, ahead in ((False, 4), (False, 10), (True, 4)))
+
+
 def svs_methods(shape: Shape) -> Sequence[Method]:
-    sweep, quick = widths("window", shape.k), widths("window", shape.k, QUICK_WIDTHS)
+    sweep, quick = (
+        tuple(width | how for width in found for how in SVS_SEARCHES)
+        for found in (widths("window", shape.k), widths("window", shape.k, QUICK_WIDTHS))
+    )
     graph = {"degree": 64, "window": 128}
     # Its LVQ and LeanVec end the process on hardware that is not Intel's, which the results then say.
     return [
@@ -69,7 +82,11 @@ class ScannSearcher(Searcher):
         builder = scann.scann_ops_pybind.builder(np.array(base), 10, metric).set_n_training_threads(self.threads)
         leaves = params["leaves"]
         builder = builder.tree(
-            num_leaves=leaves, num_leaves_to_search=leaves // 20 + 1, training_sample_size=min(len(base), 100_000)
+            num_leaves=leaves,
+            num_leaves_to_search=leaves // 20 + 1,
+            training_sample_size=min(len(base), 100_000),
+            soar_lambda=params["soar"],
+            overretrieve_factor=None if params["soar"] is None else 2.0,
         )
         threshold = params["threshold"] if self.metric == "inner_product" else float("nan")
         builder = builder.score_ah(params["dims"], anisotropic_quantization_threshold=threshold)
@@ -81,18 +98,30 @@ class ScannSearcher(Searcher):
 
     def search(self, queries: Array, k: int) -> Array:
         search = self.index.search_batched if self.now == 1 else self.index.search_batched_parallel
-        reorder = max(self.setting["reorder"], k)
-        ids = search(queries, k, leaves_to_search=self.setting["leaves"], pre_reorder_num_neighbors=reorder)[0]
+        leaves, reorder = self.setting["leaves"], max(self.setting["reorder"], k)
+        ids = search(queries, k, leaves_to_search=leaves, pre_reorder_num_neighbors=reorder)[0]
         return np.asarray(ids).astype(np.int64)
 
 
+LEAVES_SEARCHED = (3, 5, 8, 12, 18, 25, 40, 60, 100, 160, 250, 400)
+
+
+def scann_sweep(k: int, leaves: int, values: Sequence[int] = LEAVES_SEARCHED) -> tuple[Setting, ...]:
+    """Leaves, and for each the numbers of rows that are scored again: 1.5 to 8 times k, 30 rows at least."""
+    depths = dict.fromkeys(max(30, int(times * k)) for times in (1.5, 2.5, 4, 8, 16, 40) if times * k <= 800)
+    return tuple({"leaves": value, "reorder": depth} for value in values if value <= leaves for depth in depths)
+
+
 def scann_methods(shape: Shape) -> Sequence[Method]:
-    leaves = max(1, int(2 * math.sqrt(shape.n)))
+    """With SOAR (its authors' advice for inner products) and without, in trees of two sizes; AH2 has a code of 4 bits for 2 dims."""
     found = []
-    for dims in (2, 1):
-        sweep = tuple({"leaves": v, "reorder": max(100, 4 * shape.k)} for v in (5, 10, 20, 40, 80, 160) if v <= leaves)
-        build = {"leaves": leaves, "dims": dims, "threshold": 0.2}
-        found.append(Method("scann", f"scann AH{dims}", build, sweep, dims == 2, sweep[1::2]))
+    soars = (None, 1.0, 1.5) if shape.metric == "inner_product" else (None,)
+    for dims, times, soar in [(2, times, soar) for times in (2, 4) for soar in soars] + [(1, 2, None)]:
+        leaves = max(1, int(times * math.sqrt(shape.n)))
+        build = {"leaves": leaves, "dims": dims, "threshold": 0.2, "soar": soar}
+        name = f"scann AH{dims} {leaves}" + ("" if soar is None else f" SOAR {soar}")
+        sweep, quick = scann_sweep(shape.k, leaves), scann_sweep(shape.k, leaves, LEAVES_SEARCHED[1::4])
+        found.append(Method("scann", name, build, sweep, dims == 2 and times == 2 and soar in (None, 1.5), quick))
     return found
 
 
@@ -123,7 +152,7 @@ class VsagSearcher(Searcher):
 def vsag_methods(shape: Shape) -> Sequence[Method]:
     sweep, quick = widths("ef", shape.k), widths("ef", shape.k, QUICK_WIDTHS)
     found = []
-    for kind in ("sq8_uniform", "fp32"):
+    for kind in ("sq4_uniform", "sq8_uniform", "fp32"):
         build = {"base_quantization_type": kind, "max_degree": 32, "ef_construction": 200}
         if kind != "fp32":
             build |= {"use_reorder": True, "precise_quantization_type": "fp32"}
