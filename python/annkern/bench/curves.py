@@ -79,8 +79,8 @@ class Curve:
         return self.peer == "annkern"
 
     def front(self, threads: int) -> list[Point]:
-        """Of the settings that are best by one half of the queries, those that no other exceeds by the other half in both recall
-        and queries per second; by recall."""
+        """Of the settings that are best by one half of the queries, those that no other exceeds by the other half in both
+        recall and queries per second; by recall."""
         chosen = pareto([p for p in self.points if p.threads == threads], lambda point: point.chosen_by)
         return pareto(chosen, lambda point: point.recall)
 
@@ -203,19 +203,20 @@ def curves_of(points: Sequence[Line], builds: Sequence[Line]) -> list[Curve]:
             repeats.setdefault((name, json.dumps(line["setting"]), line["threads"]), []).append(line)
     for (name, _, threads), same in repeats.items():
         first = same[0]
+        halves = "recall_chosen" in first  # files of before have one recall
         times = [line["seconds"] / line["queries"] for line in same]
         tails = [line["latency"] for line in same if line.get("latency")]
         latency = {key: min(tail[key] for tail in tails) for key in tails[0]} if tails else {}
         curves[name].points.append(
             Point(
-                same[0]["setting"],
+                first["setting"],
                 threads,
-                float(first.get("recall_held_out", first["recall"])),
-                float(first.get("recall_chosen", first["recall"])),
+                float(first["recall_held_out"] if halves else first["recall"]),
+                float(first["recall_chosen"] if halves else first["recall"]),
                 1 / min(times),
                 max(times) / min(times) - 1,
                 len(same),
-                same[0]["queries"],
+                first["queries"],
                 latency,
             )
         )

@@ -113,7 +113,7 @@ def scann_sweep(k: int, leaves: int, values: Sequence[int] = LEAVES_SEARCHED) ->
 
 
 def scann_methods(shape: Shape) -> Sequence[Method]:
-    """With SOAR (its authors' advice for inner products) and without, in trees of two sizes; AH2 has a code of 4 bits for 2 dims."""
+    """With SOAR (its authors' advice) and without, in trees of two sizes. AH2: a code of 4 bits stands for 2 dims."""
     found = []
     soars = (None, 1.0, 1.5) if shape.metric == "inner_product" else (None,)
     for dims, times, soar in [(2, times, soar) for times in (2, 4) for soar in soars] + [(1, 2, None)]:
