@@ -32,9 +32,10 @@ elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
                       -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
 endif()
 
-# annk_add_module(_cpu objects...): csrc/bind/module.cpp over the given object libraries.
+# annk_add_module(_cpu objects...): csrc/bind/ over the given object libraries.
 function(annk_add_module name)
-  pybind11_add_module(${name} MODULE NO_EXTRAS csrc/bind/module.cpp)
+  pybind11_add_module(${name} MODULE NO_EXTRAS csrc/bind/module.cpp csrc/bind/gil.cpp)
+  set_property(SOURCE csrc/bind/gil.cpp PROPERTY COMPILE_OPTIONS -fno-exceptions)
   target_compile_options(${name} PRIVATE ${closed_switches})
   target_compile_definitions(${name} PRIVATE ANNK_MODULE=${name})
   target_link_libraries(${name} PRIVATE annk_flags ${ARGN})

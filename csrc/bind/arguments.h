@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bind/gil.h"
 #include "core/check.h"
 #include "core/view.h"
 
@@ -28,7 +29,7 @@ inline Metric metric_from_name(const std::string& name) { return kind_from_name<
 
 // Ctrl-C is seen where a kernel asks, between blocks: the only moment at which the interpreter is entered.
 inline bool interrupted() {
-  pybind11::gil_scoped_acquire held;
+  const WithGil held;
   return PyErr_CheckSignals() != 0;
 }
 

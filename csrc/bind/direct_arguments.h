@@ -113,7 +113,7 @@ Args arguments_of(const Operands& operands, const Options& options) {
 template <class Body>
 bool without_gil(Body&& body) {
   try {
-    const py::gil_scoped_release released;
+    const WithoutGil released;
     body();
     return true;
   } catch (const Interrupted&) {

@@ -27,7 +27,7 @@ void def_operation(pybind11::module_& m, const char* name, Result (*run)(const A
       name,
       [make, run](In... in) {
         const Args args = make(in...);
-        const pybind11::gil_scoped_release released;
+        const WithoutGil released;
         return run(args);
       },
       pybind11::arg(Form::names[I])...);

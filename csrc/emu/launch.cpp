@@ -16,7 +16,7 @@ namespace emu {
 
 static std::mutex mutex;  // guards what follows
 static std::optional<Config> fixed;
-static std::vector<std::unique_ptr<Worker>> idle;
+static auto& idle = immortal<std::vector<std::unique_ptr<Worker>>>();
 
 static long from_environment(const char* name, long otherwise) {
   const char* text = std::getenv(name);

@@ -9,7 +9,8 @@
 namespace emu::race {
 
 // By address of an atomic: what a thread that reads it may acquire. Only one host thread runs while the detector is on.
-static std::unordered_map<const volatile void*, Seen> global_releases, shared_releases;
+using Releases = std::unordered_map<const volatile void*, Seen>;
+static auto &global_releases = immortal<Releases>(), &shared_releases = immortal<Releases>();
 
 static void join(Seen& into, const Seen& more) {
   if (!more || into == more) return;

@@ -39,8 +39,8 @@ static constexpr long kAccessesInARow = 100'000'000;  // a thread that runs on f
 
 static bool hooks_in_use = false;
 static uint32_t launch_run = 0, block_run = 0, runs = 0;
-static std::unordered_map<uintptr_t, std::unique_ptr<Word[]>> pages;
-static std::vector<Word> shared_words;
+static auto& pages = immortal<std::unordered_map<uintptr_t, std::unique_ptr<Word[]>>>();
+static auto& shared_words = immortal<std::vector<Word>>();
 
 bool enabled() { return hooks_in_use; }
 

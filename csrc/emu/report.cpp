@@ -13,7 +13,7 @@ namespace emu {
 
 static std::mutex mutex;
 static std::atomic<bool> any_report{false};
-static std::string text_of_first;
+static auto& text_of_first = immortal<std::string>();
 
 void begin_reports() { any_report = false; }
 bool failed() { return any_report; }

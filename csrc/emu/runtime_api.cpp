@@ -11,7 +11,7 @@
 namespace emu {
 
 static std::mutex mutex;
-static std::unordered_map<const void*, size_t> dynamic_limits;
+static auto& dynamic_limits = immortal<std::unordered_map<const void*, size_t>>();
 static cudaError_t last_error = cudaSuccess;
 
 // Shared memory that one block can ask for, in bytes (CUDA programming guide, "Technical Specifications").

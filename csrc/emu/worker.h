@@ -109,6 +109,12 @@ struct Worker {
   std::vector<SharedArray> arrays;
 };
 
+// What threads share is never destroyed: where a program ends, daemon threads may still be inside a launch.
+template <class T>
+T& immortal() {
+  return *new T;
+}
+
 extern thread_local Worker* worker;  // null on a host thread outside a launch
 
 // scheduler.cpp
