@@ -52,8 +52,14 @@ class Growing {
  public:
   ANNK_HD void push(const T& value) {
     if (size_ == room_.size()) [[unlikely]]
-      grow();
+      grow(1);
     room_[size_++] = value;
+  }
+  ANNK_HD void append(const T* values, size_t count) {
+    if (room_.size() - size_ < count) [[unlikely]]
+      grow(count);
+    for (size_t i = 0; i < count; ++i) room_[size_ + i] = values[i];
+    size_ += count;
   }
   T pop() { return room_[--size_]; }
   void shrink(size_t size) { size_ = size; }
@@ -63,8 +69,8 @@ class Growing {
   T& operator[](size_t i) const { return room_[i]; }
 
  private:
-  void grow() {
-    Buffer<T> larger(room_.size() * 2 + 64);
+  void grow(size_t more) {
+    Buffer<T> larger(room_.size() * 2 + more + 64);
     for (size_t i = 0; i < size_; ++i) larger[i] = room_[i];
     room_.swap(larger);
   }

@@ -28,15 +28,14 @@ class SearchBuffer {
   }
 
   ANNK_HD void push(SearchNeighbor c) {
-    int64_t at = size_;
-    if (size_ == capacity_) {
-      if (!(c < slots_[at - 1])) return;
-      --at;
-    } else {
+    if (size_ < capacity_)
       ++size_;
-    }
-    for (; at > 0 && c < slots_[at - 1]; --at) slots_[at] = slots_[at - 1];
-    slots_[at] = c;
+    else if (!(c < slots_[size_ - 1]))
+      return;
+    SearchNeighbor* const slots = slots_.get();
+    int64_t at = size_ - 1;
+    for (; at > 0 && c < slots[at - 1]; --at) slots[at] = slots[at - 1];
+    slots[at] = c;
     if (at < next_) next_ = at;
   }
 
@@ -257,7 +256,7 @@ class BeamSearch {
 
   void score() {
     if (count_ == 0) return;
-    for (int64_t i = 0; i < count_; ++i) visited_rows_.push(found_[i]);
+    visited_rows_.append(found_.get(), static_cast<size_t>(count_));
     finite_ =
         computer_->score_rows(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_), true}, keys_.get(), most_) &&
         finite_;
