@@ -14,6 +14,7 @@ memory; that package judges what is read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
@@ -42,6 +43,14 @@ class Parts(NamedTuple):
     parameters: dict[str, Any]  # what JSON can say
     arrays: dict[str, Any]
     objects: dict[str, Any]  # of registered types
+
+
+def part_of(parts: Parts, name: str, expected: type, missing: Any = None) -> Any:
+    """The object of that name, which must be of one type, or what stands for one that is not there."""
+    found = parts.objects.get(name, missing)
+    if found is not missing and type(found) is not expected:
+        raise ValueError(f"expected {name} to be a {expected.__name__.lower()}, got a {type(found).__name__.lower()}")
+    return found
 
 
 class Form(NamedTuple):
@@ -170,18 +179,26 @@ def load(path: Any, mmap: bool = False, *, verify: bool | None = None) -> Any:
     path = named_path(path)
     with open(path, "rb") as file:
         entries, start = _checked_header(path, file)
-        description = _description(path, entries.pop("__metadata__", {}), entries)
+        with _described_by(path):
+            description = _description(entries.pop("__metadata__", {}), entries)
         record = description["arrays"]
         mapped = np.asarray(np.memmap(file, np.uint8, "r")) if mmap else None
         arrays = {}
         for name, entry in entries.items():
             crc = None if not (verify or (verify is None and not mmap)) else record[name]["crc32"]
             arrays[name] = _array(f"{path}: array {name!r}", file, mapped, start, entry, crc)
-    try:
+    with _described_by(path):
         return _from_parts(description["object"], arrays)
+
+
+@contextlib.contextmanager
+def _described_by(path: str) -> Iterator[None]:
+    """Whatever a description makes its readers raise is the file's fault, and one error."""
+    try:
+        yield
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except Exception as error:
         raise ValueError(f"{path}: its description is malformed ({error!r})") from None
 
 
@@ -198,25 +215,30 @@ def _checked_header(path: Any, file: IO[bytes]) -> tuple[dict[str, Any], int]:
             pass
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(f"{path}: expected a safetensors file, got a foreign or damaged one ({error})") from None
-    return json.loads(file.read(length)), 8 + length
+    with _described_by(path):
+        return json.loads(file.read(length)), 8 + length
 
 
-def _description(path: Any, metadata: dict[str, str], entries: dict[str, Any]) -> dict[str, Any]:
+def _description(metadata: dict[str, str], entries: dict[str, Any]) -> dict[str, Any]:
     text = metadata.get("annkern")
     if text is None:
-        raise ValueError(f"{path}: expected a file that annkern has saved, got a safetensors file without its description")
+        raise ValueError("expected a file that annkern has saved, got a safetensors file without its description")
     if metadata.get("annkern.crc32") != _text_sum(text):
-        raise ValueError(f"{path}: its description is damaged (CRC-32 differs)")
+        raise ValueError("its description is damaged (CRC-32 differs)")
     description: dict[str, Any] = json.loads(text)
-    try:
-        newer = description["version"] > VERSION
-        record = {name: (entry["dtype"], entry["shape"]) for name, entry in description["arrays"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: its description is malformed ({error!r})") from None
-    if newer:
-        raise ValueError(f"{path}: expected format {VERSION} or older, got {description['version']} of a newer annkern")
+    version = description["version"]
+    record = {name: (entry["dtype"], entry["shape"]) for name, entry in description["arrays"].items()}
+    if type(version) is not int or version < 1:
+        raise ValueError(f"expected format 1 to {VERSION}, got {version!r}")
+    if version > VERSION:
+        raise ValueError(f"expected format {VERSION} or older, got {version} of a newer annkern")
     if record != {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}:
-        raise ValueError(f"{path}: is damaged (header and description name different arrays)")
+        raise ValueError("is damaged (header and description name different arrays)")
+    unknown = {entry["dtype"] for entry in entries.values()} - set(NAMES)
+    if unknown:
+        raise ValueError(f"expected arrays of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
+    if any(type(entry["crc32"]) is not str for entry in description["arrays"].values()):
+        raise ValueError("expected a CRC-32 of each array as text")
     return description
 
 

@@ -2,17 +2,17 @@
 """Vector files, read without copying; a written file appears complete or not at all.
 
     .npy                               NumPy's format
-    .fbin .f16bin .i8bin .u8bin .ibin  big-ann and cuVS: uint32 rows, uint32 columns, then the rows
+    .fbin .f16bin .i8bin .u8bin .ibin  big-ann and cuVS: rows and columns as uint32, or as uint64, then the rows
     .fvecs .bvecs .ivecs               TexMex: before each row its length as int32
-    .hdf5 .h5                          ann-benchmarks: train, test, neighbors, distances (needs h5py)
+    .hdf5 .h5                          ann-benchmarks: train, test, neighbors, distances (needs h5py): hdf5.py
 
 Vectors are mapped into memory where the format allows; a row of .fvecs then lies 4 bytes further than its length, which
-the operations take as it is.
+the operations take as it is. What a header declares is compared with the file's size before anything is allocated, and
+whatever is malformed is a ValueError that names the path.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +26,9 @@ BINARY = {".fbin": "<f4", ".f16bin": "<f2", ".i8bin": "i1", ".u8bin": "u1", ".ib
 ROWWISE = {".fvecs": "<f4", ".bvecs": "u1", ".ivecs": "<i4"}
 HDF5 = (".hdf5", ".h5")
 SUFFIXES = (".npy", *BINARY, *ROWWISE, *HDF5)
-# Row lengths of .fvecs are compared at this many rows at most: comparing all would read all of the file.
-LOOKS = 4096
+HEADERS = ("<u4", "<u8")  # of rows and columns in .fbin and its like: big-ann's, and cuVS's of large files
+MOST = np.iinfo(np.int64).max
+BLOCK_BYTES = 1 << 26  # of .fvecs, whose rows' lengths are compared
 
 
 class Truth(NamedTuple):
@@ -35,21 +36,6 @@ class Truth(NamedTuple):
 
     ids: np.ndarray[Any, Any]  # (m, k)
     distances: np.ndarray[Any, Any] | None  # (m, k), where the file has them
-
-
-class Hdf5Set(NamedTuple):
-    """An ann-benchmarks file."""
-
-    train: np.ndarray[Any, Any]
-    test: np.ndarray[Any, Any]
-    neighbors: np.ndarray[Any, Any] | None
-    distances: np.ndarray[Any, Any] | None
-    metric: str
-
-
-# What ann-benchmarks calls them, and what they are called here.
-HDF5_METRICS = {"euclidean": "sqeuclidean", "angular": "cosine", "dot": "inner_product", "ip": "inner_product"}
-HDF5_METRICS |= {"hamming": "hamming", "jaccard": "jaccard"}
 
 
 def suffix_of(path: Path, known: tuple[str, ...] = SUFFIXES) -> str:
@@ -72,7 +58,11 @@ def read_vectors(path: str | os.PathLike[str], *, mmap: bool = True) -> np.ndarr
     Raises
     ------
     ValueError
-        A file that is not what its suffix says, or that is cut off; with the numbers.
+        A file that is not what its suffix says, or that is cut off; with the path and the numbers.
+
+    Notes
+    -----
+    The length before each row of .fvecs, .bvecs and .ivecs is compared with the first one, which reads most of the file.
 
     Examples
     --------
@@ -92,8 +82,8 @@ def read_vectors(path: str | os.PathLike[str], *, mmap: bool = True) -> np.ndarr
     if suffix == ".npy":
         x = read_npy(path)
     elif suffix in BINARY:
-        n, d = shape_in_header(path)
-        x = mapped(path, BINARY[suffix], 8, n * d, exact=True).reshape(n, d)
+        n, d, start = read_header(path, (np.dtype(BINARY[suffix]).itemsize,))
+        x = mapped(path, BINARY[suffix], start, (n, d))
     else:
         x = read_rowwise(path, np.dtype(ROWWISE[suffix]))
     return x if mmap else np.array(x)
@@ -131,7 +121,7 @@ def write_vectors(path: str | os.PathLike[str], x: Any) -> None:
 
 
 def read_truth(path: str | os.PathLike[str]) -> Truth:
-    """Ground truth: .ivecs or .npy of ids; or big-ann's, of any suffix: uint32 m, uint32 k, m k ids, m k distances or none.
+    """Ground truth: .ivecs or .npy of ids; or big-ann's, of any suffix: m, k, m k ids of 4 bytes, m k distances or none.
 
     Parameters
     ----------
@@ -144,16 +134,10 @@ def read_truth(path: str | os.PathLike[str]) -> Truth:
         if ids.dtype.kind not in "iu":
             raise ValueError(f"{path}: expected ids, integers, got {ids.dtype.name}")
         return Truth(ids, None)
-    m, k = shape_in_header(path)
-    size, cells = path.stat().st_size - 8, m * k
-    if size not in (4 * cells, 8 * cells):
-        raise ValueError(
-            f"{path}: expected {m} x {k} ids of 4 bytes, with or without distances, {8 + 4 * cells} or {8 + 8 * cells} "
-            f"bytes; got {size + 8}"
-        )
-    ids = mapped(path, "<i4", 8, cells).reshape(m, k)
-    distances = mapped(path, "<f4", 8 + 4 * cells, cells).reshape(m, k) if size == 8 * cells else None
-    return Truth(ids, distances)
+    m, k, start = read_header(path, (4, 8))
+    ids = mapped(path, "<i4", start, (m, k))
+    behind = start + 4 * m * k
+    return Truth(ids, mapped(path, "<f4", behind, (m, k)) if path.stat().st_size > behind else None)
 
 
 def write_truth(path: str | os.PathLike[str], ids: Any, distances: Any = None) -> None:
@@ -182,85 +166,72 @@ def write_truth(path: str | os.PathLike[str], ids: Any, distances: Any = None) -
             out.write(np.asarray(distances, "<f4").tobytes())
 
 
-def read_hdf5(path: str | os.PathLike[str]) -> Hdf5Set:
-    """An ann-benchmarks file, in memory. Ground truth that it lacks is None.
-
-    Parameters
-    ----------
-    path : path
-        Of a file with at least `train` and `test`.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError:
-        raise ImportError(f"{path}: HDF5 needs h5py (pip install 'annkern[bench]')") from None
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path}: expected HDF5, got something else or a file cut off ({error})") from None
-    with file:
-        missing = {"train", "test"} - set(file)
-        if missing:
-            raise ValueError(f"{path}: expected the arrays train and test, got {', '.join(sorted(file)) or 'none'}")
-        name = file.attrs.get("distance", "euclidean")
-        name = name.decode() if isinstance(name, bytes) else str(name)
-        if name not in HDF5_METRICS:
-            raise ValueError(f"{path}: expected a distance of {', '.join(HDF5_METRICS)}, got {name!r}")
-        groups = [key for key in Hdf5Set._fields[:4] if isinstance(file.get(key), h5py.Group)]
-        if groups:
-            raise ValueError(f"{path}: expected arrays, got a group {groups[0]!r}")
-        arrays: dict[str, Any] = {key: file[key][()] if key in file else None for key in Hdf5Set._fields[:4]}
-        return Hdf5Set(arrays["train"], arrays["test"], arrays["neighbors"], arrays["distances"], HDF5_METRICS[name])
-
-
 def read_npy(path: Path) -> np.ndarray[Any, Any]:
-    try:
-        x: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected an array in .npy form, got something else or a file cut off ({error})") from None
-    if x.ndim != 2:
-        raise ValueError(f"{path}: expected (n, d), got shape {x.shape}")
-    return np.asarray(x)
-
-
-def shape_in_header(path: Path) -> tuple[int, int]:
     with open(path, "rb") as file:
-        header = file.read(8)
+        try:
+            version = np.lib.format.read_magic(file)
+            if version not in ((1, 0), (2, 0), (3, 0)):
+                raise ValueError(f"version {version}")
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, columns_first, dtype = read(file)
+        except Exception as error:  # NumPy's parser raises nearly anything over bytes that it does not expect
+            raise ValueError(
+                f"{path}: expected an array in .npy form, got something else or a file cut off ({error})"
+            ) from None
+        start = file.tell()
+    if dtype.kind not in "fiub":
+        raise ValueError(f"{path}: expected numbers, got dtype {dtype}")
+    if len(shape) != 2 or min(shape) < 0:
+        raise ValueError(f"{path}: expected (n, d), got shape {shape}")
+    n, d = (int(extent) for extent in shape)
+    return mapped(path, dtype, start, (d, n)).T if columns_first else mapped(path, dtype, start, (n, d))
+
+
+def read_header(path: Path, cells: tuple[int, ...]) -> tuple[int, int, int]:
+    """Rows, columns and the header's length of a file that holds so many bytes a cell behind it. Of the two forms that the
+    header has, it is in the one that the file's size fits."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        header = file.read(16)
     if len(header) < 8:
         raise ValueError(f"{path}: expected a header of 8 bytes, rows and columns, got {len(header)} bytes")
-    n, d = np.frombuffer(header, "<u4").tolist()
-    return n, d
+    forms = [np.frombuffer(header, form, 2).tolist() for form in HEADERS[: len(header) // 8]]
+    for (n, d), length in zip(forms, (8, 16), strict=False):
+        if max(n, d) <= MOST and size in [length + cell * n * d for cell in cells]:
+            return n, d, length
+    long = forms[0][1] == 0 and len(forms) > 1  # the upper word of a number of rows
+    (n, d), length = forms[long], 16 if long else 8
+    wanted = " or ".join(str(length + cell * n * d) for cell in cells)
+    raise ValueError(f"{path} is cut off, or is not what its header says: expected {wanted} bytes for {n} x {d}, got {size}")
 
 
 def read_rowwise(path: Path, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     size = path.stat().st_size
     if size == 0:
         return np.empty((0, 0), dtype)
-    d = int(mapped(path, "<i4", 0, 1)[0]) if size >= 4 else -1
+    d = int(mapped(path, "<i4", 0, (1, 1))[0, 0]) if size >= 4 else -1
     row = 4 + d * dtype.itemsize
     if d < 0 or size % row:
         raise ValueError(f"{path}: expected rows of 4 + {d} x {dtype.itemsize} bytes, as the first says; got {size} bytes")
-    rows = mapped(path, "u1", 0, size).reshape(size // row, row)
-    looked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LOOKS)).astype(np.int64))
-    lengths = np.ascontiguousarray(rows[looked, :4]).view("<i4")[:, 0]
-    if (lengths != d).any():
-        at = int(np.flatnonzero(lengths != d)[0])
-        raise ValueError(f"{path}: row {looked[at]} says it has {lengths[at]} elements, the first {d}")
-    return rows[:, 4:].view(dtype)
+    step = max(1, BLOCK_BYTES // row)
+    for first in range(0, size // row, step):  # each block is mapped by itself, so that what was read is let go
+        rows = mapped(path, "u1", first * row, (min(step, size // row - first), row))
+        lengths = np.ascontiguousarray(rows[:, :4]).view("<i4")[:, 0]
+        if (lengths != d).any():
+            at = int(np.argmax(lengths != d))
+            raise ValueError(f"{path}: row {first + at} says it has {lengths[at]} elements, the first {d}")
+    return mapped(path, "u1", 0, (size // row, row))[:, 4:].view(dtype)
 
 
-def mapped(path: Path, dtype: str, offset: int, count: int, exact: bool = False) -> np.ndarray[Any, Any]:
-    """`count` elements from `offset`, which must be in the file, or with `exact` be all that is left of it."""
-    wanted, size = offset + count * np.dtype(dtype).itemsize, path.stat().st_size
-    if size < wanted or (exact and size != wanted):
-        what = "is cut off" if size < wanted else "is longer than its header says, or of another type"
-        raise ValueError(f"{path} {what}: expected {wanted} bytes, got {size}")
-    if count == 0:
-        return np.empty(0, dtype)
-    return np.asarray(np.memmap(path, dtype, "r", offset, (count,)))
+def mapped(path: Path, dtype: Any, start: int, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """An array that begins at a byte of the file, and must end in it."""
+    cells, size = shape[0] * shape[1], path.stat().st_size
+    wanted = start + cells * np.dtype(dtype).itemsize
+    if size < wanted or max(shape) > MOST:
+        raise ValueError(f"{path} is cut off: expected {wanted} bytes for {shape[0]} x {shape[1]}, got {size}")
+    if cells == 0:
+        return np.empty(shape, dtype)
+    return np.asarray(np.memmap(path, dtype, "r", start, shape))
 
 
 def blocks(x: np.ndarray[Any, Any], size: int = 1 << 24) -> Iterator[np.ndarray[Any, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.views import host_copy, view
-from ..files.container import Form, Parts, register, save
+from ..files.container import Form, Parts, part_of, register, save
 from ..graphs import reordering
 from ..graphs.build_graph import build_graph
 from ..graphs.graph import Graph
@@ -247,17 +247,29 @@ def _parts(index: Index) -> Parts:
 
 
 def _from_parts(parts: Parts) -> Index:
-    index = Index(**parts.parameters, **parts.objects, **parts.arrays)
-    metric_known(index.metric)
+    objects = {name: part_of(parts, name, kind) for name, kind in (("store", Store), ("graph", Graph), ("rerank", Store))}
+    if objects["store"] is None or not set(parts.objects) <= set(objects):
+        raise ValueError(f"expected an index of {', '.join(objects)}, got one of {', '.join(parts.objects) or 'nothing'}")
+    index = Index(**parts.parameters, **objects, **parts.arrays)
+    if type(index.spec) is not str:
+        raise ValueError(f"expected an index's spec as text, got {index.spec!r}")
+    index.metric = metric_known(index.metric)
     whole_number("window", index.window, 1)
     if index.rerank_k is not None:
         whole_number("rerank_k", index.rerank_k, 1)
-    n = len(index.store)
-    if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(n)):
-        raise ValueError(f"expected order to hold each of {n} rows once")
-    if (index.graph is not None and len(index.graph) != n) or (index.rerank is not None and len(index.rerank) != n):
-        raise ValueError(f"expected a graph and vectors of {n} rows, as its store has")
+    if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(len(index))):
+        raise ValueError(f"expected order to hold each of {len(index)} rows once")
+    _refuse_unlike(index.store, index.graph, index.rerank)
     return index
+
+
+def _refuse_unlike(store: Store, graph: Graph | None, rerank: Store | None) -> None:
+    """The parts of an index are of the same rows."""
+    n, d = len(store), store.query_dims
+    if graph is not None and len(graph) != n:
+        raise ValueError(f"graph: expected one of {n} rows, as store has, got {len(graph)}")
+    if rerank is not None and (len(rerank), rerank.query_dims) != (n, d):
+        raise ValueError(f"rerank: expected {n} rows of {d} columns, as store has, got {len(rerank)} x {rerank.query_dims}")
 
 
 register("index", Form(Index, _parts, _from_parts))

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..files.container import Form, Parts, register
+from ..files.container import Form, Parts, part_of, register
+from ..ops.metrics import metric_known
 from .store import KINDS, Store
 
 
@@ -20,10 +21,19 @@ def _parts_of_store(store: Store) -> Parts:
 def _store_from_parts(parts: Parts) -> Store:
     arrays = dict(parts.arrays)
     projection = arrays.pop("projection", None)
-    given = {**parts.parameters, "shape": tuple(parts.parameters["shape"])}
-    store = Store(**given, arrays=arrays, projection=projection)
+    shape, numbers = tuple(parts.parameters["shape"]), parts.parameters["numbers"]
+    if len(shape) != 2 or any(type(n) is not int or not 0 <= n < 2**63 for n in shape):
+        raise ValueError(f"expected a store of (n, d), got {shape}")
+    if any(type(number) is not int for number in numbers.values()):
+        raise ValueError(f"expected a store's numbers to be integers, got {numbers}")
+    store = Store(**{**parts.parameters, "shape": shape}, arrays=arrays, projection=projection)
+    if type(store.spec) is not str:
+        raise ValueError(f"expected a store's spec as text, got {store.spec!r}")
+    store.metric = metric_known(store.metric)
     if parts.objects:
-        store._levels = parts.objects["primary"], parts.objects.get("secondary", store)
+        if not {"primary"} <= set(parts.objects) <= {"primary", "secondary"}:
+            raise ValueError(f"expected a store of primary and secondary, got one of {', '.join(parts.objects)}")
+        store._levels = part_of(parts, "primary", Store), part_of(parts, "secondary", Store, store)
     _check_layout(store)
     return store
 
@@ -40,9 +50,9 @@ def _check_layout(store: Store) -> None:
     wide = store.projection
     if wide is not None and (wide.ndim != 2 or wide.shape[0] != d or wide.dtype != np.float32):
         raise ValueError(f"expected a projection of {d} rows in float32, got shape {wide.shape} of {wide.dtype}")
-    for level in (store.primary, store.secondary):
-        if level is not None and (len(level) != n or level.query_dims != store.query_dims):
-            raise ValueError(f"expected levels of {n} rows for {store.query_dims} columns, got {level!r}")
+    for level in store._levels or ():
+        if not level.arrays or len(level) != n or level.query_dims != store.query_dims:
+            raise ValueError(f"expected levels that hold {n} rows for {store.query_dims} columns, got {level!r}")
 
 
 register("store", Form(Store, _parts_of_store, _store_from_parts))
