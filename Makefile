@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo | test | bench | bench-foundation | bench-kernels | peers | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
+# make demo | test | docs | bench | bench-foundation | bench-kernels | peers | lint | asan | tsan | mutate | wheel | clean.  Everything lives in .venv/ and build/.
 PYTHON ?= python3
 TORCH ?= auto
 EMU ?= ON
@@ -28,7 +28,7 @@ define install
 	@touch $@
 endef
 
-.PHONY: help demo test bench bench-foundation bench-kernels peers lint format asan tsan mutate wheel clean
+.PHONY: help demo test docs bench bench-foundation bench-kernels peers lint format asan tsan mutate wheel clean
 help:
 	@sed -n 2p Makefile
 
@@ -86,6 +86,15 @@ $(VENV)/test: $(VENV)/cuda $(VENV)/torch $(SOURCES)
 $(VENV)/lint: $(VENV)/base pyproject.toml
 	$(PIP) install $$($(BIN)/python tools/extra.py lint)
 	@touch $@
+
+$(VENV)/docs: $(VENV)/demo pyproject.toml
+	$(PIP) install $$($(BIN)/python tools/extra.py docs)
+	@touch $@
+
+# The site, in build/docs. A warning is an error: a link that leads nowhere, an argument that is not described.
+docs: $(VENV)/docs
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	@echo "build/docs/index.html"
 
 FORMATTED = $(shell find csrc tests bench \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \))
 lint: $(VENV)/lint

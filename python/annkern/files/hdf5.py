@@ -18,7 +18,25 @@ MOST_RATIO = 1100  # of what compressed chunks declare to what they take: deflat
 
 
 class Hdf5Set(NamedTuple):
-    """An ann-benchmarks file."""
+    """An ann-benchmarks file.
+
+    Parameters
+    ----------
+    train, test : ndarray (n, d), (m, d)
+        Rows to search, and queries.
+    neighbors, distances : ndarray (m, k), or None
+        Ground truth, where the file has it.
+    metric : str
+        As annkern names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from annkern import io
+    >>> found = io.Hdf5Set(np.eye(3, dtype=np.float32), np.eye(2, 3, dtype=np.float32), None, None, "cosine")
+    >>> found.test.shape, found.metric
+    ((2, 3), 'cosine')
+    """
 
     train: np.ndarray[Any, Any]
     test: np.ndarray[Any, Any]
@@ -40,8 +58,14 @@ def read_hdf5(path: str | os.PathLike[str]) -> Hdf5Set:
         Of a file with at least `train` and `test`, (n, d) and (m, d). They must lie in the file itself: links, external
         storage and virtual datasets are refused, and so is what declares more than the file can hold.
 
+    Returns
+    -------
+    Hdf5Set
+
     Raises
     ------
+    ImportError
+        Without h5py.
     ValueError
         Whatever is wrong with the file, with its path.
 

@@ -32,13 +32,52 @@ BLOCK_BYTES = 1 << 26  # of .fvecs, whose rows' lengths are compared
 
 
 class Truth(NamedTuple):
-    """The nearest of each query, nearest first."""
+    """The nearest of each query, nearest first.
 
-    ids: np.ndarray[Any, Any]  # (m, k)
-    distances: np.ndarray[Any, Any] | None  # (m, k), where the file has them
+    Parameters
+    ----------
+    ids : ndarray (m, k) of integers
+    distances : ndarray (m, k) of float32, or None
+        Where the file has them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from annkern import io
+    >>> ids, distances = io.Truth(np.array([[3, 1]]), None)
+    """
+
+    ids: np.ndarray[Any, Any]
+    distances: np.ndarray[Any, Any] | None
 
 
 def suffix_of(path: Path, known: tuple[str, ...] = SUFFIXES) -> str:
+    """The format of a file, as its name ends.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file need not be there.
+    known : tuple of str
+        Suffixes that are expected.
+
+    Returns
+    -------
+    str
+        In lower case.
+
+    Raises
+    ------
+    ValueError
+        Another suffix.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from annkern import io
+    >>> io.suffix_of(Path("base.FBIN"))
+    '.fbin'
+    """
     suffix = path.suffix.lower()
     if suffix not in known:
         raise ValueError(f"{path}: expected a name that ends in {' '.join(known)}, got {suffix or 'no suffix'!r}")
@@ -54,6 +93,11 @@ def read_vectors(path: str | os.PathLike[str], *, mmap: bool = True) -> np.ndarr
         Its suffix says what the file is.
     mmap : bool
         Map the file instead of reading it. The result is read-only, and pages come in as they are used.
+
+    Returns
+    -------
+    ndarray (n, d)
+        Of the type that the file holds.
 
     Raises
     ------
@@ -98,6 +142,20 @@ def write_vectors(path: str | os.PathLike[str], x: Any) -> None:
         Its suffix says the format.
     x : array (n, d)
         Of the format's type: nothing is converted.
+
+    Raises
+    ------
+    ValueError
+        An array of another type or shape, or a name whose suffix is no format.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os
+    >>> from annkern import io
+    >>> path = os.path.join(tempfile.mkdtemp(), "x.fvecs")
+    >>> io.write_vectors(path, np.ones((2, 3), np.float32))
+    >>> os.path.getsize(path)
+    32
     """
     path, x = Path(path), np.asarray(x)
     suffix = suffix_of(path, (".npy", *BINARY, *ROWWISE))
@@ -127,6 +185,26 @@ def read_truth(path: str | os.PathLike[str]) -> Truth:
     ----------
     path : path
         Of ids (m, k).
+
+    Returns
+    -------
+    Truth
+        Mapped where the format allows.
+
+    Raises
+    ------
+    ValueError
+        A file of another size than its header says, or of no integers.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os
+    >>> from annkern import io
+    >>> path = os.path.join(tempfile.mkdtemp(), "truth.bin")
+    >>> io.write_truth(path, np.array([[7, 2]]), np.array([[0.5, 0.75]]))
+    >>> ids, distances = io.read_truth(path)
+    >>> ids.tolist(), distances.tolist()
+    ([[7, 2]], [[0.5, 0.75]])
     """
     path = Path(path)
     if path.suffix.lower() in (".ivecs", ".npy"):
@@ -151,6 +229,20 @@ def write_truth(path: str | os.PathLike[str], ids: Any, distances: Any = None) -
         Below 2^31, as those that `read_truth` gives back.
     distances : array (m, k), optional
         Written as float32.
+
+    Raises
+    ------
+    ValueError
+        Ids out of range, or distances of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os
+    >>> from annkern import io
+    >>> path = os.path.join(tempfile.mkdtemp(), "truth.ibin")
+    >>> io.write_truth(path, np.array([[7, 2]]))
+    >>> os.path.getsize(path)
+    16
     """
     ids = np.asarray(ids)
     if ids.ndim != 2 or ids.dtype.kind not in "iu":

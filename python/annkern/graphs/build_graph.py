@@ -85,6 +85,11 @@ def build_graph(
         The same bytes for any number of threads, and on devices where the CPU has fused multiply-add. Every row is reached
         from `graph.entries`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came.
+
     Notes
     -----
     Takes 5 degree bytes a row while it builds, "nn_descent" 8 (window + 48 + degree); the result takes 4 degree. On a device

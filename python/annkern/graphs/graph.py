@@ -42,6 +42,14 @@ class Graph:
     `build_graph` makes one, and `Graph.of` takes what others made and makes sure that all rows are reached. Kernels trust
     the arrays: those in host memory are checked (ValueError for rows out of [0, n)), and copied where they can be written
     to.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((500, 16), dtype=np.float32)
+    >>> graph = ak.build_graph(x, degree=16)
+    >>> graph.neighbors.shape, graph.neighbors.dtype, graph.metric
+    ((500, 16), dtype('int32'), 'sqeuclidean')
     """
 
     def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean", deleted: Any = None) -> None:
@@ -116,6 +124,11 @@ class Graph:
         metric : str, optional
             What `search_graph` takes by default: the space of hnswlib or the metric of faiss, "sqeuclidean" for an array.
 
+        Returns
+        -------
+        Graph
+            All of whose rows are reached from its entries.
+
         Examples
         --------
         >>> import numpy as np, annkern as ak
@@ -164,11 +177,28 @@ class Graph:
         return int(n * degree + self.entries.shape[0]) * np.dtype(np.int32).itemsize
 
     def convert(self, to: Callable[[Any], Any]) -> Graph:
-        """The same graph with its arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU."""
+        """The same graph with its arrays passed through `to`: ``graph.convert(cupy.asarray)`` moves it to the GPU.
+
+        Parameters
+        ----------
+        to : callable
+            Of an array to an array of the same numbers: another library's, or on another device.
+
+        Returns
+        -------
+        Graph
+            A new one; `to` may return what it was given.
+        """
         return Graph(to(self.neighbors), to(self.entries), self.metric, self.deleted)
 
     def save(self, path: Any) -> None:
-        """Write the graph as a safetensors file at `path`; see `annkern.load`."""
+        """Write the graph as a safetensors file, which `annkern.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file appears complete or not at all; one that is there is replaced.
+        """
         save(self, path)
 
     def to_faiss(self, vectors: Any, kind: str = "hnsw") -> Any:
@@ -198,7 +228,14 @@ class Graph:
         """Write a file that `hnswlib.Index(space, d).load_index(path)` reads and searches.
 
         `space` is "l2", "ip" or "cosine", as the graph's metric. All rows stand in layer 0, under labels 0 to n - 1. The
-        search begins at the first entry alone: rows that only others lead to are given an edge. vectors: as in `to_faiss`.
+        search begins at the first entry alone: rows that only others lead to are given an edge.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Replaced where it is there.
+        vectors : array (n, d) or Store
+            The rows, as in `to_faiss`.
         """
         head, records = exporters.hnswlib_records(*self._on_host(), self.deleted, self.metric, vectors)
         with replacing(path) as out:
@@ -207,8 +244,14 @@ class Graph:
             out.write(bytes(4 * len(records)))  # no links above layer 0
 
     def to_cagra(self) -> Any:
-        """(n, degree) uint32, as CAGRA holds its graphs: every list full.
+        """The graph as CAGRA holds its graphs: every list full.
 
+        Returns
+        -------
+        ndarray (n, degree) of uint32
+
+        Notes
+        -----
         A shorter list is filled with the neighbours of its first four neighbours, in their order, and where these are too
         few it is repeated; a row that leads nowhere leads to itself. CAGRA begins at rows by chance, not at the entries.
         """

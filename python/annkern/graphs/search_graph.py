@@ -70,6 +70,11 @@ def search_graph(
         As from `knn`: in order, ties to the smaller index, missing neighbours -1. The same bytes for any number of threads
         and any way of cutting the queries into batches.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came.
+
     Notes
     -----
     Distances are those of `distances` on the same backend, bit for bit. Costs about `window` hops of `degree` rows a query.

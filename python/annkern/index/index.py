@@ -36,6 +36,17 @@ class Index:
         The defaults of `search`: 64 and None, unless set (to what `tune` returns, say). They are saved.
     order : ndarray (n,) int64 or None
         Of an index that was built with `reorder`: which of the caller's rows stands at each place of the store and graph.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 32), dtype=np.float32)
+    >>> index = ak.Index.build(x, "flat,lvq4+f32")
+    >>> dist, idx = index.search(x[:3], 5)
+    >>> idx[:, 0]
+    array([0, 1, 2])
+    >>> index
+    Index('flat,lvq4+f32', n=1000, d=32, metric='sqeuclidean', 204 bytes a vector)
     """
 
     def __init__(
@@ -87,6 +98,10 @@ class Index:
             Keep the rows in an order in which searches visit them, so that neighbours share pages and cache lines. Results
             and filters are in the caller's ids all the same; of rows that are equally near, others may be the last of a
             result. `x` is copied once.
+
+        Returns
+        -------
+        Index
 
         Notes
         -----
@@ -158,6 +173,20 @@ class Index:
             Larger finds more of the true neighbours, and takes time in proportion. Ignored without a graph.
         rerank_k : int, optional
             Candidates whose order is made by the finer form of the vectors, where there is one.
+
+        Returns
+        -------
+        distances, indices : arrays (m, k)
+            As from `knn`.
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((500, 16), dtype=np.float32)
+        >>> index = ak.Index.build(x, "flat,f32")
+        >>> dist, idx = index.search(x[:2], 2, filter=np.arange(500) > 0)
+        >>> idx[1, 0]
+        np.int64(1)
         """
         depth = self.rerank_k if rerank_k is None else rerank_k
         if depth is not None:
@@ -198,7 +227,14 @@ class Index:
         return self.rerank is not None or self.store.primary is not None
 
     def info(self) -> dict[str, Any]:
-        """What the index is made of, and how large each part is in bytes."""
+        """What the index is made of, and how large each part is in bytes.
+
+        Returns
+        -------
+        dict
+            spec, metric, n, d, store_bytes, nbytes, bytes_a_vector; with a graph graph_bytes, degree, mean_degree, entries,
+            window; where candidates are reranked rerank_k, and rerank_bytes of a store beside the first.
+        """
         n = len(self)
         record: dict[str, Any] = {"spec": self.spec, "metric": self.metric, "n": n, "d": self.store.query_dims}
         record |= {"store_bytes": self.store.nbytes, "nbytes": self.nbytes, "bytes_a_vector": self.nbytes / max(n, 1)}
@@ -213,8 +249,25 @@ class Index:
         return record
 
     def convert(self, to: Callable[[Any], Any]) -> Index:
-        """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU, where
-        `search` then takes queries. ValueError for one that was built with `reorder`, whose ids are put back on the host."""
+        """The same index with every array passed through `to`: ``index.convert(cupy.asarray)`` moves it to the GPU.
+
+        `search` then takes queries that lie there.
+
+        Parameters
+        ----------
+        to : callable
+            Of an array to an array of the same numbers: another library's, or on another device.
+
+        Returns
+        -------
+        Index
+            A new one; `to` may return what it was given.
+
+        Raises
+        ------
+        ValueError
+            Moving one that was built with `reorder` to a device: its ids are put back on the host.
+        """
         graph = None if self.graph is None else self.graph.convert(to)
         if graph is not None and self.order is not None and not all(x.device.on_host for _, x in graph.views()):
             raise ValueError("reorder: expected False for an index that moves to a device, got True; build it without")
@@ -223,7 +276,13 @@ class Index:
         return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order)
 
     def save(self, path: Any) -> None:
-        """Write the index as one safetensors file at `path`; see `annkern.load`."""
+        """Write the index as one safetensors file, which `annkern.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file appears complete or not at all; one that is there is replaced.
+        """
         save(self, path)
 
 

@@ -16,7 +16,22 @@ WIDEST = 4096
 
 
 class Tuned(NamedTuple):
-    """What `tune` found. ``index.window, index.rerank_k = tuned[:2]`` makes it the default of an index."""
+    """What `tune` found. ``index.window, index.rerank_k = tuned[:2]`` makes it the default of an index.
+
+    Parameters
+    ----------
+    window : int
+        The smallest that is wide enough.
+    rerank_k : int or None
+        The fewest candidates; None where nothing is reranked.
+    recall : float
+        What both reach, on the queries that `tune` was given.
+
+    Examples
+    --------
+    >>> import annkern as ak
+    >>> window, rerank_k, recall = ak.Tuned(48, 20, 0.951)
+    """
 
     window: int
     rerank_k: int | None

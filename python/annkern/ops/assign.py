@@ -45,6 +45,15 @@ def assign(
     distances : array (n,)
         To that centroid, as `knn` reports them.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came; no centroids for rows that need one.
+
+    Notes
+    -----
+    `knn` with k = 1: 2 n k d flops for n rows and k centroids, and the distances never exist all at once.
+
     Examples
     --------
     >>> import numpy as np, annkern as ak

@@ -47,6 +47,11 @@ def distances(
         float32, or int32 for "hamming": what `pairwise` gives, bit for bit; +inf (-inf for inner product, 2^31 - 1 for
         "hamming") where the id is negative.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came; ids beyond the base, on the host.
+
     Notes
     -----
     Reads m c rows, in the order of the ids; costs 2 m c d flops.

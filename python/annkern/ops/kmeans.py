@@ -104,8 +104,20 @@ class KMeans:
     def fit(self, x: Any) -> KMeans:
         """Find the centroids.
 
-        x: array (n, d) of floats or 8-bit integers, n no less than n_clusters. Raises ValueError for fewer rows, for NaN and
-        infinity, and for rows whose squared lengths float32 cannot hold.
+        Parameters
+        ----------
+        x : array (n, d) of floats or 8-bit integers
+            No fewer rows than `n_clusters`.
+
+        Returns
+        -------
+        KMeans
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For fewer rows, for NaN and infinity, and for rows whose squared lengths float32 cannot hold.
         """
         k = whole_number("n_clusters", self.n_clusters, 1)
         metric = metric_known(self.metric)
@@ -125,7 +137,18 @@ class KMeans:
         return self
 
     def predict(self, x: Any) -> Any:
-        """The cluster of each row: the labels of `assign`. x: array (n, d)."""
+        """The cluster of each row: the labels of `assign`.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            As of `fit`.
+
+        Returns
+        -------
+        array (n,) of int64
+            In the library and on the device of `x`, if that is float32.
+        """
         if not hasattr(self, "centroids_"):
             raise ValueError("KMeans: expected fit(x) before predict(x)")
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))

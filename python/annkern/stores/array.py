@@ -28,6 +28,13 @@ class Cast(Codec):
         i8 and u8 are for data that already are whole numbers in range; they are not scaled.
     metric : str
         The default metric of the stores made.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> store = ak.Cast("f16").fit(np.eye(4, dtype=np.float32)).encode(np.eye(4, dtype=np.float32))
+    >>> store.arrays["data"].dtype, store.nbytes
+    (dtype('float16'), 32)
     """
 
     kind = "array"
@@ -39,13 +46,41 @@ class Cast(Codec):
         self.metric = metric
 
     def fit(self, x: Any) -> Cast:
-        """Learns how many columns there are. x: array (n, d)."""
+        """Learn how many columns there are.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        Cast
+            Itself.
+        """
         self.dims_ = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES)).shape[1]
         return self
 
     def encode(self, x: Any, *, threads: int | None = None, stream: Any = None, progress: bool = False) -> Store:
         """The array `x`, cast once (the same array where it is of that type); blocks of an iterator, one after the other.
-        threads, stream, progress: as for the other estimators."""
+
+        Parameters
+        ----------
+        x : array (n, d), or an iterator of arrays (rows, d)
+            Numbers that the type holds.
+        threads, stream, progress
+            As for the other estimators.
+
+        Returns
+        -------
+        Store
+            In the library and on the device of `x`; NumPy where `x` is an iterator.
+
+        Raises
+        ------
+        ValueError
+            With the row of a number that the type cannot hold.
+        """
         self._require_fit()
         if isinstance(x, Iterator):
             return self._encode_blocks(x, threads, progress)

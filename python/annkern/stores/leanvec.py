@@ -67,11 +67,21 @@ class LeanVec(Codec):
 
     Notes
     -----
-    At most 131,072 rows are read. Under L2 second moments are taken about the rows' mean, and those of the
-    queries have the rows' added to them, since |q - x|^2 varies over x by |x|^2 - 2 <q, x>; under cosine rows and queries
-    are first brought to unit length. Few queries say little: the second moment of m of them is mixed with that of the rows,
-    at a share of d / (m + d). The levels serve all four metrics, whichever they were learnt for. Tepper et al., "LeanVec:
+    At most 131,072 rows are read. Under L2 second moments are taken about the rows' mean, and those of the queries have the
+    rows' added to them, since ``|q - x|^2`` varies over x by ``|x|^2 - 2 <q, x>``; under cosine rows and queries are first
+    brought to unit length. Few queries say little: the second moment of m of them is mixed with that of the rows, at a
+    share of d / (m + d). The levels serve all four metrics, whichever they were learnt for. Tepper et al., "LeanVec:
     Searching vectors faster by making them fit", arXiv 2312.16335.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> queries = x[:500, ::-1].copy()  # of another kind than the rows
+    >>> lean = ak.LeanVec(32, "lvq8", "lvq8", learn_queries=queries, metric="inner_product").fit(x)
+    >>> store = lean.encode(x)
+    >>> store.primary.shape, store.secondary.shape
+    ((1000, 32), (1000, 64))
     """
 
     kind = "leanvec"
@@ -110,7 +120,18 @@ class LeanVec(Codec):
         return f"leanvec{'' if dim is None else dim}:{self.primary},{self.secondary}"
 
     def fit(self, x: Any) -> LeanVec:
-        """Learn the projections, then both levels. x: array (n, d)."""
+        """Learn the projections, then both levels.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        LeanVec
+            Itself.
+        """
         metric = metric_from_dot(self.metric, f"a store {self.spec!r}")
         rows = training_sample(x, SAMPLE_ROWS, whole_number("seed", self.seed, 0))
         d = rows.shape[1]

@@ -143,6 +143,17 @@ class LVQ(_Turbo):
     A row takes d * bits / 8 bytes rounded up to blocks of 64, 4 for its scale, 8 for its norms, and the residual. The error
     of a dimension is at most half a step of the row (a step is its range / (2^bits - 1)). Aguerrebere et al., "Similarity
     search in the blink of an eye with compressed indices", arXiv 2304.04759. Centroids are those of `KMeans`.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> store = ak.LVQ(bits=4, residual_bits=8).fit(x).encode(x)
+    >>> store.spec, store.primary.spec
+    ('lvq4x8', 'lvq4')
+    >>> step = store.primary.arrays["scales"][:, :1].astype(np.float32)
+    >>> bool((abs(store.primary.decode() - x) <= 0.501 * step).all())
+    True
     """
 
     def __init__(
@@ -173,7 +184,18 @@ class LVQ(_Turbo):
         return f"lvq{self.bits}" + (f"x{self.residual_bits}" if self.residual_bits else "")
 
     def fit(self, x: Any) -> LVQ:
-        """Learn the mean, or the centroids, of at most a million rows. x: array (n, d)."""
+        """Learn the mean, or the centroids, of at most a million rows.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        LVQ
+            Itself.
+        """
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
         if self.n_centroids > max(1, len(rows)):
@@ -213,6 +235,14 @@ class ScalarQuantizer(_Turbo):
         Of the rows that fit saw, subtracted from each row.
     scale_ : ndarray (1, 2) float16
         Step and lower end of what is left, over 2**exponent_. Values beyond the range that fit saw are clamped to it.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> store = ak.ScalarQuantizer(8).fit(x).encode(x)
+    >>> store
+    Store('sq8', n=1000, d=64, 72 bytes a vector)
     """
 
     def __init__(self, bits: int = 8, *, metric: str = "sqeuclidean") -> None:
@@ -226,7 +256,18 @@ class ScalarQuantizer(_Turbo):
         return f"sq{self.bits}"
 
     def fit(self, x: Any) -> ScalarQuantizer:
-        """Learn the range, of at most a million rows. x: array (n, d)."""
+        """Learn the range, of at most a million rows.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        ScalarQuantizer
+            Itself.
+        """
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
         self.mean_ = mean_of(rows)

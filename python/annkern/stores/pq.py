@@ -67,6 +67,14 @@ class PQ(Codec):
     Distances are to the decoded vector. Symmetric distances, code to code, are those of decoded rows as queries:
     ``store.distances(store.decode(ids), others)``. Jegou et al., "Product quantization for nearest neighbor search", 2011.
     With fewer rows than codewords, the rows are the codewords.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> store = ak.PQ(16, bits=8, iterations=5).fit(x).encode(x)
+    >>> store.arrays["codes"].shape, store.arrays["codebook"].shape
+    ((1000, 16), (16, 4, 256))
     """
 
     kind = "pq"
@@ -101,7 +109,18 @@ class PQ(Codec):
         return f"pq{self.m}x{self.bits}"
 
     def fit(self, x: Any) -> PQ:
-        """Learn the codewords. x: array (n, d)."""
+        """Learn the codewords.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        PQ
+            Itself.
+        """
         rows = self._training_rows(x, whole_number("sample", self.sample, 1) << self.bits)
         self._train(rows, self._start(rows))
         return self
@@ -238,6 +257,16 @@ class OPQ(PQ):
     -----
     Ge et al., "Optimized product quantization", 2013. NumPy's linear algebra takes part in training: the rotation is the
     same for any `threads`, but not for every build of NumPy or setting of its BLAS.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> opq = ak.OPQ(16, bits=4, rounds=2, iterations=5).fit(x)
+    >>> np.allclose(opq.rotation_ @ opq.rotation_.T, np.eye(64), atol=1e-4)
+    True
+    >>> opq.encode(x).spec
+    'opq16x4'
     """
 
     rotation_: Floats
@@ -262,7 +291,18 @@ class OPQ(PQ):
         return f"opq{self.m}x{self.bits}"
 
     def fit(self, x: Any) -> OPQ:
-        """Learn the rotation, then the codewords. x: array (n, d)."""
+        """Learn the rotation, then the codewords.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        OPQ
+            Itself.
+        """
         most = whole_number("sample", self.sample, 1) << self.bits
         rows = self._training_rows(x, max(most, ROTATION_ROWS))
         scaled = np.ldexp(rows, -self.exponent_)

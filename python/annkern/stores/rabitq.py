@@ -59,6 +59,17 @@ class RaBitQ(Codec):
 
     Gao and Long, "RaBitQ", arXiv 2405.12497; Gao et al., arXiv 2409.09913. The rotation is not a dense matrix but four
     rounds of random signs and Hadamard transforms, and the magnitudes are scaled by the best of 16 factors, not of all.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> store = ak.RaBitQ(bits=2).fit(x).encode(x)
+    >>> store
+    Store('rabitq2', n=1000, d=64, 33 bytes a vector)
+    >>> dist, idx = ak.knn(store, x[:5], 20, rerank=x, rerank_k=50)
+    >>> idx[:, 0]
+    array([0, 1, 2, 3, 4])
     """
 
     kind = "rabitq"
@@ -75,7 +86,18 @@ class RaBitQ(Codec):
         return f"rabitq{self.bits}"
 
     def fit(self, x: Any) -> RaBitQ:
-        """Learn the mean, of at most a million rows. x: array (n, d)."""
+        """Learn the mean, of at most a million rows.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        RaBitQ
+            Itself.
+        """
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
         self.mean_ = mean_of(rows)
@@ -131,6 +153,18 @@ class BinaryQuantizer(Codec):
     and where `fit` saw rows of zeros.
     Without, ``store.arrays["rows"]`` is what ``numpy.packbits(x >= 0, axis=1, bitorder="little")`` gives, padded with zeros,
     and ``knn`` takes it under ``hamming``. Queries are rounded to 63 levels, not to their signs.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> store = ak.BinaryQuantizer().fit(x).encode(x)
+    >>> bits = store.arrays["rows"]
+    >>> np.array_equal(bits, np.packbits(x >= 0, axis=1, bitorder="little"))
+    True
+    >>> count, idx = ak.knn(bits, bits[:3], 1, "hamming")
+    >>> idx[:, 0]
+    array([0, 1, 2])
     """
 
     kind = "rabitq"
@@ -145,7 +179,18 @@ class BinaryQuantizer(Codec):
         self.metric = metric
 
     def fit(self, x: Any) -> BinaryQuantizer:
-        """Learn the threshold and the scale, of at most 65,536 rows. x: array (n, d)."""
+        """Learn the threshold and the scale, of at most 65,536 rows.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            Floats or 8-bit integers, of any array library, on the host or on a device; may be memory-mapped.
+
+        Returns
+        -------
+        BinaryQuantizer
+            Itself.
+        """
         rows = training_sample(x, SIGN_ROWS)
         self.dims_ = d = rows.shape[1]
         self.threshold_ = self._threshold(rows)

@@ -53,6 +53,17 @@ class Store(Dataset):
         The two levels of a store that has two: `knn` searches the first, and orders its candidates by the second.
     projection : array (d, d_query) float32, or None
         Queries of this store are multiplied by it first (LeanVec's primary level).
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> store = ak.compress(x, "lvq8")
+    >>> store.arrays["codes"].shape, store.nbytes // len(store)
+    ((1000, 64), 76)
+    >>> dist, idx = ak.knn(store, x[:3], 1)
+    >>> idx[:, 0]
+    array([0, 1, 2])
     """
 
     def array_names(self) -> tuple[str, ...]:
@@ -81,8 +92,24 @@ class Store(Dataset):
     def distances(
         self, queries: Any, ids: Any, metric: str | None = None, *, threads: int | None = None, stream: Any = None
     ) -> Any:
-        """Distances (m, c) of each of the `queries` (m, d) to the rows that it names by `ids` (m, c): `annkern.distances`
-        with this store as base, by its own metric where `metric` is None. threads, stream: as there."""
+        """Distances of each query to the rows that it names: `annkern.distances` with this store as base.
+
+        Parameters
+        ----------
+        queries : array (m, d)
+            As in `knn`.
+        ids : array (m, c) of int64
+            Rows of the store; negative ones are missing.
+        metric : str, optional
+            By default the store's.
+        threads, stream
+            As in `knn`.
+
+        Returns
+        -------
+        array (m, c)
+            As from `annkern.distances`.
+        """
         return distances(self, queries, ids, metric, threads=threads, stream=stream)
 
     def error_bounds(self, queries: Any, ids: Any, metric: str | None = None, *, e0: float = 1.9) -> Any:
@@ -115,7 +142,18 @@ class Store(Dataset):
         return bounds(self, queries, ids, metric or self.metric, e0)
 
     def convert(self, to: Callable[[Any], Any]) -> Store:
-        """The same store with every array passed through `to`: ``store.convert(cupy.asarray)`` moves it to the GPU."""
+        """The same store with every array passed through `to`: ``store.convert(cupy.asarray)`` moves it to the GPU.
+
+        Parameters
+        ----------
+        to : callable
+            Of an array to an array of the same numbers: another library's, or on another device.
+
+        Returns
+        -------
+        Store
+            A new one; `to` may return what it was given.
+        """
         moved: dict[int, Any] = {}
 
         def move(x: Any) -> Any:
@@ -136,5 +174,11 @@ class Store(Dataset):
         return rebuilt
 
     def save(self, path: Any) -> None:
-        """Write the store as a safetensors file at `path`; see `annkern.load`."""
+        """Write the store as a safetensors file, which `annkern.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file appears complete or not at all; one that is there is replaced.
+        """
         save(self, path)
