@@ -152,6 +152,7 @@ NAMESPACE = SimpleNamespace(
     asarray=asarray,
     astype=astype,
     take=take,
+    all=lambda x: x.all(),
     bfloat16=np.dtype(ml_dtypes.bfloat16),
     **{name: np.dtype(name) for name in ("float32", "float16", "int8", "uint8", "int32", "int64", "uint32", "bool")},
 )

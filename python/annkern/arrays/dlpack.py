@@ -79,7 +79,7 @@ def export(x: Any, stream: int | None = None) -> Exported:
         strides = packed_strides(shape, itemsize)
     return Exported(
         capsule=capsule,
-        address=(tensor.data or 0) + tensor.byte_offset,
+        address=tensor.data + tensor.byte_offset if tensor.data else 0,
         shape=shape,
         strides=strides,
         dtype=_name(tensor.code, tensor.bits, tensor.lanes),

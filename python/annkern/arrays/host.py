@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .libraries import numpy_dtype
 from .views import View, as_numpy, host_copy, view
 
 
@@ -27,6 +28,11 @@ def release_pages(x: View, first: int, count: int) -> None:
         memory.madvise(mmap.MADV_DONTNEED, start, min(end, len(memory)) - start)
 
 
+def typed_numpy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
+    """The same host memory as a NumPy array of its type, bfloat16 too."""
+    return as_numpy(x).view(numpy_dtype(x.dtype))
+
+
 def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Rows of an array of any library as float32 in host memory."""
     if seen.device.on_host:
@@ -36,5 +42,5 @@ def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.fl
         part = x if chosen is None else seen.library.take(x, seen.library.from_numpy(chosen, seen.device))
         rows = host_copy(view("x", part))
     if seen.dtype == "bfloat16":
-        return (rows.astype(np.uint32) << 16).view(np.float32)
+        rows = (rows.astype(np.uint32) << 16).view(np.float32)
     return np.ascontiguousarray(rows, np.float32)

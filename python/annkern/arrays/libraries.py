@@ -38,6 +38,10 @@ class ArrayLibrary:
     name = "array"
     writable = True  # arrays can be given as out=
 
+    def holds(self, dtype: str) -> bool:
+        """Whether there are arrays of such a dtype."""
+        return True
+
     def empty(self, shape: tuple[int, ...], dtype: str, device: Device) -> Any:
         """A new array, not initialised, in the current stream's order."""
         raise TypeError(f"queries: cannot allocate results as {self.name}; convert the queries to NumPy, PyTorch or CuPy")
@@ -50,7 +54,7 @@ class ArrayLibrary:
         """Called after device work, before the workspace is freed: waits where the library cannot order the two."""
 
     def packed(self, array: Any) -> Any:
-        """A row-major copy of a device array."""
+        """A row-major copy, of the same dtype."""
         raise TypeError(f"cannot copy {self.name}: pass an array whose rows are adjacent in memory")
 
     def take(self, array: Any, rows: Any) -> Any:
@@ -59,6 +63,9 @@ class ArrayLibrary:
 
     def astype(self, array: Any, dtype: str) -> Any:
         return array.astype(dtype)
+
+    def all(self, array: Any) -> bool:
+        return bool(array.all())
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         """A NumPy array as one of this library's, on that device."""
@@ -114,6 +121,9 @@ class NumpyLibrary(ArrayLibrary):
     def empty(self, shape: tuple[int, ...], dtype: str, device: Device) -> Any:
         return aligned(shape, dtype)
 
+    def packed(self, array: Any) -> Any:
+        return np.array(array, order="C")
+
     def astype(self, array: Any, dtype: str) -> Any:
         return array.astype(numpy_dtype(dtype))
 
@@ -138,7 +148,7 @@ class TorchLibrary(ArrayLibrary):
         return self.torch.empty(shape, dtype=getattr(self.torch, dtype), device=self._device(device))
 
     def packed(self, array: Any) -> Any:
-        return array.contiguous()
+        return array.detach().clone(memory_format=self.torch.contiguous_format)
 
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.torch.from_numpy(array).to(self._device(device))
@@ -239,6 +249,10 @@ class JaxLibrary(ArrayLibrary):
     def from_numpy(self, array: Any, device: Device) -> Any:
         return self.jax.numpy.asarray(array)
 
+    def packed(self, array: Any) -> Any:
+        on_host = all(device.platform == "cpu" for device in array.devices())
+        return np.array(array, order="C") if on_host else super().packed(array)
+
     def take(self, array: Any, rows: Any) -> Any:
         return self.jax.numpy.take(array, rows, axis=0)
 
@@ -253,6 +267,9 @@ class StandardLibrary(ArrayLibrary):
         self.xp: Any = array.__array_namespace__()
         self.device: Any = array.device
         self.name = getattr(self.xp, "__name__", "array API")
+
+    def holds(self, dtype: str) -> bool:
+        return hasattr(self.xp, dtype)  # float16 and bfloat16 are no part of the standard
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: Device) -> Any:
         return self.xp.empty(shape, dtype=getattr(self.xp, dtype), device=self.device)
@@ -271,12 +288,18 @@ class StandardLibrary(ArrayLibrary):
     def astype(self, array: Any, dtype: str) -> Any:
         return self.xp.astype(array, getattr(self.xp, dtype))
 
+    def all(self, array: Any) -> bool:
+        return bool(self.xp.all(array))
+
     def cast(self, argument: str, dtype: str) -> str:
         return f"xp.astype({argument}, xp.{dtype})"
 
 
 class ForeignLibrary(ArrayLibrary):
     """Arrays whose library offers memory and nothing else: good as a base or a filter, or with out= given."""
+
+    def holds(self, dtype: str) -> bool:
+        return False
 
     def __init__(self, array: Any) -> None:
         self.name = f"{type(array).__module__}.{type(array).__qualname__}"

@@ -89,8 +89,15 @@ def view(name: str, x: object, stream: int | None = None) -> View:
     Where `stream` is given and `x` belongs to a library that orders its work by DLPack, its pending work is made to
     precede what is enqueued on `stream`.
     """
-    if type(x) is np.ndarray:
+    if type(x) is np.ndarray:  # which is never at address 0
         return _numpy_view(x)
+    seen = _view(name, x, stream)
+    if seen.address == 0 and not seen.empty:
+        raise _not_in_memory(name, x, seen.shape)
+    return seen
+
+
+def _view(name: str, x: object, stream: int | None) -> View:
     root = library_name(x)
     if root == "torch":
         return _torch_view(name, x)
@@ -128,18 +135,12 @@ def order_after(x: View, stream: int) -> None:
 
 def with_adjacent_rows(x: View) -> View:
     """`x`, or a row-major copy of it where the kernels could not read its rows."""
-    if x.rows_adjacent:
-        return x
-    if not x.device.on_host:
-        return view("copy", x.library.packed(x.owner))
-    return _host_copy(x)
+    return x if x.rows_adjacent else _packed(x)
 
 
 def row_major(x: View) -> View:
     """`x`, or a copy of it where there are gaps between its rows, or they lie in another order."""
-    if x.row_major:
-        return x
-    return _host_copy(x) if x.device.on_host else view("copy", x.library.packed(x.owner))
+    return x if x.row_major else _packed(x)
 
 
 def as_numpy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
@@ -149,12 +150,18 @@ def as_numpy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
     return np.empty(x.shape, dtype) if x.empty else np.asarray(_Memory(x, dtype.str))
 
 
+def asarray(name: str, x: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """np.asarray, which would read arrays that have no memory: these are refused."""
+    if hasattr(x, "__dlpack__"):
+        view(name, x)
+    return np.asarray(x)
+
+
 def host_copy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
     """The array in host memory: itself, or a copy of a device array, once that is complete."""
     if x.device.on_host:
         return as_numpy(x)
-    if not x.row_major:
-        x = view("copy", x.library.packed(x.owner))
+    x = row_major(x)
     here = np.empty(x.shape, np.uint16 if x.dtype == "bfloat16" else x.dtype)
     if not x.empty:
         with x.library.scope(x.device, x.library.current_stream(x.device)):
@@ -162,9 +169,19 @@ def host_copy(x: View) -> np.ndarray[Any, np.dtype[Any]]:
     return here
 
 
-def _host_copy(x: View) -> View:
+def _packed(x: View) -> View:
+    """A row-major copy by the array's library; by NumPy where it is a library without copies, in host memory."""
+    if not x.device.on_host or x.library.holds(x.dtype):
+        copied = view("copy", x.library.packed(x.owner))
+        copied.library = x.library
+        return copied
     copy = as_numpy(x).copy()
     return View(copy, copy.ctypes.data, copy.shape, copy.strides, x.dtype, HOST, x.library)
+
+
+def _not_in_memory(name: str, x: object, shape: tuple[int, ...]) -> ValueError:
+    kind = f"{type(x).__module__}.{type(x).__qualname__}"
+    return ValueError(f"{name}: expected an array whose elements are in memory, got a {kind} of shape {shape} without any")
 
 
 class _Memory:
@@ -200,9 +217,15 @@ def _torch_view(name: str, x: Any) -> View:
     if x.is_neg():
         x = x.resolve_neg()
     device = HOST if kind == "cpu" else Device("cuda", x.device.index)
-    size = x.element_size()
+    size, shape = x.element_size(), tuple(x.shape)
     strides = tuple([step * size for step in x.stride()])
-    return View(x, x.data_ptr(), tuple(x.shape), strides, dtype, device, library_of(x))
+    try:
+        storage = x.untyped_storage()
+        absent = storage.device.type == "meta" or storage.data_ptr() == 0  # as a FakeTensor's, or one that was freed
+        address = 0 if absent else x.data_ptr()
+    except (RuntimeError, NotImplementedError):  # of a wrapper, as under torch.vmap
+        raise _not_in_memory(name, x, shape) from None
+    return View(x, address, shape, strides, dtype, device, library_of(x))
 
 
 def _cupy_view(x: Any) -> View:

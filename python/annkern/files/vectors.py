@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays.views import asarray
 from .atomic import replacing
 
 BINARY = {".fbin": "<f4", ".f16bin": "<f2", ".i8bin": "i1", ".u8bin": "u1", ".ibin": "<i4"}
@@ -157,7 +158,7 @@ def write_vectors(path: str | os.PathLike[str], x: Any) -> None:
     >>> os.path.getsize(path)
     32
     """
-    path, x = Path(path), np.asarray(x)
+    path, x = Path(path), asarray("x", x)
     suffix = suffix_of(path, (".npy", *BINARY, *ROWWISE))
     if x.ndim != 2:
         raise ValueError(f"x: expected (n, d), got shape {x.shape}")
@@ -244,13 +245,14 @@ def write_truth(path: str | os.PathLike[str], ids: Any, distances: Any = None) -
     >>> os.path.getsize(path)
     16
     """
-    ids = np.asarray(ids)
+    ids = asarray("ids", ids)
     if ids.ndim != 2 or ids.dtype.kind not in "iu":
         raise ValueError(f"ids: expected integers (m, k), got {ids.dtype.name} {ids.shape}")
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**31:
         raise ValueError(f"ids: expected 0 to 2^31 - 1, got {ids.min()} to {ids.max()}")
-    if distances is not None and np.shape(distances) != ids.shape:
-        raise ValueError(f"distances: expected the shape of ids, {ids.shape}, got {np.shape(distances)}")
+    distances = None if distances is None else asarray("distances", distances)
+    if distances is not None and distances.shape != ids.shape:
+        raise ValueError(f"distances: expected the shape of ids, {ids.shape}, got {distances.shape}")
     with replacing(Path(path)) as out:
         out.write(np.array(ids.shape, "<u4").tobytes())
         out.write(ids.astype("<u4").tobytes())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.libraries import aligned
-from ..arrays.views import View, as_numpy, host_copy, view
+from ..arrays.views import View, as_numpy, asarray, host_copy, view
 from ..files.atomic import replacing
 from ..files.container import Form, Parts, register, save
 from ..ops.metrics import metric_known
@@ -150,7 +150,7 @@ class Graph:
         own[ids == none] = -1  # of unsigned types that are narrower than int32, too
         own[own == np.arange(n)[:, None]] = -1  # an edge of a row to itself leads a search nowhere
         own[:] = np.take_along_axis(own, np.argsort(own < 0, axis=1, kind="stable"), axis=1)
-        begin = found.entries if entries is None else np.asarray(entries)
+        begin = found.entries if entries is None else asarray("entries", entries)
         if begin is not None and (begin.ndim != 1 or begin.dtype.kind not in "iu" or ((begin < 0) | (begin >= n)).any()):
             raise ValueError(f"entries: expected rows in [0, {n}), got {begin!r}")
         if begin is None or len(begin) == 0:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays.views import asarray
+
 Array = np.ndarray[Any, np.dtype[Any]]
 LABELS_0_TO_N = "expected labels 0 to n - 1, each once, so that they are rows of the vectors"
 FAISS_METRICS = {
@@ -37,7 +39,7 @@ def read(given: Any, metric: str | None) -> Imported:
         return _faiss(given, metric)
     # np.asarray reads whatever has a length and items one by one: an index of another library, for hours.
     is_array = isinstance(given, (list, tuple, memoryview)) or any(hasattr(given, name) for name in ARRAY_PROTOCOLS)
-    array = np.asarray(given) if is_array else np.empty(0, object)
+    array = asarray("neighbors", given) if is_array else np.empty(0, object)
     if array.ndim != 2 or array.dtype.kind not in "iu":
         raise TypeError(
             "neighbors: expected integers (n, degree), an hnswlib.Index, or a faiss IndexHNSW or IndexNSG, got "

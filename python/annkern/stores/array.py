@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.libraries import NUMPY
+from ..arrays.host import typed_numpy
+from ..arrays.libraries import NUMPY, ArrayLibrary
 from ..arrays.views import View, view
 from ..runtime.context import KERNEL_DTYPES, Context, shaped
 from .codec import Codec
@@ -84,6 +85,7 @@ class Cast(Codec):
         self._require_fit()
         if isinstance(x, Iterator):
             return self._encode_blocks(x, threads, progress)
+        x = self._held(x)
         seen = view("x", x)
         if seen.library is NUMPY and seen.dtype != DTYPES[self.dtype]:
             return self._encode_array(x, threads, stream, progress)
@@ -95,8 +97,12 @@ class Cast(Codec):
 
     def _encode_rows(self, context: Context, x: View, first: int, count: int, store: Store, to: int) -> None:
         """Into a part of an array that there is, as a level of another store."""
-        part = x.owner[first : first + count]
-        store.arrays["data"][to : to + count] = self._cast(part, to, context.threads or None, context.stream or None)
+        part = self._held(x.owner[first : first + count, ...])
+        part = self._cast(part, to, context.threads or None, context.stream or None)
+        data = store.arrays["data"]
+        if isinstance(data, np.ndarray) and not isinstance(part, np.ndarray):  # of an iterator of another library's arrays
+            part = typed_numpy(view("x", part))
+        data[to : to + count, ...] = part
 
     def _cast(self, x: Any, first: int, threads: int | None, stream: Any) -> Any:
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
@@ -112,11 +118,16 @@ class Cast(Codec):
             row = self._first_bad(context, view("x", data)) if wanted != seen.dtype and self.dtype in ("f16", "bf16") else -1
             if row >= 0:
                 raise ValueError(f"x: row {first + row} holds a number that {wanted} cannot hold; 'lvq8x8' scales each row")
-            if self.dtype in ("i8", "u8") and seen.dtype != wanted and not bool((data == seen.owner).all()):
+            if self.dtype in ("i8", "u8") and seen.dtype != wanted and not self._equal(seen.library, data, seen.owner):
                 raise ValueError(
                     f"x: expected whole numbers that {wanted} holds, got others; for a scaled store write 'sq8'"
                 )
         return data
+
+    @staticmethod
+    def _equal(library: ArrayLibrary, a: Any, b: Any) -> bool:
+        """In float32, which holds what 8-bit and 16-bit types do: libraries differ in what they compare with what."""
+        return library.all(library.astype(a, "float32") == library.astype(b, "float32"))
 
     @staticmethod
     def _first_bad(context: Context, x: View) -> int:

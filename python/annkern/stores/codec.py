@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.host import release_pages
+from ..arrays.host import release_pages, typed_numpy
 from ..arrays.libraries import NUMPY, numpy_dtype
 from ..arrays.views import View, view
 from ..ops.sampling import BLOCK_BYTES
@@ -69,13 +69,21 @@ class Codec:
         Returns
         -------
         Store
-            In the library and on the device of `x`; NumPy where `x` is an iterator. A row's code depends on the row and
-            on `fit` alone: never on threads or blocks.
+            In the library and on the device of `x`; NumPy where `x` is an iterator, or in host memory and of a library that
+            lacks a type of the store's arrays, as the array API standard lacks float16. A row's code depends on the row
+            and on `fit` alone: never on threads or blocks.
         """
         self._require_fit()
         if isinstance(x, Iterator):
             return self._encode_blocks(x, threads, progress)
-        return self._encode_array(x, threads, stream, progress)
+        return self._encode_array(self._held(x), threads, stream, progress)
+
+    def _held(self, x: Any) -> Any:
+        """`x`; as a NumPy array where it is in host memory and its library lacks a type of the store's arrays."""
+        seen = view("x", x)
+        dtypes = [value.dtype.name for value in self._fitted().values()]
+        self._allocate(0, lambda _, dtype: dtypes.append(dtype))
+        return x if not seen.device.on_host or all(map(seen.library.holds, dtypes)) else typed_numpy(seen)
 
     def _require_fit(self) -> None:
         if not hasattr(self, "dims_"):

@@ -43,7 +43,8 @@ def compress(
     Returns
     -------
     Store
-        In the library and on the device of `x`.
+        In the library and on the device of `x`. NumPy where `x` is in host memory and its library lacks a type of the
+        store's arrays, as the array API standard lacks float16.
 
     Raises
     ------

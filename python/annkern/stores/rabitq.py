@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.host import host_rows
-from ..arrays.views import as_numpy, view
+from ..arrays.views import as_numpy, asarray, view
 from ..ops.metrics import metric_from_dot
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.context import real_number, whole_number
@@ -322,7 +322,7 @@ def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -
     if deviations < 0:
         raise ValueError(f"e0: expected 0 or more, got {e0}")
     arrays = {key: _on_host(key, x) for key, x in store.arrays.items()}
-    chosen = np.asarray(ids)
+    chosen = asarray("ids", ids)
     distances = np.asarray(store.distances(queries, chosen, metric), np.float64)  # checks queries and ids too
     w = host_rows(queries, view("queries", queries), None)
     if name == "cosine":
