@@ -76,7 +76,7 @@ def write_pages(app: Sphinx) -> None:
             text = summary(public(name))
             lists.append(f"| [`{name}`]({name}.rst) | {text} |")
             pages[f"{name}.rst"] = page(name)
-        lists += ["", "```{toctree}", ":hidden:", "", *names, "```", ""]
+        lists += ["", "```{toctree}", ":hidden:", "", *(f"{name} <{name}>" for name in names), "```", ""]
     pages["index.md"] = "\n".join(
         ["# Reference", "", "Every public name. `import annkern as ak`; `from annkern import io`.", "", *lists]
     )

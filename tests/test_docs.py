@@ -94,6 +94,12 @@ def test_all_pages_are_reached():
         assert name == "index" or any(Path(name).match(pattern) for pattern in patterns), name
 
 
+def test_pictures_are_those_that_the_script_draws(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "pictures"))
+    for name, text in importlib.import_module("draw").drawn().items():
+        assert (ROOT / "docs" / "pictures" / name).read_text() == text, f"{name}: python docs/pictures/draw.py"
+
+
 def test_what_is_said_of_gpus_is_the_same_everywhere():
     said = {" ".join(text.split()): path.name for path in DOCUMENTS for text in GPU_STATUS.findall(path.read_text())}
     assert len(said) == 1, said
