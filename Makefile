@@ -93,7 +93,7 @@ $(VENV)/docs: $(VENV)/demo pyproject.toml
 
 # The site, in build/docs. A warning is an error: a link that leads nowhere, an argument that is not described.
 docs: $(VENV)/docs
-	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	$(BIN)/python -m sphinx -W --keep-going -a -q docs build/docs
 	@echo "build/docs/index.html"
 
 FORMATTED = $(shell find csrc tests bench \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \))

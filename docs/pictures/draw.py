@@ -61,7 +61,7 @@ class Picture:
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}" fill="{fill}" stroke="{stroke}"/>')
 
     def svg(self) -> str:
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height:g}" role="img"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height:g}" width="{WIDTH}" role="img"'
         font = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"'
         marker = f'<path d="M0 0L8 4L0 8z" fill="{INK}"/>'
         frame = 'id="head" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto"'
