@@ -142,10 +142,15 @@ def test_graphs_give_the_same_bytes(indirect, taken, spec, rerank, metric):
     graph, store = ak.build_graph(x, degree=16), ak.compress(x, spec)
     finer = None if rerank is None else ak.compress(x, rerank)
     first = ak.search_graph(graph, store, queries, 7, window=30, metric=metric, rerank=finer)
-    for more in ({}, {"threads": 2}, {"check_finite": False}):
+    for more in ({}, {"threads": 2}, {"check_finite": False}, {"expand": 30}):
         del taken[:]
         same(ak.search_graph(graph, store, queries, 7, window=30, metric=metric, rerank=finer, **more), first)
         assert taken == ["search_graph"]
+    narrow = {"window": 30, "metric": metric, "rerank": finer, "expand": 3}
+    same(
+        ak.search_graph(graph, store, queries, 7, **narrow),
+        indirect(lambda: ak.search_graph(graph, store, queries, 7, **narrow)),
+    )
     one = ak.search_graph(graph, store, queries[5:6], 7, window=30, metric=metric, rerank=finer)
     assert one[1].tobytes() == first[1][5:6].tobytes()
 

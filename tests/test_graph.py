@@ -110,6 +110,26 @@ def test_search_is_the_definition(metric, k, window):
     np.testing.assert_allclose(dist, want[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("k, window, expand", [(40, 40, 7), (40, 64, 1), (10, 80, 33), (5, 30, 30), (5, 30, 10**12)])
+def test_rows_behind_the_first_are_not_expanded(k, window, expand):
+    x, q = whole_numbers(400, 9), whole_numbers(23, 9, 1)
+    graph = ak.build_graph(x, degree=8, window=20)
+    every = ak.search_graph(graph, x, q, k, window=window)[1]
+    found = ak.search_graph(graph, x, q, k, window=window, expand=expand)[1]
+    want = reference.search_graph(graph.neighbors, graph.entries, x, q, k, window, expand=expand)[1]
+    np.testing.assert_array_equal(found, want)
+    assert (found.tobytes() == every.tobytes()) == (expand >= window)
+    for i in (0, 11):  # a query on its own is searched otherwise
+        alone = ak.search_graph(graph, x, q[i : i + 1], k, window=window, expand=expand, threads=2)[1]
+        assert alone.tobytes() == found[i].tobytes()
+    mask = np.ones(len(x), bool)
+    every = ak.search_graph(graph, x, q, k, window=window, expand=expand, filter=mask)[1]
+    assert every.tobytes() == found.tobytes()  # all rows are allowed
+    mask[:200] = False
+    few = ak.search_graph(graph, x, q, k, window=window, filter=mask)[1]
+    assert ak.search_graph(graph, x, q, k, window=window, expand=expand, filter=mask)[1].tobytes() == few.tobytes()
+
+
 def test_bits():
     x = np.random.default_rng(0).integers(0, 256, (500, 8), dtype=np.uint8)
     graph = ak.build_graph(x, "hamming", 16, 32)

@@ -56,6 +56,16 @@ def test_search_is_the_definition(device, metric, k, window):
         np.testing.assert_allclose(dist, want[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("k, window, expand", [(40, 40, 7), (40, 64, 1), (10, 80, 33), (5, 30, 1000)])
+def test_rows_behind_the_first_are_not_expanded(device, k, window, expand):
+    x, q = whole_numbers(400, 9), whole_numbers(ALONE, 9, 1)
+    graph = ak.build_graph(x, degree=8, window=20)
+    for queries in (q, q[:SHARED]):
+        ids = search(device, graph, x, queries, k, window=window, expand=expand)[1]
+        want = reference.search_graph(graph.neighbors, graph.entries, x, queries, k, window, expand=expand)[1]
+        np.testing.assert_array_equal(ids, want)
+
+
 @pytest.mark.parametrize("m", [33, SHARED])
 def test_any_graph(device, m):
     """Edges at random, twice in a list, to the row itself, lists that end; more of them than a batch; several entries."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from test_graph import check_invariants, gaussian, recall
@@ -37,10 +39,11 @@ def test_build_and_search(data, spec, metric):
 def test_what_is_saved_gives_the_same_bytes(data, tmp_path, spec, mmap):
     x, q = data
     index = ak.Index.build(x, spec, "inner_product")
-    index.window, index.rerank_k = 40, 25
+    index.window, index.rerank_k, index.expand = 40, 25, 12
     index.save(tmp_path / "x.safetensors")
     again = ak.load(tmp_path / "x.safetensors", mmap=mmap)
     assert (again.spec, again.metric, again.window, again.rerank_k) == (spec, "inner_product", 40, 25)
+    assert again.expand == 12
     assert again.info() == index.info()
     assert [a.tobytes() for a in again.search(q, 10)] == [a.tobytes() for a in index.search(q, 10)]
 
@@ -95,12 +98,32 @@ def test_tune_finds_the_least(data, spec, wanted):
     true = ak.knn(x, q, 10)[1]
     tuned = ak.tune(index, q, true, wanted)
     assert tuned.recall >= wanted
-    assert recall(index.search(q, 10, window=tuned.window, rerank_k=tuned.rerank_k)[1], true) == pytest.approx(tuned.recall)
-    if index.graph is not None and tuned.window > 10:
-        deep = tuned.window - 1 if index.reranks else None
-        assert recall(index.search(q, 10, window=tuned.window - 1, rerank_k=deep)[1], true) < wanted
+    expand = tuned.expand or tuned.window
+
+    def reached(window, rerank_k, expand):
+        return recall(index.search(q, 10, window=window, rerank_k=rerank_k, expand=expand)[1], true)
+
+    assert reached(tuned.window, tuned.rerank_k, expand) == pytest.approx(tuned.recall)
+    if index.graph is not None and expand > 1:
+        fewer = tuned.window - (expand == tuned.window > 10)
+        assert reached(fewer, fewer if index.reranks else None, expand - 1) < wanted
     if index.reranks and tuned.rerank_k > 10:
-        assert recall(index.search(q, 10, window=tuned.window, rerank_k=tuned.rerank_k - 1)[1], true) < wanted
+        assert reached(tuned.window, tuned.rerank_k - 1, expand) < wanted
+
+
+def test_tune_expands_fewer_rows_than_are_asked_for(data):
+    """A window of 100 finds more than is asked for, and cannot be narrower."""
+    x, q = data
+    index = ak.Index.build(x, "graph24,lvq4+f32")
+    true = ak.knn(x, q, 100)[1]
+    tuned = ak.tune(index, q, true, 0.8)
+    assert tuned.expand < 100 <= tuned.window
+    index.window, index.rerank_k = tuned[:2]
+    index.expand = tuned.expand
+    again = pickle.loads(pickle.dumps(tuned))
+    assert again == tuned and again.expand == tuned.expand and "expand=" in repr(again)
+    assert recall(index.search(q, 100)[1], true) == pytest.approx(tuned.recall)
+    assert recall(index.search(q, 100, expand=tuned.window)[1], true) > tuned.recall
 
 
 def test_tune_says_what_cannot_be_reached(data):
@@ -109,7 +132,9 @@ def test_tune_says_what_cannot_be_reached(data):
         ak.tune(ak.Index.build(x, "graph16,lvq4"), q, ak.knn(x, q, 10)[1], 1.0)
 
 
-@pytest.mark.parametrize("wrong", [{"window": "64"}, {"window": 0}, {"rerank_k": [5]}, {"rerank_k": -1}, {"metric": "l3"}])
+@pytest.mark.parametrize(
+    "wrong", [{"window": "64"}, {"window": 0}, {"rerank_k": [5]}, {"rerank_k": -1}, {"expand": 0}, {"metric": "l3"}]
+)
 def test_files_hold_numbers_that_search_takes(data, tmp_path, wrong):
     index = ak.Index.build(data[0][:50], "graph8,lvq4+f32")
     vars(index).update(wrong)

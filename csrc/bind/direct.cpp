@@ -192,13 +192,14 @@ std::shared_ptr<GraphPlan::Kept> kept_for(GraphPlan& plan, const Operands& opera
   return plan.kept = kept;
 }
 
-// (plan, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite) -> (distances, indices)
+// (plan, store, queries, k, window, metric, rerank, rerank_k, threads, check_finite, expand) -> (distances, indices)
 PyObject* search_graph_direct(PyObject*, Arguments given, Py_ssize_t) {
   Operands operands, fine;
   Options options;
   py::detail::make_caster<GraphPlan> caster;
   const int64_t k = plain::integer(given[3], 1, -1), window = plain::integer(given[4], 1, -1);
-  if (k < 0 || window < 0 || !read_options(given[8], given[9], &options)) return not_plain();
+  const int64_t expand = plain::integer(given[10], 1, INT64_MAX);
+  if (k < 0 || window < 0 || expand < 0 || !read_options(given[8], given[9], &options)) return not_plain();
   if (!caster.load(given[0], false) || !read_operands(given[1], given[2], given[5], &operands)) return not_plain();
   GraphPlan& plan = py::detail::cast_op<GraphPlan&>(caster);
   if (plan.graph.rows != operands.base.rows || k > operands.base.rows || is_bit_metric(operands.metric)) return not_plain();
@@ -214,6 +215,7 @@ PyObject* search_graph_direct(PyObject*, Arguments given, Py_ssize_t) {
   args.graph = plan.graph;
   args.k = k;
   args.window = std::max(k, std::min(window, operands.base.rows));
+  args.expand = expand;
   if (reranks) {
     args.rerank = fine.base;
     args.rerank_queries = fine.queries;
@@ -255,9 +257,9 @@ constexpr Entry kEntries[] = {
      "select_k_direct(values: object, k: object, largest: object, ids: object, threads: object) -> object"},
     {"merge_topk_direct", merge_topk_direct, 5,
      "merge_topk_direct(distances: object, ids: object, k: object, metric: object, threads: object) -> object"},
-    {"search_graph_direct", search_graph_direct, 10,
+    {"search_graph_direct", search_graph_direct, 11,
      "search_graph_direct(plan: object, store: object, queries: object, k: object, window: object, metric: object, rerank: "
-     "object, rerank_k: object, threads: object, check_finite: object) -> object"},
+     "object, rerank_k: object, threads: object, check_finite: object, expand: object) -> object"},
 };
 
 template <size_t I>

@@ -15,18 +15,19 @@ inline GraphView graph(uintptr_t neighbors, int64_t rows, int64_t degree, int64_
 
 template <>
 struct FromPython<SearchGraphArgs> {
-  static constexpr const char* names[] = {"graph",     "base",    "queries",        "metric",   "k",
-                                          "window",    "rerank",  "rerank_queries", "rerank_k", "filter",
-                                          "distances", "indices", "bad_row",        "exec"};
+  static constexpr const char* names[] = {"graph",  "base",      "queries", "metric",         "k",
+                                          "window", "expand",    "rerank",  "rerank_queries", "rerank_k",
+                                          "filter", "distances", "indices", "bad_row",        "exec"};
   static SearchGraphArgs make(GraphView graph, Dataset base, Matrix queries, const std::string& metric, int64_t k,
-                              int64_t window, Dataset rerank, Matrix rerank_queries, int64_t rerank_k, Filter filter,
-                              uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
+                              int64_t window, int64_t expand, Dataset rerank, Matrix rerank_queries, int64_t rerank_k,
+                              Filter filter, uintptr_t distances, uintptr_t indices, uintptr_t bad_row, Exec where) {
     return {graph,
             base,
             queries,
             metric_from_name(metric),
             k,
             window,
+            expand,
             rerank,
             rerank_queries,
             rerank_k,

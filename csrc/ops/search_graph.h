@@ -26,9 +26,11 @@ struct SearchScratch {
 // Computes  for each query the k rows of smallest key among those that a best-first search of the graph visits. The search
 //           keeps a buffer of the `window` smallest (key, id) visited so far, the entry points first. It expands the
 //           smallest that it has not expanded yet, until there is none: the neighbors that are new to it get their keys and
-//           join the buffer. With rerank_k > 0 the buffer's first rerank_k take the keys of `rerank` instead, and are sorted
-//           by them. reference/search_graph.py is the definition.
-// Filter    A row that is not allowed is never returned. All true: as no filter. Else, by the numbers of ops/filter_plan.h:
+//           join the buffer. Rows behind the first `expand` of the buffer are not expanded, so a search may end before all
+//           of its window is: with expand below k, narrower than what it returns. With rerank_k > 0 the buffer's first
+//           rerank_k take the keys of `rerank` instead, and are sorted by them. reference/search_graph.py is the definition.
+// Filter    A row that is not allowed is never returned. All true: as no filter. Else `expand` is not used, and, by the
+//           numbers of ops/filter_plan.h:
 //             few rows are allowed    all of them are scored.
 //             otherwise               rows are expanded, nearest first, whether they are allowed or not, until `window`
 //                                     allowed ones stand in front of the nearest that was not expanded. Once 8 stand there,
@@ -40,12 +42,13 @@ struct SearchScratch {
 //             A search that does not end within its steps scores all allowed rows. A larger window expands the same rows in
 //             the same order, and more of them.
 // Shapes    base (n, d), queries (m, d), rerank (n, d'), rerank_queries (m, d') -> distances, indices (m, k), contiguous.
-//           n < 2^31. window is lowered to n, then raised to k; rerank_k lies in [k, window], and is not used where it is 0.
+//           n < 2^31. window is lowered to n, then raised to k; expand >= 1, all of the window from there on; rerank_k lies
+//           in [k, window], and is not used where it is 0.
 // Numerics  Keys are those of ops/distances.h, bit for bit.
 // Order     Ascending (key, id). A query's result depends on the graph, the base, the query and the instruction set: not on
 //           threads, batch or position.
 // Missing   As in ops/knn.h.
-// Cost      About `degree` random rows a hop, and as many hops as the window is wide, plus a few; memory O(n / 8) bits a
+// Cost      About `degree` random rows a hop, and about `expand` hops; memory O(n / 8) bits a
 //           thread beyond the outputs (on devices: of each block, where there is a filter).
 // Errors    None: shapes, and that every neighbor is a row, are checked before.
 struct SearchGraphArgs {
@@ -53,7 +56,7 @@ struct SearchGraphArgs {
   Dataset base;
   Matrix queries;
   Metric metric = Metric::sqeuclidean;
-  int64_t k = 0, window = 0;
+  int64_t k = 0, window = 0, expand = INT64_MAX;
   Dataset rerank;
   Matrix rerank_queries;
   int64_t rerank_k = 0;

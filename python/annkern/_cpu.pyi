@@ -328,6 +328,7 @@ def search_graph(
     metric: str,
     k: int,
     window: int,
+    expand: int,
     rerank: Matrix | Base,
     rerank_queries: Matrix,
     rerank_k: int,
@@ -348,6 +349,7 @@ def search_graph_direct(
     rerank_k: Any,
     threads: Any,
     check_finite: Any,
+    expand: Any,
 ) -> Any: ...
 def search_graph_workspace(
     graph: Graph,
@@ -356,6 +358,7 @@ def search_graph_workspace(
     metric: str,
     k: int,
     window: int,
+    expand: int,
     rerank: Matrix | Base,
     rerank_queries: Matrix,
     rerank_k: int,

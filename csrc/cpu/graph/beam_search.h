@@ -11,12 +11,13 @@
 
 namespace annk::ANNK_ISA {
 
-// The `capacity` smallest candidates, sorted.
+// The `capacity` smallest candidates, sorted, of which the first `expand` may be expanded.
 class SearchBuffer {
  public:
-  void begin(int64_t capacity) {
+  void begin(int64_t capacity, int64_t expand) {
     if (static_cast<int64_t>(slots_.size()) < capacity + 1) slots_.reset(static_cast<size_t>(capacity + 1));
     capacity_ = capacity;
+    expand_ = expand;
     size_ = next_ = 0;
   }
   int64_t size() const { return size_; }
@@ -51,9 +52,9 @@ class SearchBuffer {
     }
   }
 
-  // The i-th smallest of those that were not expanded, -1 where there are fewer.
+  // The i-th smallest of those that may be and were not expanded, -1 where there are fewer.
   ANNK_HD int64_t peek(int i) const {
-    for (int64_t at = next_; at < size_; ++at)
+    for (int64_t at = next_; at < last(); ++at)
       if (!slots_[at].expanded() && i-- == 0) return slots_[at].id();
     return -1;
   }
@@ -61,18 +62,21 @@ class SearchBuffer {
   // The place of what was popped last, until more are pushed.
   ANNK_HD int64_t popped_place() const { return next_ - 1; }
 
-  // The nearest that was not expanded, which then counts as expanded. False: there is none.
+  // The nearest that may be and was not expanded, which then counts as expanded. False: there is none.
   ANNK_HD bool pop_nearest(SearchNeighbor* out) {
-    while (next_ < size_ && slots_[next_].expanded()) ++next_;
-    if (next_ == size_) return false;
+    const int64_t end = last();
+    while (next_ < end && slots_[next_].expanded()) ++next_;
+    if (next_ >= end) return false;
     *out = slots_[next_];
     slots_[next_++].value |= 1u;
     return true;
   }
 
  private:
+  ANNK_HD int64_t last() const { return expand_ < size_ ? expand_ : size_; }
+
   Buffer<SearchNeighbor> slots_;
-  int64_t capacity_ = 0, size_ = 0, next_ = 0;
+  int64_t capacity_ = 0, expand_ = 0, size_ = 0, next_ = 0;
 };
 
 // Visited rows: a bit each.
@@ -130,11 +134,11 @@ class BeamSearch {
   // The buffer holds `window` rows, or all where there are fewer. expanded: null, or where to note what is expanded.
   void begin(int64_t window, Growing<SearchNeighbor>* expanded) {
     filtered_.begin({}, nullptr, 0);
-    begin_with(window, expanded);
+    begin_with(window, window, expanded);
   }
-  void begin(const FilterPlan& plan, const Filter& filter, int64_t query) {
+  void begin(const FilterPlan& plan, const Filter& filter, int64_t query, int64_t expand) {
     filtered_.begin(plan, plan.filtered ? &filter : nullptr, query);
-    begin_with(plan.filtered ? 0 : plan.window, nullptr);
+    begin_with(plan.filtered ? 0 : plan.window, expand, nullptr);
   }
   const FilteredSearch& filtered() const { return filtered_; }
 
@@ -167,10 +171,10 @@ class BeamSearch {
   }
 
  private:
-  void begin_with(int64_t window, Growing<SearchNeighbor>* expanded) {
+  void begin_with(int64_t window, int64_t expand, Growing<SearchNeighbor>* expanded) {
     for (size_t i = 0; i < visited_rows_.size(); ++i) visited_.forget(visited_rows_[i]);
     visited_rows_.clear();
-    buffer_.begin(window < graph_.rows ? window : graph_.rows);
+    buffer_.begin(window < graph_.rows ? window : graph_.rows, expand);
     expanded_ = expanded;
     finite_ = true;
     prefetched_row_ = -1;

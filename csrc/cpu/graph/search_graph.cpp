@@ -84,7 +84,7 @@ class Searcher : public SearchScratch {
     turn.query = query;
     turn.plan = plan_filter(allowed_.count(query), args_->graph.rows, args_->window);
     computer_->pack_query(query, 1, turn.search->query());
-    if (!turn.plan.exact) turn.search->begin(turn.plan, args_->filter, query);
+    if (!turn.plan.exact) turn.search->begin(turn.plan, args_->filter, query, args_->expand);
   }
 
   void finish(Turn& turn) {
@@ -116,7 +116,7 @@ class Searcher : public SearchScratch {
     const Growing<int64_t>& ids = allowed_.list(turn.query);
     const int64_t count = static_cast<int64_t>(ids.size());
     SearchBuffer& buffer = turn.search->buffer();
-    buffer.begin(std::min(wanted, std::max<int64_t>(count, 1)));
+    buffer.begin(std::min(wanted, std::max<int64_t>(count, 1)), 0);
     Buffer<float> keys(kRowBlock + kLanes);
     bool fit = true;
     for (int64_t i = 0; i < count; i += kRowBlock) {

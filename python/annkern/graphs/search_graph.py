@@ -23,6 +23,7 @@ def search_graph(
     k: int,
     *,
     window: int = 64,
+    expand: int | None = None,
     metric: str | None = None,
     rerank: Any = None,
     rerank_k: int | None = None,
@@ -48,6 +49,9 @@ def search_graph(
     window : int
         The best rows visited so far, which the search keeps and expands one after the other; raised to k, at most n. Larger
         finds more of the true neighbours, and takes time in proportion: 16 to 300, chosen by `tune`.
+    expand : int, optional
+        Of these, only the nearest `expand` are expanded; by default all. Where k is large, this is the way to less time than
+        a window of k takes, at less recall: `tune` finds it. Not used where a filter excludes rows.
     metric : str, optional
         As in `knn`; by default the graph's.
     rerank : array (n, d) or Store, optional
@@ -77,7 +81,8 @@ def search_graph(
 
     Notes
     -----
-    Distances are those of `distances` on the same backend, bit for bit. Costs about `window` hops of `degree` rows a query.
+    Distances are those of `distances` on the same backend, bit for bit. Costs about `window` hops of `degree` rows a query,
+    or `expand` hops.
     On a device one block searches for a query; up to 32 queries with a window of 32 or more have blocks that compute keys
     ahead of the search, by more launches (35 for a window of 256), with the same result. Workspace on a device: what the
     queries take when prepared, and for filters, stores that are decoded and windows beyond 1024 up to 256 MiB more.
@@ -101,7 +106,7 @@ def search_graph(
             finer = finer.fine.direct_level
         if finer is not None or (rerank is None and base is store):
             arguments = graph.plan, base, queries, k, window, metric or graph.metric, finer, rerank_k, threads, check_finite
-            found: tuple[Any, Any] | None = load("cpu").search_graph_direct(*arguments)
+            found: tuple[Any, Any] | None = load("cpu").search_graph_direct(*arguments, expand)
             if found is not None:
                 return found
     if isinstance(store, Store) and store.primary is not None:
@@ -116,6 +121,7 @@ def search_graph(
         context.require_same_device(part, x, "queries")
     count = whole_number("k", k, 0)
     wide = max(min(whole_number("window", window, 1), operands.n), count)
+    narrow = wide if expand is None else min(whole_number("expand", expand, 1), wide)
     allowed = operands.filter(filter if graph.deleted is None else without_deleted(graph, filter))
     given = pair(out)
     fine = base if operands.rerank is None and rerank_k is None else finer_rows(operands)
@@ -131,7 +137,7 @@ def search_graph(
                 depth = backend.default_rerank_k(count) if rerank_k is None else whole_number("rerank_k", rerank_k, count)
             context.run(
                 "search_graph",
-                *(graph.native(backend), base.native, base.query_matrix, operands.metric.name, count, wide),
+                *(graph.native(backend), base.native, base.query_matrix, operands.metric.name, count, wide, narrow),
                 *(fine.native, fine.query_matrix, min(wide, depth), allowed),
                 *(distances.address, indices.address, base.bad_row_address),
             )

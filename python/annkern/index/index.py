@@ -32,8 +32,8 @@ class Index:
     graph : Graph or None
     rerank : Store or None
         A finer form of the vectors beside a store of one level.
-    window, rerank_k : int, int or None
-        The defaults of `search`: 64 and None, unless set (to what `tune` returns, say). They are saved.
+    window, rerank_k, expand : int, int or None, int or None
+        The defaults of `search`: 64, None and None, unless set (to what `tune` returns, say). They are saved.
     order : ndarray (n,) int64 or None
         Of an index that was built with `reorder`: which of the caller's rows stands at each place of the store and graph.
 
@@ -59,10 +59,11 @@ class Index:
         window: int = 64,
         rerank_k: int | None = None,
         order: Any = None,
+        expand: int | None = None,
     ) -> None:
         self.spec, self.metric, self.order = spec, metric, order
         self.store, self.graph, self.rerank = store, graph, rerank
-        self.window, self.rerank_k = window, rerank_k
+        self.window, self.rerank_k, self.expand = window, rerank_k, expand
 
     @classmethod
     def build(
@@ -159,6 +160,7 @@ class Index:
         threads: int | None = None,
         *,
         rerank_k: int | None = None,
+        expand: int | None = None,
         stream: Any = None,
         out: Any = None,
         check_finite: bool = True,
@@ -173,6 +175,8 @@ class Index:
             Larger finds more of the true neighbours, and takes time in proportion. Ignored without a graph.
         rerank_k : int, optional
             Candidates whose order is made by the finer form of the vectors, where there is one.
+        expand : int, optional
+            As in `search_graph`: only so many of the window are expanded. Ignored without a graph.
 
         Returns
         -------
@@ -208,6 +212,7 @@ class Index:
         found = search_graph(
             *(self.graph, self.store, queries, k),
             window=self.window if window is None else window,
+            expand=self.expand if expand is None else expand,
             metric=self.metric,
             rerank=self.rerank,
             rerank_k=depth,
@@ -273,7 +278,7 @@ class Index:
             raise ValueError("reorder: expected False for an index that moves to a device, got True; build it without")
         rerank = None if self.rerank is None else self.rerank.convert(to)
         store = self.store.convert(to)
-        return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order)
+        return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order, self.expand)
 
     def save(self, path: Any) -> None:
         """Write the index as one safetensors file, which `annkern.load` reads.
@@ -300,6 +305,8 @@ def _parsed(spec: Any) -> tuple[int | None, str, str | None]:
 
 def _parts(index: Index) -> Parts:
     parameters = {name: getattr(index, name) for name in ("spec", "metric", "window", "rerank_k")}
+    if index.expand is not None:  # versions that do not know it read all others
+        parameters["expand"] = index.expand
     objects = {"store": index.store, "graph": index.graph, "rerank": index.rerank}
     arrays = {} if index.order is None else {"order": index.order}
     return Parts(parameters, arrays, {name: part for name, part in objects.items() if part is not None})
@@ -314,8 +321,9 @@ def _from_parts(parts: Parts) -> Index:
         raise ValueError(f"expected an index's spec as text, got {index.spec!r}")
     index.metric = metric_known(index.metric)
     whole_number("window", index.window, 1)
-    if index.rerank_k is not None:
-        whole_number("rerank_k", index.rerank_k, 1)
+    for name in ("rerank_k", "expand"):
+        if getattr(index, name) is not None:
+            whole_number(name, getattr(index, name), 1)
     if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(len(index))):
         raise ValueError(f"expected order to hold each of {len(index)} rows once")
     _refuse_unlike(index.store, index.graph, index.rerank)

@@ -15,16 +15,17 @@ Keyed = list[tuple[Any, int]]
 
 
 def beam_search(
-    neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], window: int
+    neighbors: NDArray[np.int32], entries: NDArray[np.int32], keys: NDArray[Any], window: int, expand: int | None = None
 ) -> tuple[Keyed, Keyed]:
     """The `window` smallest (key, id) visited by a search for the row of smallest key, and what was expanded, in that order.
+    Of the window, only the `expand` smallest are expanded; all where it is None.
 
     `keys` (n,) holds the key of every row, though only those of visited rows are read.
     """
     visited = {int(row) for row in entries}
     buffer = sorted((keys[row], row) for row in visited)[:window]
     expanded: Keyed = []
-    while left := [candidate for candidate in buffer if candidate not in expanded]:
+    while left := [candidate for candidate in buffer[:expand] if candidate not in expanded]:
         expanded.append(left[0])
         found = {int(row) for row in neighbors[left[0][1]] if row >= 0} - visited
         visited |= found
@@ -101,9 +102,10 @@ def search_graph(
     window: int,
     metric: str = "sqeuclidean",
     filter: NDArray[np.bool_] | None = None,
+    expand: int | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Distances and indices (m, k), nearest first, ties to the smaller index; -1 where it visited fewer. filter: what
-    may be returned, (n,) or (m, n)."""
+    may be returned, (n,) or (m, n). expand: as in `beam_search`."""
     row = find(metric)
     distances = pairwise(queries, base, metric)
     out = np.full((len(queries), k), row.missing, distances.dtype)
@@ -111,7 +113,7 @@ def search_graph(
     for q, own in enumerate(distances):
         allowed = np.ones(len(base), bool) if filter is None else np.broadcast_to(filter, distances.shape)[q]
         if allowed.all():
-            buffer, _ = beam_search(neighbors, entries, row.key(own), max(window, k))
+            buffer, _ = beam_search(neighbors, entries, row.key(own), max(window, k), expand)
         else:
             buffer = filtered_search(neighbors, entries, row.key(own), allowed, max(window, k))
         ids[q, : len(buffer)] = [candidate for _, candidate in buffer[:k]]

@@ -143,7 +143,7 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
   // The smallest that was not expanded; false for none.
   __device__ __forceinline__ bool expand(Hop& hop) const {
     const bool ends = kNotes ? hop.last : a_.stage == SearchStage::start;
-    int place = ends ? -1 : buffer_.smallest_open();
+    int place = ends ? -1 : buffer_.smallest_open(!kNotes && !hop.plan.filtered ? a_.expand : INT32_MAX);
     if (!kNotes && hop.plan.filtered) place = choose(hop, place);
     if (place < 0) return false;
     const int32_t row = row_of(buffer_.slots[place]);

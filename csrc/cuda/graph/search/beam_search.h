@@ -32,6 +32,7 @@ struct BeamSearchArgs {
   Filter filter;
   const int32_t* allowed = nullptr;       // (filters, kAllowedParts): allowed rows
   int64_t query_begin = 0, m = 0;         // of this launch
+  int32_t expand = INT32_MAX;             // without a filter: rows behind so many of the buffer are not expanded
   int64_t window = 0, k = 0, wanted = 0;  // wanted: results of a query, k or what is reranked
   NeighborOut out;                        // from the launch's first query on
   int64_t* found = nullptr;               // (m, wanted): ids alone, where they are reranked

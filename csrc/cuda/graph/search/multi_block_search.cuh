@@ -50,7 +50,7 @@ class ResumableSearch : public SearchBlock<Rows> {
   // A slot for each of the smallest that were not expanded; those that have one keep it. Warp 0, a lane a slot.
   __device__ __forceinline__ void choose_ahead(SharedSearch& search, bool first) const {
     static_assert(kSearchSlots <= kWarp);
-    const int lane = lane_id(), size = s_.size;
+    const int lane = lane_id(), size = s_.size < a_.expand ? s_.size : a_.expand;
     KeyId chosen = first || lane >= kSearchSlots ? kNoKeyId : search.chosen[lane], wanted = kNoKeyId;
     int have = 0;
     for (int at = s_.next; at < size && have < kSearchSlots; at += kWarp) {
@@ -148,7 +148,7 @@ class MultiBlockRound : ResumableSearch<Rows> {
   // Expands the smallest, if its keys are there; they count as visited from here on.
   __device__ __forceinline__ bool take_over(SharedSearch& search) {
     if (warp_id() == 0) {
-      const int place = buffer_.smallest_open(), lane = lane_id();
+      const int place = buffer_.smallest_open(a_.expand), lane = lane_id();
       const KeyId entry = place < 0 ? kNoKeyId : buffer_.slots[place];
       const bool here = place >= 0 && lane < kSearchSlots && search.chosen[lane] == entry && search.counts[lane] >= 0;
       const int slot = __ffs(static_cast<int>(__ballot_sync(kAllLanes, here))) - 1;

@@ -83,9 +83,9 @@ struct SearchBuffer {
     __syncthreads();
   }
 
-  // Warp 0: the place of the smallest that was not expanded; -1 for none.
-  __device__ __forceinline__ int smallest_open() const {
-    const int size = s.size;
+  // Warp 0: the place of the smallest that was not expanded, of the first `most`; -1 for none.
+  __device__ __forceinline__ int smallest_open(int most = INT32_MAX) const {
+    const int size = s.size < most ? s.size : most;
     for (int at = s.next; at < size; at += kWarp) {
       const int place = at + lane_id();
       const unsigned open = __ballot_sync(kAllLanes, place < size && !expanded(slots[place]));

@@ -81,6 +81,7 @@ struct Plan {
     search.graph = args.graph;
     search.filter = args.filter;
     search.window = args.window;
+    search.expand = static_cast<int32_t>(std::min(args.expand, args.window));
     search.k = args.k;
     search.wanted = args.rerank_k > 0 ? args.rerank_k : args.k;
     const int64_t widest = filtered ? widest_filter_plan(n, args.window) : args.window;
@@ -112,7 +113,7 @@ struct Plan {
     }
     if (shares || buffers) search.buffers = workspace.take<KeyId>((shares ? m : search.blocks) * search.room);
     if (!shares) return;
-    rounds = search_rounds(args.window);
+    rounds = search_rounds(std::min(args.window, args.expand));
     search.shared = workspace.take<SharedSearch>(m);
     search.tables = workspace.take<uint32_t>(m << search.table_bits);
     search.ahead = workspace.take<KeyId>(m * kSearchSlots * degree);

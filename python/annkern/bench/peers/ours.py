@@ -71,12 +71,15 @@ def runs(make: Any, *arguments: Any, **options: Any) -> bool:
 
 
 def window_sweep(k: int, values: Sequence[int], reranked: bool) -> tuple[Setting, ...]:
-    """Windows, and for each a few depths of reranking."""
+    """Windows, and for each a few depths of reranking; where k is large, searches that expand fewer rows than k, too."""
     sweep = widths("window", k, values)
+    narrow = [int(k * share) for share in (0.2, 0.35, 0.5, 0.7, 0.85)] if k > 2 * min(values) else []
     if not reranked:
-        return sweep
+        return sweep + tuple({"window": k, "expand": expand} for expand in narrow)
     pairs = [(w["window"], min(w["window"], depth)) for w in sweep for depth in (2 * k, 5 * k, w["window"])]
-    return tuple({"window": window, "rerank_k": depth} for window, depth in dict.fromkeys(pairs))
+    found = tuple({"window": window, "rerank_k": depth} for window, depth in dict.fromkeys(pairs))
+    few = [(window, expand) for window in (k, k * 3 // 2) for expand in narrow]
+    return found + tuple({"window": window, "rerank_k": window, "expand": expand} for window, expand in few)
 
 
 def methods(shape: Shape) -> Sequence[Method]:
