@@ -106,6 +106,12 @@ def test_what_is_said_of_gpus_is_the_same_everywhere():
     assert len(said) == 1, said
 
 
+def test_the_landing_page_has_the_numbers_of_the_readme():
+    readme, landing = ((ROOT / name).read_text() for name in ("README.md", "docs/index.md"))
+    rows = [line for line in landing.splitlines() if "x / " in line]
+    assert rows and rows == [line for line in readme.splitlines() if line.startswith("|") and "x / " in line]
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     for path in DOCUMENTS:

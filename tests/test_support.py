@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README says which store works where: what tools/support.py finds by trying it."""
+"""docs/support.md says which store works where: what tools/support.py finds by trying it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 @pytest.mark.skipif(not importlib.util.find_spec("annkern._emu"), reason="what works on CUDA is tried through the emulator")
 @pytest.mark.long
-def test_readme_says_what_works(monkeypatch):
+def test_the_page_says_what_works(monkeypatch):
     import support
 
     monkeypatch.setenv("ANNKERN_DEVICE", "emu")
-    assert support.in_readme()[1] == support.rendered(support.registry()), "python tools/support.py --write puts it right"
+    assert support.on_page()[1] == support.rendered(support.registry()), "python tools/support.py --write puts it right"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which store works in which operation under which metric on which backend: found by trying each, on a few rows.
 
-usage: support.py [--write]    Prints README's table, or puts it there. tests/test_support.py compares the two. CUDA is tried
-through the emulator (ANNKERN_EMU=ON), which runs the same sources.
+usage: support.py [--write]    Prints the table of docs/support.md, or puts it there. tests/test_support.py compares the two.
+CUDA is tried through the emulator (ANNKERN_EMU=ON), which runs the same sources.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from annkern.runtime.backend import load
 from annkern.stores.registry import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "support.md"
 MARKS = "<!-- by tools/support.py -->\n", "<!-- end -->\n"
 BITS = "packed bits"
 ROWS, DIMS = 9, 16
@@ -84,7 +84,7 @@ def tried(bases: dict[str, Any], metrics: list[str], queries: dict[str, Any], id
 
 
 def registry() -> dict[str, Found]:
-    """By what README calls the stores: a rule of the grammar, of whose stores each is tried."""
+    """By what the page calls the stores: a rule of the grammar, of whose stores each is tried."""
     traits = load("cpu").metrics
     numbers = [name for name, own in traits.items() if not own["bits"]]
     x = np.random.default_rng(0).integers(0, 50, (ROWS, DIMS))
@@ -138,9 +138,9 @@ def named(metrics: set[str]) -> str:
     return " ".join(f"`{name}`" for name in traits if name in metrics)
 
 
-def in_readme() -> tuple[str, str, str]:
+def on_page() -> tuple[str, str, str]:
     """What stands before the table, the table, and what stands behind it."""
-    before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
+    before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
     table, behind = rest.split(MARKS[1])
     return before + MARKS[0], table, MARKS[1] + behind
 
@@ -149,7 +149,7 @@ if __name__ == "__main__":
     os.environ["ANNKERN_DEVICE"] = "emu"
     made = rendered(registry())
     if sys.argv[1:] == ["--write"]:
-        head, _, tail = in_readme()
-        README.write_text(head + made + tail, encoding="utf-8")
+        head, _, tail = on_page()
+        PAGE.write_text(head + made + tail, encoding="utf-8")
     else:
         print(made, end="")
