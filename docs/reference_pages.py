@@ -21,14 +21,16 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "api"
 # The rooms of the package that hold public names, in the order of the reference.
 ROOMS = {
+    "index": "Index",
     "ops": "Search and its parts",
     "stores": "Stores",
     "graphs": "Graphs",
     "ivf": "Inverted lists",
-    "index": "Index",
     "files": "Saving and loading",
     "runtime": "What is here",
 }
+# What stands first in its room; the others follow in the order of the alphabet.
+FIRST = ("Index", "tune", "knn", "radius", "pairwise", "compress", "Store", "build_graph", "search_graph", "show_config")
 # Methods and properties that other modules of the package call: no part of what a user calls.
 INSIDE = ("array_names", "array_views", "direct", "direct_level", "fine", "layout", "limits", "live", "native", "plan")
 INSIDE += ("query_dims", "shared_arrays", "views")
@@ -42,7 +44,10 @@ ELSEWHERE |= {"CHANGELOG.md": "changelog.md"}
 def rooms() -> dict[str, list[str]]:
     """The public names of annkern by title of their room."""
     found: dict[str, list[str]] = {title: [] for title in ROOMS.values()}
-    for name in annkern.__all__:
+    for name in (
+        *(name for name in FIRST if name in annkern.__all__),
+        *(name for name in annkern.__all__ if name not in FIRST),
+    ):
         room = getattr(annkern, name).__module__.split(".")[1]
         found.setdefault(ROOMS.get(room, room), []).append(name)
     found["Vector files: annkern.io"] = [f"io.{name}" for name in annkern.io.__all__]
@@ -92,7 +97,7 @@ def write_pages(app: Sphinx) -> None:
 
 def summary(thing: Any) -> str:
     if not (inspect.isclass(thing) or inspect.isroutine(thing)):
-        return "A constant."
+        return f"`{thing!r}`"
     text = (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
     return text.replace("|", "\\|").replace("<", "&lt;").replace("``", "`")
 
@@ -148,7 +153,7 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         language = LANGUAGES.get(Path(path).suffix, "text")
         code = app.builder.highlighter.highlight_block(text, language, force=True)  # type: ignore[attr-defined]
         title = name.removeprefix("source/")
-        yield name, {"title": title, "body": f"<h1>{title}</h1>{code}"}, "page.html"
+        yield name, {"title": title, "body": f'<h1>{title}</h1><div class="source-page">{code}</div>'}, "page.html"
 
 
 def inside_links(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -170,11 +175,17 @@ def signature(app: Sphinx, what: str, name: str, *_: Any) -> tuple[str, str] | N
     return ("", "") if what == "class" and name in MADE_BY_OTHERS else None
 
 
+def page_links(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings name the pages of docs/ by their files."""
+    lines[:] = [re.sub(r"docs/([a-z-]+)\.md", r":doc:`/\1`", line) for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("annkern", link)
     app.connect("builder-inited", write_pages)
     app.connect("source-read", inside_links)
     app.connect("html-collect-pages", source_pages)
     app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-process-docstring", page_links)
     app.add_transform(SourceLinks)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
