@@ -21,9 +21,8 @@ def lists_of(*args) -> np.ndarray:
 
 def ids_of(lists: np.ndarray) -> np.ndarray:
     """(n, width) rows, -1 where a list is shorter."""
-    n = len(lists)
     places = (lists >> np.uint64(1) & np.uint64(2**31 - 1)).astype(np.int64)
-    return np.where(lists == np.uint64(2**64 - 1), -1, (places + np.arange(n)[:, None]) % max(n, 1))
+    return np.where(lists == np.uint64(2**64 - 1), -1, defined.row_at(np.arange(len(lists))[:, None], places))
 
 
 def build(x, metric=None, degree=16, window=32, **more) -> ak.Graph:
@@ -115,6 +114,29 @@ def test_rows_that_are_equal():
     _, first, which = np.unique(x, axis=0, return_index=True, return_inverse=True)
     for rows in (x, x.astype(np.int8), ak.compress(x.astype(np.float32), "f32")):
         np.testing.assert_array_equal(descent.first_equals(rows, 2000), first[which.ravel()])
+
+
+def one_hot(n, d):
+    x = np.zeros((n, d), np.float32)
+    x[np.arange(n), np.random.default_rng(2).integers(0, d, n)] = 1
+    return x
+
+
+@pytest.mark.parametrize("method", ["nn_descent", "vamana"])
+def test_rows_that_are_all_equally_near(method):
+    """Equal rows find each other among 400 that are all at distance 1: no few of them take the places in all lists."""
+    x = one_hot(1200, 400)
+    graph = ak.build_graph(x, "cosine", method=method)
+    distances, _ = ak.search_graph(graph, x, x[:300], 1, window=32)
+    assert (distances < 0.5).mean() >= 0.9
+
+
+def test_order_of_ties():
+    rows, ids = np.arange(40)[:, None], np.arange(1000)
+    places = np.array([[defined.place(row, id) for id in ids] for row in range(40)])
+    np.testing.assert_array_equal(defined.row_at(rows, places), np.broadcast_to(ids, places.shape))
+    first = np.argsort(places, axis=1)[:, :100]
+    assert np.bincount(first.ravel(), minlength=1000).max() < 20  # 4 expected
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 40, 129])

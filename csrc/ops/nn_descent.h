@@ -18,14 +18,14 @@ namespace annk {
 //                               first that have it near the front, take the places behind the first half.
 //           reference/nn_descent.py defines them.
 // Shapes    base (n, d); order (count,) int32, each row once at most: those that it lacks take no part; lists (n, width)
-//           uint64, all ones where empty: sortable_bits(key) << 32 | place << 1 | taken, with place = (id - row) mod n;
+//           uint64, all ones where empty: sortable_bits(key) << 32 | place << 1 | taken, with the place of core/tie_order.h;
 //           neighbors (n, degree) int32, -1 behind each list. n < 2^31. On devices n < 2^31 / sample, and width <= 4096 when
 //           pruned.
 // Numerics  Keys between rows take one of them, decoded, as a query: as ops/distances.h. The smaller one counts where a pair
 //           was compared both ways and its keys differ.
-// Order     Lists ascend by (key, place): of rows that are equally near, those come first that follow the row in a ring of
-//           all rows, and not for every row the same. What a list becomes is a function of the set of what was offered to
-//           it: neither threads nor turns show.
+// Order     Lists ascend by (key, place): rows that are equally near come in an order as if by chance, and for each row in
+//           another, so that none of them is in all lists, and others in none. What a list becomes is a function of the set
+//           of what was offered to it: neither threads nor turns show.
 // Cost      A round: up to 6 sample^2 keys a row. Memory beyond the arrays: 24 sample bytes a row in a round, 8 degree bytes
 //           in the pruning, and 6 bytes a row. On devices 25 bytes a row in a start, 24 sample + 12 in a round, 8 + 4 degree
 //           in the pruning, and up to `batch_bytes`.

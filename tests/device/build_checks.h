@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 
+#include "core/tie_order.h"
 #include "graph_checks.h"
 #include "ops/build_graph.h"
 #include "ops/nn_descent.h"
@@ -128,7 +129,8 @@ class PlainDescent {
       std::sort(others.begin(), others.end());
       if (others.size() > most) others.resize(most);
       std::vector<int32_t> all(own.begin(), own.begin() + static_cast<int64_t>(std::min(own.size(), (most + 1) / 2)));
-      for (const auto& [at, place] : others) all.push_back(static_cast<int32_t>((row + static_cast<int64_t>(place)) % n_));
+      for (const auto& [at, place] : others)
+        all.push_back(static_cast<int32_t>(generic::TieOrder::id(row, static_cast<uint32_t>(place))));
       all.insert(all.end(), own.begin(), own.end());
       auto& to = woven[static_cast<size_t>(row)];
       for (const int32_t one : all)
@@ -141,8 +143,10 @@ class PlainDescent {
   uint32_t order(int64_t query, int64_t row) const {
     return generic::sortable_bits(static_cast<float>(keys_[static_cast<size_t>(query * n_ + row)]));
   }
-  uint64_t place(int64_t row, int64_t id) const { return static_cast<uint64_t>((id - row + n_) % n_); }
-  int64_t id(int64_t row, uint64_t entry) const { return (row + static_cast<int64_t>(entry >> 1 & 0x7fffffff)) % n_; }
+  static uint64_t place(int64_t row, int64_t id) { return generic::TieOrder::place(row, id); }
+  static int64_t id(int64_t row, uint64_t entry) {
+    return generic::TieOrder::id(row, static_cast<uint32_t>(entry >> 1 & 0x7fffffff));
+  }
   uint64_t entry_of(int64_t row, int64_t id, uint64_t order) const { return order << 32 | place(row, id) << 1; }
   std::vector<int32_t> ids(int64_t row) const {
     std::vector<int32_t> all;

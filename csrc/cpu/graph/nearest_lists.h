@@ -8,16 +8,15 @@
 
 #include "core/buffer.h"
 #include "core/threads.h"
+#include "core/tie_order.h"
 #include "cpu/graph/beam_search.h"
 
 namespace annk::ANNK_ISA {
 
-// Rows by how far behind `row` they come in the ring of all n rows.
-struct Ring {
-  int64_t rows;
-  ANNK_HD int64_t place(int64_t row, int64_t id) const { return id >= row ? id - row : id - row + rows; }
-  ANNK_HD int64_t id(int64_t row, int64_t place) const { return row + place < rows ? row + place : row + place - rows; }
-};
+// The row that an entry of the list of `row` names.
+ANNK_HD int64_t listed(int64_t row, uint64_t entry) {
+  return TieOrder::id(row, static_cast<uint32_t>(SearchNeighbor{entry}.id()));
+}
 
 inline constexpr uint64_t kNoKeyId = ~uint64_t{0};
 
@@ -31,11 +30,7 @@ inline Buffer<uint64_t> empty_lists(int64_t rows, int64_t width) {
 class NearestLists {
  public:
   NearestLists(uint64_t* entries, int64_t rows, int64_t width, const Exec& exec)
-      : ring_{rows},
-        width_(width),
-        entries_(entries),
-        limits_(static_cast<size_t>(rows)),
-        locks_(static_cast<size_t>(rows)) {
+      : width_(width), entries_(entries), limits_(static_cast<size_t>(rows)), locks_(static_cast<size_t>(rows)) {
     auto task = [&](int, int64_t t) {
       const int64_t end = rows < (t + 1) * kRows ? rows : (t + 1) * kRows;
       for (int64_t row = t * kRows; row < end; ++row) {
@@ -46,7 +41,6 @@ class NearestLists {
     parallel_for(exec.threads, (rows + kRows - 1) / kRows, exec.interrupted, task);
   }
 
-  const Ring& ring() const { return ring_; }
   int64_t width() const { return width_; }
   uint64_t* list(int64_t row) const { return entries_ + row * width_; }
   // Keys from here on cannot enter the list now, nor later. NaN while it has room.
@@ -62,7 +56,9 @@ class NearestLists {
     for (int64_t at = 0; at < width_; at += 8) __builtin_prefetch(slots + at, 1);
     __builtin_prefetch(locks_.get() + row, 1);
   }
-  uint64_t entry(int64_t row, int64_t id, float key) const { return SearchNeighbor::of(key, ring_.place(row, id)).value; }
+  uint64_t entry(int64_t row, int64_t id, float key) const {
+    return SearchNeighbor::of(key, TieOrder::place(row, id)).value;
+  }
   // Updates the list of `row` by `count` entries.
   void update(int64_t row, const uint64_t* entries, int64_t count) {
     acquire(row);
@@ -100,7 +96,6 @@ class NearestLists {
       if (tries % 64 == 63) sched_yield();  // the thread that holds it may not be running
   }
 
-  const Ring ring_;
   const int64_t width_;
   uint64_t* const entries_;
   Buffer<float> limits_;

@@ -129,7 +129,7 @@ class Samples {
       const SearchNeighbor at{list[i]};
       const Age age = at.expanded() ? kOld : kNew;
       if (counts[age] == sample_) continue;
-      const int64_t id = lists_.ring().id(row, at.id());
+      const int64_t id = listed(row, list[i]);
       own(row, age)[counts[age]++] = static_cast<int32_t>(id);
       const uint64_t entry = others_[age].entry(id, row, at.key());
       others_[age].update(id, &entry, 1);
@@ -143,8 +143,7 @@ class Samples {
     const int32_t* const ids = own(row, age);
     for (int64_t i = 0; i < sample_ && ids[i] >= 0; ++i) local_join.add_new(ids[i]);
     const uint64_t* const list = others_[age].list(row);
-    for (int64_t i = 0; i < sample_ && list[i] != kNoKeyId; ++i)
-      local_join.add_new(lists_.ring().id(row, SearchNeighbor{list[i]}.id()));
+    for (int64_t i = 0; i < sample_ && list[i] != kNoKeyId; ++i) local_join.add_new(listed(row, list[i]));
   }
 
   const int64_t n_, sample_;

@@ -48,9 +48,8 @@ class Places {
 // One thread's scratch.
 class DetourPruner {
  public:
-  DetourPruner(const NnDescentArgs& args, Ring ring)
+  explicit DetourPruner(const NnDescentArgs& args)
       : args_(args),
-        ring_(ring),
         places_(args.width),
         ids_(static_cast<size_t>(args.width)),
         detours_(static_cast<size_t>(args.width + kNowhere)),
@@ -67,7 +66,7 @@ class DetourPruner {
       for (int64_t r = 0; r + 1 < count && other[r] != kNoKeyId; ++r) {
         // Without a branch, which would be foreseen in three of four cases; rows that are not in the list are counted behind
         // it, in several places, so that one addition need not wait for the other.
-        const int64_t j = places_.find(ring_.id(ids_[i], SearchNeighbor{other[r]}.id()));
+        const int64_t j = places_.find(listed(ids_[i], other[r]));
         detours_[j >= 0 ? j : args_.width + r % kNowhere] += j > i && j > r;
       }
     }
@@ -83,7 +82,7 @@ class DetourPruner {
     int64_t count = 0;
     places_.clear();
     for (; count < args_.width && list(row)[count] != kNoKeyId; ++count) {
-      ids_[count] = ring_.id(row, SearchNeighbor{list(row)[count]}.id());
+      ids_[count] = listed(row, list(row)[count]);
       detours_[count] = 0;
       places_.put(ids_[count], count);
     }
@@ -91,7 +90,6 @@ class DetourPruner {
   }
 
   const NnDescentArgs& args_;
-  const Ring ring_;
   Places places_;
   Buffer<int64_t> ids_;
   Buffer<uint32_t> detours_;
@@ -109,8 +107,7 @@ class Weaver {
     const uint64_t* const leading = leading_.list(row);
     count_ = 0;
     for (int64_t e = 0; e < (args_.degree + 1) / 2; ++e) add(own[e]);
-    for (int64_t i = 0; i < args_.degree && leading[i] != kNoKeyId; ++i)
-      add(static_cast<int32_t>(leading_.ring().id(row, SearchNeighbor{leading[i]}.id())));
+    for (int64_t i = 0; i < args_.degree && leading[i] != kNoKeyId; ++i) add(static_cast<int32_t>(listed(row, leading[i])));
     for (int64_t e = (args_.degree + 1) / 2; e < args_.degree; ++e) add(own[e]);
     for (int64_t e = 0; e < args_.degree; ++e) own[e] = e < count_ ? woven_[e] : -1;
   }
@@ -143,8 +140,7 @@ void each_row(const NnDescentArgs& args, Make&& make, Body&& body) {
 
 void nn_descent_prune(const NnDescentArgs& args) {
   const int64_t n = args.base.rows;
-  const Ring ring{n};
-  each_row(args, [&] { return DetourPruner(args, ring); }, [](DetourPruner& pruner, int64_t row) { pruner.prune(row); });
+  each_row(args, [&] { return DetourPruner(args); }, [](DetourPruner& pruner, int64_t row) { pruner.prune(row); });
   const Buffer<uint64_t> entries = empty_lists(n, args.degree);
   NearestLists leading(entries.get(), n, args.degree, args.exec);
   each_row(

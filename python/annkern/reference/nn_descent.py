@@ -12,11 +12,29 @@ from numpy.typing import NDArray
 
 Keys = NDArray[Any]
 LEAF_ROWS, MOST_SETS = 128, 16
+BITS = 2**31 - 1
+
+
+def place(row: int, id: int) -> int:
+    """Where `id` comes among rows that are equally near to `row`: a permutation of 31 bits, for each row another."""
+    x = (int(id) + int(row) * 0x9E3779B9) & BITS
+    for factor in (0x21F0AAAD, 0x735A2D97):
+        x = (x ^ x >> 16) * factor & BITS
+    return x
+
+
+def row_at(row: Any, place: Any) -> Any:
+    """The row whose place it is."""
+    x = place
+    for inverse in (0x17132227, 0x333C4925):
+        x = x * inverse & BITS
+        x = x ^ x >> 16
+    return (x - row * 0x9E3779B9) & BITS
 
 
 class NearestLists:
-    """Of each row the `width` nearest that were offered, by (key, place): rows as near as one another come in the order in
-    which they follow the row in a ring of all. `taken` says which of them a round has taken. keys (n, n): of all pairs."""
+    """Of each row the `width` nearest that were offered, by (key, place). `taken` says which of them a round has taken. keys
+    (n, n): of all pairs."""
 
     def __init__(self, keys: Keys, width: int) -> None:
         self.keys, self.width = keys, width
@@ -24,7 +42,7 @@ class NearestLists:
         self.taken: list[set[int]] = [set() for _ in keys]
 
     def rank(self, row: int, id: int) -> tuple[Any, int]:
-        return self.keys[row, id], (id - row) % len(self.keys)
+        return self.keys[row, id], place(row, id)
 
     def meet(self, pairs: Iterator[tuple[int, int]]) -> None:
         for a, b in pairs:
@@ -83,7 +101,7 @@ def descend(lists: NearestLists, sample: int) -> None:
         groups = {}
         for new in (True, False):
             # By the taker's own key, for the two ways to ask for a key may differ.
-            near = sorted(takers[new][row], key=lambda by: (lists.keys[by, row], (by - row) % n))[:sample]
+            near = sorted(takers[new][row], key=lambda by: (lists.keys[by, row], place(row, by)))[:sample]
             groups[new] = list(dict.fromkeys(taken[new][row] + near))
         old = [id for id in groups[False] if id not in groups[True]]
         lists.meet(combinations(groups[True], 2))
@@ -96,13 +114,13 @@ def prune(ids: NDArray[np.int32], degree: int) -> NDArray[np.int32]:
     lists = [[int(id) for id in own if id >= 0] for own in ids]
     kept: list[list[int]] = []
     for own in lists:
-        places = [{id: place for place, id in enumerate(lists[other])} for other in own]
-        detours = [sum(places[i].get(id, len(own)) < j for i in range(j)) for j, id in enumerate(own)]
+        ranks = [{id: rank for rank, id in enumerate(lists[other])} for other in own]
+        detours = [sum(ranks[i].get(id, len(own)) < j for i in range(j)) for j, id in enumerate(own)]
         kept.append([own[j] for j in sorted(range(len(own)), key=lambda j: (detours[j], j))][:degree])
     leading: list[list[tuple[int, int, int]]] = [[] for _ in lists]
     for row, own in enumerate(kept):
-        for place, id in enumerate(own):
-            leading[id].append((place, (row - id) % len(lists), row))
+        for rank, id in enumerate(own):
+            leading[id].append((rank, place(id, row), row))
     half, woven = (degree + 1) // 2, []
     for own, others in zip(kept, leading, strict=True):
         chain = own[:half] + [row for _, _, row in sorted(others)[:degree]] + own[half:]

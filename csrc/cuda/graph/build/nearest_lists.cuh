@@ -3,28 +3,22 @@
 // it keeps the smallest key, and of the rows the first by (key, place). So updates may come in any order, and the order in
 // which chains of them were linked, by atomics, does not show.
 #pragma once
+#include "core/tie_order.h"
 #include "cuda/device/key_id.cuh"
 
 namespace annk::cuda {
 
 using namespace ANNK_ISA;
 
-// Rows by how far behind `row` they come in the ring of all n rows.
-struct Ring {
-  int64_t rows;
-  __device__ __forceinline__ uint32_t place(int64_t row, int64_t id) const {
-    return static_cast<uint32_t>(id >= row ? id - row : id - row + rows);
-  }
-  __device__ __forceinline__ int64_t id(int64_t row, uint32_t place) const {
-    return row + place < rows ? row + place : row + place - rows;
-  }
-};
-
 // order << 32 | place << 1 | taken.
 __device__ __forceinline__ KeyId key_id_at(uint32_t key_bits, uint32_t place) {
   return static_cast<KeyId>(key_bits) << 32 | place << 1;
 }
 __device__ __forceinline__ uint32_t place_of(KeyId entry) { return position_of(entry) >> 1; }
+// The row that an entry of the list of `row` names.
+__device__ __forceinline__ int32_t listed(int64_t row, KeyId entry) {
+  return static_cast<int32_t>(TieOrder::id(row, place_of(entry)));
+}
 
 // Chains of updates: a link says which comes next.
 inline constexpr uint32_t kNoLink = 0xffffffffu;

@@ -85,7 +85,6 @@ struct Samples {
 __global__ void __launch_bounds__(kThreads) take_samples(const Samples s, KeyId* lists, int64_t rows, int64_t width) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
   if (row >= rows) return;
-  const Ring ring{rows};
   const int lane = lane_id();
   int counts[2] = {0, 0};
   for (int64_t first = 0; first < width; first += kWarp) {
@@ -97,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) take_samples(const Samples s, KeyId*
       const int rank = counts[age] + __popc(lanes & ((1u << lane) - 1u));
       counts[age] += __popc(lanes);
       if (!mine || rank >= s.sample) continue;
-      const int64_t id = ring.id(row, place_of(entry)), slot = (2 * row + age) * s.sample + rank;
+      const int64_t id = listed(row, entry), slot = (2 * row + age) * s.sample + rank;
       s.ids[slot] = static_cast<int32_t>(id);
       s.sortable_keys[slot] = key_bits_of(entry);
       s.next[slot] = atomicExch(s.heads + 2 * id + age, static_cast<uint32_t>(slot));
@@ -124,17 +123,16 @@ struct Gathering {
     __syncwarp();
   }
   // What the row takes, and the nearest of those that take it, ties by how far they follow it.
-  __device__ __forceinline__ void add(const Samples& s, const Ring ring, int64_t row, int age) {
+  __device__ __forceinline__ void add(const Samples& s, int64_t row, int age) {
     const int32_t* const own = s.ids + (2 * row + age) * s.sample;
     for (int i = 0; i < s.sample && own[i] >= 0; ++i) add_new(own[i]);
     for (int i = lane_id(); i < s.sample; i += kWarp) near.slots[i] = kNoKeyId;
     __syncwarp();
     for (uint32_t slot = s.heads[2 * row + age]; slot != kNoLink; slot = s.next[slot]) {
-      const KeyId entry = key_id_at(s.sortable_keys[slot], ring.place(row, slot / (2 * s.sample)));
+      const KeyId entry = key_id_at(s.sortable_keys[slot], TieOrder::place(row, slot / (2 * s.sample)));
       if (entry < near.last()) near.insert<false>(entry);
     }
-    for (int i = 0; i < s.sample && near.slots[i] != kNoKeyId; ++i)
-      add_new(static_cast<int32_t>(ring.id(row, place_of(near.slots[i]))));
+    for (int i = 0; i < s.sample && near.slots[i] != kNoKeyId; ++i) add_new(listed(row, near.slots[i]));
     __syncwarp();
   }
 };
@@ -153,9 +151,9 @@ __global__ void __launch_bounds__(kThreads) gather_groups(const Samples s, const
   int32_t* const members = reinterpret_cast<int32_t*>(shared + kWarps * s.sample) + warp_id() * positions;
   Gathering gathered{members, {shared + warp_id() * s.sample, s.sample}};
   const int64_t row = batch.order[group];
-  gathered.add(s, Ring{batch.rows}, row, 0);
+  gathered.add(s, row, 0);
   const int fresh = gathered.count;
-  if (fresh > 0) gathered.add(s, Ring{batch.rows}, row, 1);
+  if (fresh > 0) gathered.add(s, row, 1);
   const int32_t first = static_cast<int32_t>(group * positions), slot = static_cast<int32_t>(group * most);
   for (int i = lane; i < positions; i += kWarp) {
     const bool there = i < gathered.count;
@@ -208,7 +206,7 @@ void round_of(const NnDescentArgs& args, RoundPlan& plan) {
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.query_ids, 2 * sample * here, stream);
     plan.queries.join(plan.groups.keys(), stream);
-    merge_updates(plan.groups, entries(args), n, args.width, stream);
+    merge_updates(plan.groups, entries(args), args.width, stream);
   }
 }
 
@@ -238,7 +236,7 @@ void nn_descent_start(const NnDescentArgs& args) {
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.groups.ids, plan.groups.positions, stream);
     plan.queries.join(plan.groups.keys(), stream);
-    merge_updates(plan.groups, entries(args), n, args.width, stream);
+    merge_updates(plan.groups, entries(args), args.width, stream);
   }
 }
 

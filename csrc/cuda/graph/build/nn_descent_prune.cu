@@ -60,7 +60,6 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
   const int width = static_cast<int>(a.width), thread = static_cast<int>(threadIdx.x);
   const DetourTable table{shared, reinterpret_cast<uint32_t*>(shared + width), shared + 2 * width, a.table_bits};
   const int64_t row = blockIdx.x;
-  const Ring ring{a.rows};
   if (thread == 0) filled[0] = 0;
   for (int i = thread; i < 1 << a.table_bits; i += kThreads) table.places[i] = -1;
   __syncthreads();
@@ -69,7 +68,7 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
     const KeyId entry = a.lists[row * a.width + i];
     table.detours[i] = 0;
     if (entry == kNoKeyId) break;
-    table.ids[i] = static_cast<int32_t>(ring.id(row, place_of(entry)));
+    table.ids[i] = listed(row, entry);
     ++own;
   }
   atomicAdd(&filled[0], own);
@@ -82,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
     for (int r = lane_id(); r + 1 < count; r += kWarp) {
       const KeyId entry = a.lists[by * a.width + r];
       if (entry == kNoKeyId) break;
-      const int j = table.find(static_cast<int32_t>(ring.id(by, place_of(entry))));
+      const int j = table.find(listed(by, entry));
       if (j > i && j > r) atomicAdd(table.detours + j, 1u);
     }
   }
@@ -122,20 +121,19 @@ __global__ void __launch_bounds__(kThreads) weave(const PruneArgs a) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
   if (row >= a.rows) return;
   const int degree = static_cast<int>(a.degree), half = (degree + 1) / 2, lane = lane_id();
-  const Ring ring{a.rows};
   const WarpSlots leading{shared + warp_id() * degree, degree};
   Weaving weaving{reinterpret_cast<int32_t*>(shared + kWarps * degree) + warp_id() * degree, degree};
   for (int e = lane; e < degree; e += kWarp) leading.slots[e] = kNoKeyId;
   __syncwarp();
   for (uint32_t place = a.heads[row]; place != kNoLink; place = a.next[place]) {
     const KeyId entry =
-        key_id_at(place % static_cast<uint32_t>(degree), ring.place(row, place / static_cast<uint32_t>(degree)));
+        key_id_at(place % static_cast<uint32_t>(degree), TieOrder::place(row, place / static_cast<uint32_t>(degree)));
     if (entry < leading.last()) leading.insert<false>(entry);
   }
   int32_t* const own = a.neighbors + row * a.degree;
   for (int e = 0; e < half; ++e) weaving.add(own[e]);
   for (int i = 0; i < degree && leading.slots[i] != kNoKeyId && weaving.count < degree; ++i)
-    weaving.add(static_cast<int32_t>(ring.id(row, place_of(leading.slots[i]))));
+    weaving.add(listed(row, leading.slots[i]));
   for (int e = half; e < degree; ++e) weaving.add(own[e]);
   __syncwarp();
   for (int e = lane; e < degree; e += kWarp) own[e] = e < weaving.count ? weaving.woven[e] : -1;

@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(kThreads) chain_positions(const Groups g) {
 }
 
 // Updates a row's list with all members of its groups, by a warp.
-__device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const WarpSlots& list, const Ring ring) {
+__device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const WarpSlots& list) {
   for (uint32_t at = g.heads[row]; at != kNoLink; at = g.next[at]) {
     const int p = static_cast<int>(at);
     const JoinGroup own = g.join_groups[p];
@@ -27,14 +27,14 @@ __device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const Wa
       if (q < p && q - own.first < own.count) key_bits = g.sortable_keys + p * g.width + (q - own.first);  // its query
       if (q > p && q < own.end && g.join_groups[q].count > place)
         key_bits = g.sortable_keys + q * g.width + place;  // whose query it is
-      list.update<true>(key_bits != nullptr ? key_id_at(*key_bits, ring.place(row, g.ids[q])) : kNoKeyId);
+      list.update<true>(key_bits != nullptr ? key_id_at(*key_bits, TieOrder::place(row, g.ids[q])) : kNoKeyId);
     }
   }
 }
 
 // A warp reads 32 positions, and takes the rows whose chains end there. With a bound of 80 registers, ptxas takes 50 to
 // 74; without one it takes 40 and spills.
-__global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, KeyId* lists, int64_t rows, int64_t width) {
+__global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, KeyId* lists, int64_t width) {
   ANNK_DYN_SHARED(KeyId, shared);
   const int lane = lane_id();
   const int64_t p = (static_cast<int64_t>(blockIdx.x) * kWarps + warp_id()) * kWarp + lane;
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, KeyI
     if (copied)
       for (int64_t e = lane; e < width; e += kWarp) list.slots[e] = own[e];
     __syncwarp();
-    merge_row(g, row, list, Ring{rows});
+    merge_row(g, row, list);
     __syncwarp();
     if (copied)
       for (int64_t e = lane; e < width; e += kWarp) own[e] = list.slots[e];
@@ -70,9 +70,9 @@ void link_positions(const Groups& g, void* stream) {
   ANNK_LAUNCH(chain_positions, ceil_div<int64_t>(g.positions, kThreads), kThreads, 0, stream, g);
 }
 
-void merge_updates(const Groups& g, KeyId* lists, int64_t rows, int64_t list_width, void* stream) {
+void merge_updates(const Groups& g, KeyId* lists, int64_t list_width, void* stream) {
   const size_t shared = list_width <= kSharedWidth ? static_cast<size_t>(kWarps * list_width) * sizeof(KeyId) : 0;
-  ANNK_LAUNCH(merge_chains, ceil_div<int64_t>(g.positions, kThreads), kThreads, shared, stream, g, lists, rows, list_width);
+  ANNK_LAUNCH(merge_chains, ceil_div<int64_t>(g.positions, kThreads), kThreads, shared, stream, g, lists, list_width);
 }
 
 }  // namespace annk::cuda

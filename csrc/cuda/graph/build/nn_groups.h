@@ -25,6 +25,6 @@ struct Groups {
 // Enqueues the chains of the positions of each row, to be called when ids are there.
 void link_positions(const Groups&, void* stream);
 // Enqueues the updates of all members' lists by one another, and ends the chains.
-void merge_updates(const Groups&, KeyId* lists, int64_t rows, int64_t list_width, void* stream);
+void merge_updates(const Groups&, KeyId* lists, int64_t list_width, void* stream);
 
 }  // namespace annk::cuda
