@@ -2,9 +2,14 @@
 # _cuda: csrc/cuda compiled by nvcc, from the system or from the nvidia-cuda-* wheels of the building Python, and linked by
 # the host compiler with the static runtime. nvcc is called directly: CMake's own CUDA language insists on linking a test
 # program, which the wheels' layout (lib instead of lib64) breaks.
-if(ANNKERN_CUDA STREQUAL "OFF")
-  message(NOTICE "annkern: without CUDA: ANNKERN_CUDA=OFF")
+# pip hides what CMake says: the module keeps it for show_config.
+macro(annk_without_cuda why)
+  message(NOTICE "annkern: without CUDA: ${why}")
+  set_property(SOURCE csrc/cpu/dispatch.cpp APPEND PROPERTY COMPILE_DEFINITIONS "ANNK_WITHOUT_CUDA=\"${why}\"")
   return()
+endmacro()
+if(ANNKERN_CUDA STREQUAL "OFF")
+  annk_without_cuda("ANNKERN_CUDA=OFF")
 endif()
 
 execute_process(COMMAND ${Python_EXECUTABLE} -c "import sysconfig; print(sysconfig.get_path('purelib'))"
@@ -13,7 +18,7 @@ file(GLOB wheel_roots ${site_packages}/nvidia/cu1[2-9])
 find_program(ANNKERN_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda ${wheel_roots} PATH_SUFFIXES bin)
 set(cuda_problem "")
 if(NOT ANNKERN_NVCC)
-  set(cuda_problem "no nvcc (install a CUDA toolkit, or: pip install 'annkern[cuda-build]')")
+  set(cuda_problem "no nvcc (install a CUDA toolkit, or in a clone: pip install '.[cuda-build]')")
 else()
   execute_process(COMMAND ${ANNKERN_NVCC} --version OUTPUT_VARIABLE nvcc_version)
   string(REGEX MATCH "release ([0-9.]+)" _ "${nvcc_version}")
@@ -38,8 +43,7 @@ endif()
 if(cuda_problem AND ANNKERN_CUDA STREQUAL "ON")
   message(FATAL_ERROR "ANNKERN_CUDA=ON, but ${cuda_problem}")
 elseif(cuda_problem)
-  message(NOTICE "annkern: without CUDA: ${cuda_problem}")
-  return()
+  annk_without_cuda("${cuda_problem}")
 endif()
 message(NOTICE "annkern: CUDA ${nvcc_version} (${ANNKERN_NVCC}) for ${ANNKERN_CUDA_ARCHITECTURES}")
 

@@ -97,8 +97,8 @@ def test_not_an_array(x, op):
 
 @pytest.mark.parametrize("op", OPS)
 def test_metrics(search, op):
-    with pytest.raises(ValueError, match=r"metric: expected sqeuclidean, .*jaccard, l2, ip or dot, got 'manhattan'"):
-        search(op, metric="manhattan")
+    with pytest.raises(ValueError, match=r"metric: expected sqeuclidean, .*jaccard, l2, ip, .* or linf, got 'minkowski'"):
+        search(op, metric="minkowski")
     with pytest.raises(TypeError, match="metric: expected a name, got int"):
         search(op, metric=2)
 
@@ -168,7 +168,7 @@ def test_filters(search, op):
         with pytest.raises(ValueError, match=r"filter: expected shape \(1,\) or \(3, 1\) in words of 32 bits, got"):
             search(op, filter=filter)
     for dtype in (np.uint8, np.int64, np.float32):
-        with pytest.raises(TypeError, match=f"filter: expected bool or uint32, got {np.dtype(dtype).name}; cast it"):
+        with pytest.raises(TypeError, match=f"filter: expected bool, .*got {np.dtype(dtype).name}; of ids, make a mask: "):
             search(op, filter=np.ones(N, dtype))
 
 
@@ -280,8 +280,8 @@ def test_select_k(backend, x):
         ak.select_k(backend.array(x.astype(np.float64)), 2)
     with pytest.raises(ValueError, match=r"values: expected 2 dimensions \(m, n\), got shape \(6,\); .*values\[None\]"):
         ak.select_k(backend.array(x[0].copy()), 2)
-    with pytest.raises(TypeError, match="ids: expected int64, got int32"):
-        ak.select_k(values, 2, ids=backend.array(np.zeros((N, D), np.int32)))
+    with pytest.raises(TypeError, match="ids: expected int64, got int16"):
+        ak.select_k(values, 2, ids=backend.array(np.zeros((N, D), np.int16)))
     with pytest.raises(ValueError, match=r"ids: expected shape \(6,\) or \(20, 6\), got \(20,\)"):
         ak.select_k(values, 2, ids=backend.array(np.zeros(N, np.int64)))
 
@@ -302,7 +302,7 @@ def test_merge_topk(backend):
         ([0], ValueError, r"offsets: expected shape \(2,\), one for each part, got \(1,\)"),
         ([0, 1.5], TypeError, r"offsets: expected integers, got \[0, 1.5\]"),
         ([0, 2**63], ValueError, "offsets: expected integers of 64 bits"),
-        (np.zeros(2, np.int32), TypeError, "offsets: expected int64, got int32"),
+        (np.zeros(2, np.int16), TypeError, "offsets: expected int64, got int16"),
         (3, TypeError, "offsets: expected an array"),
     ]:
         with pytest.raises(error, match=message):
@@ -375,6 +375,6 @@ def test_real_numbers(x):
         store.error_bounds(x, ids, e0=-1)
 
 
-def test_the_cast_to_write_is_there_in_every_numpy(x):
-    with pytest.raises(TypeError, match=r"cast it: filter\.astype\(bool\)"):
+def test_the_mask_to_write_is_there_in_every_numpy(x):
+    with pytest.raises(TypeError, match=r"mask = np\.zeros\(20, bool\)"):
         ak.knn(x, x, K, filter=np.ones(N))

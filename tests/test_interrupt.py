@@ -19,6 +19,7 @@ X = np.zeros((4_000_000, 8), np.float32)
 LET_THROUGH = np.ones(len(X), bool)
 SPREAD = np.random.default_rng(1).standard_normal((400_000, 32), np.float32)
 WIDE = np.broadcast_to(np.zeros((1, 60_000), np.float32), (500_000, 60_000))
+LONG, LONG_IDS = np.zeros((1, 1 << 29), np.float32), np.zeros((1, 1 << 29), np.int64)  # never written to: one page of zeros
 # What is called, and the native function that must not come to its end.
 CALLS = {
     "knn": (lambda: ak.knn(X, X[:200_000], 5, check_finite=False), "knn_direct"),
@@ -28,6 +29,7 @@ CALLS = {
     "pairwise": (lambda: ak.pairwise(WIDE[:100], WIDE), "pairwise_direct"),
     "graph": (lambda: ak.build_graph(SPREAD), "finish_graph"),
     "graph by nn_descent": (lambda: ak.build_graph(SPREAD, method="nn_descent"), "nn_descent_prune"),
+    "select_k of one row": (lambda: ak.select_k(LONG, 3, ids=LONG_IDS), "select_k_direct"),
     "k-means": (lambda: ak.KMeans(4096, sample=None, threads=1).fit(SPREAD), "cluster_sums"),
 }
 

@@ -151,7 +151,8 @@ PyObject* merge_topk_direct(PyObject*, Arguments given, Py_ssize_t) {
   Options options;
   Metric metric = Metric::sqeuclidean;
   const int64_t k = plain::integer(given[2], 1, -1);
-  if (found == nullptr || names == nullptr || k < 0 || !read_options(given[4], Py_True, &options)) return not_plain();
+  if (found == nullptr || names == nullptr || k < 0 || k > INT32_MAX) return not_plain();
+  if (!read_options(given[4], Py_True, &options)) return not_plain();
   if (given[3] != Py_None && !read_metric(given[3], &metric)) return not_plain();
   constexpr int kContiguous = plain::Api::NPY_ARRAY_C_CONTIGUOUS_;
   const bool integers = found->descr == plain::types().i32;

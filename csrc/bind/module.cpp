@@ -73,7 +73,8 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
   m.def("backend_info", [] {
     const BackendInfo info = backend_info();
     return py::dict("name"_a = info.name, "isa"_a = info.isa, "built"_a = info.built, "runnable"_a = info.runnable,
-                    "threads"_a = info.threads, "device"_a = info.device, "available"_a = info.available);
+                    "threads"_a = info.threads, "device"_a = info.device, "available"_a = info.available,
+                    "note"_a = info.note);
   });
   def_knn_blocks(m);
 #define ANNK_ROW(op, Args) def_operation<FromPython<Args>, Args>(m, #op, op);

@@ -6,7 +6,8 @@
 
 namespace annk {
 
-// The processors that this process may run on, or ANNKERN_NUM_THREADS where it is a positive number.
+// ANNKERN_NUM_THREADS (throws where that is no positive number); else the processors that this process may run on, as its
+// affinity and the quotas of its control groups say.
 int default_threads();
 
 // A borrowed callable, void(int worker, int64_t task); valid for the call alone.
@@ -30,6 +31,10 @@ class TaskRef {
 // Calls from several threads share the pool. A caller that finds no idle thread runs all tasks itself, so that there is no
 // oversubscription.
 void parallel_for(int threads, int64_t tasks, bool (*interrupted)(), TaskRef body);
+
+// What parallel_for throws where the caller is interrupted, for long tasks that ask by themselves. Compiled once: no code of
+// an instruction set may define the exception.
+[[noreturn]] void throw_interrupted();
 
 // How many workers parallel_for would use, so that a caller can prepare as many scratch areas.
 int workers_for(int threads, int64_t tasks);

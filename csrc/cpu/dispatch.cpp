@@ -100,6 +100,9 @@ BackendInfo backend_info() {
   }
   info.threads = default_threads();
   info.available = true;
+#ifdef ANNK_WITHOUT_CUDA
+  info.note = ANNK_WITHOUT_CUDA;
+#endif
   return info;
 }
 

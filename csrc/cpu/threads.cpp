@@ -6,15 +6,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "core/cgroup.h"
 #include "core/check.h"
 
 namespace annk {
@@ -49,7 +53,7 @@ class Job {
           const auto now = std::chrono::steady_clock::now();
           if (now - asked < kInterruptPeriod) continue;
           asked = now;
-          if (interrupted()) throw Interrupted();
+          if (interrupted()) throw_interrupted();
         }
       }
     } catch (...) {
@@ -152,10 +156,20 @@ int affinity_count() {
 }  // namespace
 
 int default_threads() {
-  const char* wanted = std::getenv("ANNKERN_NUM_THREADS");
-  const int asked = wanted != nullptr ? std::atoi(wanted) : 0;
-  return std::clamp(asked > 0 ? asked : affinity_count(), 1, kMaxThreads);
+  const char* const wanted = std::getenv("ANNKERN_NUM_THREADS");
+  if (wanted != nullptr && *wanted != '\0') {
+    int asked = 0;
+    const char* const end = wanted + std::strlen(wanted);
+    const auto read = std::from_chars(wanted, end, asked);
+    check(read.ec == std::errc() && read.ptr == end && asked > 0, "ANNKERN_NUM_THREADS: expected a number of threads, 1 to ",
+          INT_MAX, ", got '", wanted, "'");
+    return std::min(asked, kMaxThreads);
+  }
+  static const int quota = cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");  // read once: it takes some 50 us
+  return std::clamp(std::min(affinity_count(), quota), 1, kMaxThreads);
 }
+
+void throw_interrupted() { throw Interrupted(); }
 
 int workers_for(int threads, int64_t tasks) {
   if (tasks <= 1) return 1;  // without asking the system how many there could be

@@ -14,6 +14,7 @@ struct BackendInfo {
   int threads = 0;                    // CPU: the default number of threads
   bool device = false;                // its arrays live in device memory
   bool available = false;             // it can run here
+  std::string note;                   // CPU: why this build has no CUDA, where it has none
 };
 
 BackendInfo backend_info();

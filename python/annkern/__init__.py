@@ -31,12 +31,12 @@ from .ops.merge_topk import merge_topk
 from .ops.pairwise import pairwise
 from .ops.radius import radius
 from .ops.select_k import select_k
-from .runtime.backend import backends, check_processor, show_config
+from .runtime.backend import backends, check_here, show_config
 from .stores import LVQ, OPQ, PQ, BinaryQuantizer, Cast, LeanVec, RaBitQ, ScalarQuantizer
 from .stores.compress import compress
 from .stores.store import Store
 
-check_processor()
+check_here()
 
 __all__ = [
     "LVQ",

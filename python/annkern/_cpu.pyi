@@ -12,6 +12,7 @@ class _BackendInfo(TypedDict):
     threads: int
     device: bool
     available: bool
+    note: str
 
 class _MetricTraits(TypedDict):
     bits: bool

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/select_k.h"
 
+#include <atomic>
+
 #include "core/buffer.h"
 #include "core/threads.h"
 #include "core/topk.h"
@@ -11,6 +13,7 @@ namespace annk::ANNK_ISA {
 namespace {
 
 constexpr int64_t kSplitColumns = 1 << 15;  // fewer are not worth a task of their own
+constexpr int64_t kPollColumns = 1 << 22;   // read before Ctrl-C is asked for again: some milliseconds
 
 // NaN ranks behind infinity.
 ANNK_HD uint32_t key_bits_of(float key) { return key == key ? sortable_bits(key) : ~uint32_t{0}; }
@@ -31,7 +34,7 @@ class Selection {
 
   void run() const {
     if (args_.ids != nullptr) {
-      auto row = [&](int, int64_t r) { select_by_id(r); };
+      auto row = [&](int worker, int64_t r) { select_by_id(worker, r); };
       parallel_for(args_.exec.threads, args_.m, args_.exec.interrupted, row);
       return;
     }
@@ -60,11 +63,18 @@ class Selection {
     }
   }
 
+  // A row may take seconds, which is longer than between two tasks. The interpreter is entered by the caller alone.
+  void poll(int worker) const {
+    if (worker == 0 && args_.exec.interrupted != nullptr && args_.exec.interrupted()) stopped_ = true;
+    if (stopped_.load(std::memory_order_relaxed)) throw_interrupted();
+  }
+
   // Columns [first, end) of a row, over all parts; positions count from `first`.
-  void collect(int64_t row, int64_t first, int64_t end, float& threshold, TopK<KeyId>& top) const {
+  void collect(int worker, int64_t row, int64_t first, int64_t end, float& threshold, TopK<KeyId>& top) const {
     for (int64_t at = first; at < end;) {
+      if (at != first) poll(worker);
       const int64_t part = at / args_.n, column = at % args_.n;
-      const int64_t here = std::min(args_.n - column, end - at);
+      const int64_t here = std::min({args_.n - column, end - at, kPollColumns});
       collect_run(args_.values + part * args_.part_stride + row * args_.row_stride + column, here,
                   static_cast<uint32_t>(at - first), threshold, top);
       at += here;
@@ -84,12 +94,12 @@ class Selection {
 
   void run_rows() const {
     const int64_t capacity = topk_capacity(k_, columns_);
-    auto row = [&](int, int64_t r) {
+    auto row = [&](int worker, int64_t r) {
       Buffer<KeyId> memory(static_cast<size_t>(capacity));
       float threshold;
       TopK<KeyId> top;
       top.begin(memory.get(), k_, capacity, &threshold);
-      collect(r, 0, columns_, threshold, top);
+      collect(worker, r, 0, columns_, threshold, top);
       const int64_t found = top.finish();
       for (int64_t i = 0; i < found; ++i) write(r, i, top.entries()[i].position(), top.entries()[i].position());
       write_missing(r, found);
@@ -101,13 +111,13 @@ class Selection {
     const int64_t capacity = topk_capacity(k_, columns_);
     Buffer<KeyId> kept(static_cast<size_t>(args_.m * splits * k_));
     Buffer<int64_t> counts(static_cast<size_t>(args_.m * splits));
-    auto split = [&](int, int64_t task) {
+    auto split = [&](int worker, int64_t task) {
       const int64_t r = task / splits, s = task % splits;
       Buffer<KeyId> memory(static_cast<size_t>(capacity));
       float threshold;
       TopK<KeyId> top;
       top.begin(memory.get(), k_, capacity, &threshold);
-      collect(r, columns_ * s / splits, columns_ * (s + 1) / splits, threshold, top);
+      collect(worker, r, columns_ * s / splits, columns_ * (s + 1) / splits, threshold, top);
       counts[task] = top.finish();
       for (int64_t i = 0; i < counts[task]; ++i) kept[task * k_ + i] = top.entries()[i];
     };
@@ -127,7 +137,7 @@ class Selection {
   }
 
   // Ids may come in any order, so that ties are settled on whole entries.
-  void select_by_id(int64_t row) const {
+  void select_by_id(int worker, int64_t row) const {
     const int64_t capacity = topk_capacity(k_, columns_);
     Buffer<IdCandidate> memory(static_cast<size_t>(capacity));
     float threshold;
@@ -136,8 +146,11 @@ class Selection {
     for (int64_t p = 0; p < args_.parts; ++p) {
       const float* values = args_.values + p * args_.part_stride + row * args_.row_stride;
       const int64_t* ids = args_.ids + p * args_.ids_part_stride + row * args_.ids_row_stride;
-      for (int64_t c = 0; c < args_.n; ++c)
-        if (ids[c] >= 0) top.push({key_bits_of(args_.largest ? -values[c] : values[c]), ids[c], p * args_.n + c});
+      for (int64_t first = 0; first < args_.n; first += kPollColumns) {
+        if (first != 0) poll(worker);
+        for (int64_t c = first; c < std::min(args_.n, first + kPollColumns); ++c)
+          if (ids[c] >= 0) top.push({key_bits_of(args_.largest ? -values[c] : values[c]), ids[c], p * args_.n + c});
+      }
     }
     const int64_t found = top.finish();
     write_by_id(row, memory.get(), found, found);
@@ -151,6 +164,7 @@ class Selection {
 
   const SelectKArgs& args_;
   const int64_t columns_, k_;
+  mutable std::atomic<bool> stopped_{false};
 };
 
 }  // namespace

@@ -86,6 +86,10 @@ class ArrayLibrary:
         """The expression that casts `argument`."""
         return f"{argument}.astype({dtype!r})"
 
+    def mask(self, argument: str, n: int) -> str:
+        """The statement that makes a filter over n rows of ids."""
+        return f"mask = np.zeros({n}, bool); mask[{argument}] = True"
+
 
 LINE = 64  # bytes of a cache line
 SMALLEST_ALIGNED = 1 << 16
@@ -131,8 +135,7 @@ class NumpyLibrary(ArrayLibrary):
         return array
 
     def cast(self, argument: str, dtype: str) -> str:
-        place = {"bfloat16": "ml_dtypes.", "bool": ""}.get(dtype, "np.")  # np.bool is of NumPy 2
-        return f"{argument}.astype({place}{dtype})"
+        return f"{argument}.astype({'ml_dtypes' if dtype == 'bfloat16' else 'np'}.{dtype})"
 
 
 class TorchLibrary(ArrayLibrary):
@@ -181,6 +184,9 @@ class TorchLibrary(ArrayLibrary):
     def cast(self, argument: str, dtype: str) -> str:
         return f"{argument}.to(torch.{dtype})"
 
+    def mask(self, argument: str, n: int) -> str:
+        return f"mask = torch.zeros({n}, dtype=torch.bool, device={argument}.device); mask[{argument}.long()] = True"
+
 
 class CupyLibrary(ArrayLibrary):
     name = "CuPy"
@@ -215,6 +221,9 @@ class CupyLibrary(ArrayLibrary):
 
     def cast(self, argument: str, dtype: str) -> str:
         return f"{argument}.astype(cupy.{dtype})"
+
+    def mask(self, argument: str, n: int) -> str:
+        return f"mask = cupy.zeros({n}, bool); mask[{argument}] = True"
 
 
 class JaxLibrary(ArrayLibrary):
@@ -257,7 +266,12 @@ class JaxLibrary(ArrayLibrary):
         return self.jax.numpy.take(array, rows, axis=0)
 
     def cast(self, argument: str, dtype: str) -> str:
-        return f"{argument}.astype(jnp.{dtype})"
+        wide = dtype in ("int64", "float64") and not self.jax.config.jax_enable_x64  # JAX ignores such a cast
+        first = "jax.config.update('jax_enable_x64', True), then " if wide else ""
+        return f"{first}{argument}.astype(jnp.{dtype})"
+
+    def mask(self, argument: str, n: int) -> str:
+        return f"mask = jnp.zeros({n}, bool).at[{argument}].set(True)"
 
 
 class StandardLibrary(ArrayLibrary):

@@ -6,7 +6,8 @@ except by `with_adjacent_rows` and `row_major`, where kernels could not read the
     PyTorch, CuPy            their own attributes, on the host and on CUDA devices
     JAX, array API           DLPack
     __cuda_array_interface__ versions 2 and 3
-    buffer protocol          array.array, memoryview, mmap, ...: results come back as NumPy arrays
+    pandas, pyarrow, polars  columns: columns.py; results come back as NumPy arrays
+    buffer protocol          array.array, memoryview, mmap, ...: likewise
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import dlpack, driver
+from .columns import column
 from .libraries import HOST, NUMPY, ArrayLibrary, Device, library_name, library_of
 
 _NATIVE_NAMES = {
@@ -42,10 +44,15 @@ class View:
     readonly: bool = False
     stream: int | None = None  # the stream that the array's owner named, where it named one
     lease: object = None  # what else keeps the memory alive
+    spelling: str = "{}"  # what makes an array of the argument, where that is none: "np.stack({})"
 
     @property
     def itemsize(self) -> int:
         return ITEMSIZES[self.dtype]
+
+    def spelled(self, name: str) -> str:
+        """The argument of that name as an array, for the hints of errors."""
+        return self.spelling.format(name)
 
     @property
     def empty(self) -> bool:
@@ -90,6 +97,8 @@ def view(name: str, x: object, stream: int | None = None) -> View:
     precede what is enqueued on `stream`.
     """
     if type(x) is np.ndarray:  # which is never at address 0
+        if x.dtype == object:
+            raise TypeError(_of_objects(name))
         return _numpy_view(x)
     seen = _view(name, x, stream)
     if seen.address == 0 and not seen.empty:
@@ -106,10 +115,22 @@ def _view(name: str, x: object, stream: int | None) -> View:
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name}: expected an array without a mask, got a masked array; write {name}.filled(...)")
     if isinstance(x, np.ndarray):
-        return _numpy_view(np.asarray(x))
+        return view(name, np.asarray(x))
+    if root in ("jax", "jaxlib") and any(base.__name__ == "Tracer" for base in type(x).__mro__):
+        raise TypeError(
+            f"{name}: expected an array, got a JAX tracer, which holds no numbers: call annkern outside of jax.jit, vmap "
+            "and grad, or inside by jax.pure_callback"
+        )
+    if root == "scipy" and hasattr(x, "toarray"):
+        raise TypeError(f"{name}: expected a dense array, got {type(x).__name__} of scipy.sparse; write {name}.toarray()")
     interface = None if root in ("jax", "jaxlib") else getattr(x, "__cuda_array_interface__", None)
     if interface is not None and not interface["typestr"].startswith(("<V", "|V")):
         return _interface_view(name, x, interface)
+    found = column(name, x)
+    if found is not None:
+        seen = view(name, found.array)
+        seen.spelling = found.spelling
+        return seen
     if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
         return _dlpack_view(name, x, stream)
     try:
@@ -120,6 +141,11 @@ def _view(name: str, x: object, stream: int | None) -> View:
             f"or the buffer protocol), got {type(x).__name__}; write np.asarray({name}, dtype=...)"
         ) from None
     return _numpy_view(np.asarray(buffer))
+
+
+def _of_objects(name: str) -> str:
+    cast = {"filter": "bool", "ids": "np.int64", "truth": "np.int64", "offsets": "np.int64"}.get(name, "np.float32")
+    return f"{name}: expected numbers, got an array of objects; if each is a row, write np.stack({name}).astype({cast})"
 
 
 def order_after(x: View, stream: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays.columns import rows_of
 from ..arrays.libraries import aligned
 from ..arrays.views import View, host_copy, view, with_adjacent_rows
 from ..ops.knn import knn
@@ -108,6 +109,7 @@ def build_graph(
     """
     if isinstance(store, Store) and store.primary is not None:
         store = store.primary
+    store = rows_of("store", store)
     operands = _operands(store, metric, threads)
     degree = whole_number("degree", degree, 1)
     if degree > MOST_DEGREE:

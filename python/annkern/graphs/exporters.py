@@ -57,9 +57,17 @@ def rows_of(vectors: Any, n: int, metric: str, known: dict[str, str], library: s
     return np.asarray(rows / np.where(norms > 0, norms, 1), np.float32)
 
 
-def faiss_hnsw(neighbors: Array, entries: Array, metric: str, vectors: Any) -> Any:
-    faiss: Any = importlib.import_module("faiss")
+def _faiss() -> Any:
+    try:
+        return importlib.import_module("faiss")
+    except ImportError as error:
+        raise ImportError(
+            f"Graph.to_faiss makes an index of faiss, which is not here ({error}): pip install faiss-cpu"
+        ) from None
 
+
+def faiss_hnsw(neighbors: Array, entries: Array, metric: str, vectors: Any) -> Any:
+    faiss = _faiss()
     rows = rows_of(vectors, len(neighbors), metric, FAISS_METRICS, "faiss")
     neighbors, entry = from_one_entry(neighbors, entries)
     n, degree = neighbors.shape
@@ -78,8 +86,7 @@ def faiss_hnsw(neighbors: Array, entries: Array, metric: str, vectors: Any) -> A
 
 def faiss_nsg(neighbors: Array, entries: Array, metric: str, vectors: Any) -> Any:
     """Through a faiss file in memory: faiss offers no other access to the graph of an IndexNSG."""
-    faiss: Any = importlib.import_module("faiss")
-
+    faiss = _faiss()
     rows = rows_of(vectors, len(neighbors), metric, FAISS_METRICS, "faiss")
     neighbors, entry = from_one_entry(neighbors, entries)
     n, degree = neighbors.shape

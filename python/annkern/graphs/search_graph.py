@@ -11,7 +11,7 @@ from ..arrays.views import host_copy, view
 from ..ops.operands import Operands
 from ..ops.rerank import finer_rows
 from ..runtime.backend import load
-from ..runtime.context import pair, refuse_overlap, whole_number
+from ..runtime.context import pair, refuse_overlap, result_count, whole_number
 from ..stores.store import Store
 from .graph import Graph
 
@@ -119,7 +119,7 @@ def search_graph(
         raise ValueError(f"store: expected {len(graph)} rows, as graph has, got {operands.n}")
     for part, x in graph.views():
         context.require_same_device(part, x, "queries")
-    count = whole_number("k", k, 0)
+    count = result_count(k)
     wide = max(min(whole_number("window", window, 1), operands.n), count)
     narrow = wide if expand is None else min(whole_number("expand", expand, 1), wide)
     allowed = operands.filter(filter if graph.deleted is None else without_deleted(graph, filter))

@@ -17,7 +17,7 @@ from ..graphs.graph import Graph
 from ..graphs.search_graph import search_graph
 from ..ops.knn import knn
 from ..ops.metrics import FROM_DOT, metric_known
-from ..runtime.context import whole_number
+from ..runtime.context import result_count, whole_number
 from ..stores.compress import compress
 from ..stores.store import Store
 
@@ -194,7 +194,7 @@ class Index:
         """
         depth = self.rerank_k if rerank_k is None else rerank_k
         if depth is not None:
-            depth = max(whole_number("rerank_k", depth, 1), whole_number("k", k, 0)) if self.reranks else None
+            depth = max(whole_number("rerank_k", depth, 1), result_count(k)) if self.reranks else None
         if self.order is not None and filter is not None:
             filter = reordering.filter_in_order(filter, self.order)
         # All is named, without a dictionary: a single query takes 10 to 20 us.

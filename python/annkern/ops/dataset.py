@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays.views import View, as_numpy, view
 from ..runtime.backend import load
-from ..runtime.context import Context, matrix_of, shaped
+from ..runtime.context import Context, ids_of, matrix_of, shaped
 
 D = TypeVar("D", bound="Dataset")
 
@@ -148,7 +148,7 @@ class _Views(NamedTuple):
 
 
 def _checked_ids(context: Context, ids: Any, n: int) -> View:
-    seen = shaped("ids", view("ids", ids, context.stream), "count", ("int64",))
+    seen = shaped("ids", ids_of("ids", ids, context.stream), "count", ("int64",))
     context.require_same_device("ids", seen, "the store")
     if context.device.on_host and not seen.empty:
         values = as_numpy(seen)

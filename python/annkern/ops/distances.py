@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays.views import View, as_numpy, row_major, view
+from ..arrays.views import View, as_numpy, row_major
 from ..runtime.backend import load
-from ..runtime.context import refuse_overlap, shaped
+from ..runtime.context import ids_of, refuse_overlap, shaped
 from .operands import Operands, Rows
 
 
@@ -71,7 +71,7 @@ def distances(
     context = operands.context
     with context.scope():
         # Kernels take ids without gaps between rows.
-        chosen = row_major(shaped("ids", view("ids", ids, context.stream), "m, c", ("int64",)))
+        chosen = row_major(shaped("ids", ids_of("ids", ids, context.stream), "m, c", ("int64",)))
         context.require_same_device("ids", chosen, "queries")
         if chosen.shape[0] != operands.m:
             raise ValueError(f"ids: expected a row for each of {operands.m} queries, got shape {chosen.shape}")

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..arrays.columns import rows_of
 from ..arrays.host import host_rows
 from ..arrays.views import View, host_copy, row_major, view
-from ..runtime.context import ALIASES, KERNEL_DTYPES, Context, matrix_of, shaped, whole_number
+from ..runtime.context import ALIASES, KERNEL_DTYPES, Context, matrix_of, shaped, thread_count, whole_number
 from .assign import assign
 from .metrics import metric_known
 from .pairwise import pairwise
@@ -124,6 +125,8 @@ class KMeans:
         if metric not in METRICS:
             raise ValueError(f"metric: expected {' or '.join(METRICS)}, got {self.metric!r}")
         iterations = whole_number("iterations", self.iterations, 0)
+        thread_count(self.threads)
+        x = rows_of("x", x)
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
         if seen.shape[0] < k:
             raise ValueError(f"n_clusters: expected at most the {seen.shape[0]} rows of x, got {k}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arrays.views import View
 from ..runtime.backend import load
-from ..runtime.context import pair, refuse_overlap, whole_number
+from ..runtime.context import pair, refuse_overlap, result_count
 from .dataset import Dataset
 from .operands import Operands
 from .rerank import candidates_wanted, finer_rows, rerank_candidates
@@ -40,9 +40,9 @@ def knn(
     k : int
         Neighbours for each query. There is no upper limit: beyond the rows that pass, results are padded.
     metric : str, optional
-        "sqeuclidean" ("l2"), "euclidean", "inner_product" ("ip", "dot"), "cosine", "cityblock", "chebyshev", "hamming",
-        "jaccard". Inner product is a similarity, larger first; all others are distances, smaller first. A zero vector
-        has cosine distance 1 to everything.
+        "sqeuclidean" ("l2"), "euclidean", "inner_product" ("ip", "dot"), "cosine" ("cos", "angular"), "cityblock" ("l1",
+        "manhattan"), "chebyshev" ("linf"), "hamming", "jaccard". Inner product is a similarity, larger first; all others
+        are distances, smaller first. A zero vector has cosine distance 1 to everything.
         By default the metric that a store was made for, and "sqeuclidean" for an array. Another one may be named for a
         store, too: what the store has learnt is then learnt for another purpose.
     filter : array, optional
@@ -54,7 +54,8 @@ def knn(
     rerank_k : int, optional
         Candidates for each query, at least `k`; by default max(4 k, k + 32).
     threads : int, optional
-        CPU threads; by default ANNKERN_NUM_THREADS, else the processors that this process may use.
+        CPU threads; by default ANNKERN_NUM_THREADS, else the processors that this process may use, as its affinity and the
+        quotas of its control groups say.
     stream : int or stream object, optional
         Where device work is enqueued; by default the current stream of the library of `queries`.
     out : (array (m, k), array (m, k)), optional
@@ -105,7 +106,7 @@ def nearest(
     operands: Operands, k: int, filter: Any = None, rerank_k: int | None = None, out: Any = None, check_finite: bool = True
 ) -> tuple[Any, Any]:
     """`knn` of checked arrays."""
-    count = whole_number("k", k, 0)
+    count = result_count(k)
     allowed = operands.filter(filter)
     given = pair(out)
     context, m, dtype = operands.context, operands.m, operands.metric.dtype

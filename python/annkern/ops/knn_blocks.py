@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..arrays.views import View, host_copy, view
-from ..runtime.context import matrix_of, whole_number
+from ..runtime.context import matrix_of, result_count
 from .dataset import Dataset
 from .operands import Operands
 
@@ -36,7 +36,7 @@ def knn_blocks(
     queries, k, metric, threads, stream, check_finite
         As in `knn`.
     """
-    count = whole_number("k", k, 0)
+    count = result_count(k)
     search: _Search | None = None
     for place, block in enumerate(blocks):
         base, filter = block if isinstance(block, tuple) else (block, None)

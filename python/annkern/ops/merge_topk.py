@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays.views import View, view
 from ..runtime.backend import load
-from ..runtime.context import Context, pair, refuse_overlap, shaped, whole_number
+from ..runtime.context import Context, ids_of, pair, refuse_overlap, result_count, shaped
 from .metrics import metric_of
 
 
@@ -83,11 +83,11 @@ def merge_topk(
     lead = view("dists", dists)
     context = Context.at(lead, threads, stream)
     similarity = metric_of(context.backend, metric).similarity
-    count = whole_number("k", k, 0)
+    count = result_count(k)
     given = pair(out)
     with context.scope():
         found = shaped("dists", lead, "parts, m, width", ("float32", "int32"))
-        names = shaped("ids", view("ids", ids, context.stream), "parts, m, width", ("int64",))
+        names = shaped("ids", ids_of("ids", ids, context.stream), "parts, m, width", ("int64",))
         if names.shape != found.shape:
             raise ValueError(f"ids: expected shape {found.shape}, as dists has, got {names.shape}")
         context.require_same_device("ids", names, "dists")
@@ -129,9 +129,9 @@ def _offsets(context: Context, offsets: Any, parts: int) -> View:
             raise TypeError(f"offsets: expected integers, got {offsets!r}") from None
         except OverflowError:
             raise ValueError(f"offsets: expected integers of 64 bits, got {offsets!r}") from None
-    shifts = shaped("offsets", view("offsets", offsets, context.stream), "parts", ("int64",))
+    shifts = shaped("offsets", ids_of("offsets", offsets, context.stream), "parts", ("int64",))
     if shifts.shape != (parts,):
         raise ValueError(f"offsets: expected shape ({parts},), one for each part, got {shifts.shape}")
     if shifts.device.on_host and not context.device.on_host:
-        shifts = view("offsets", context.library.from_numpy(np.array(shifts.owner), context.device))
+        shifts = view("offsets", context.library.from_numpy(np.array(shifts.owner, np.int64), context.device))
     return context.require_same_device("offsets", shifts, "dists")

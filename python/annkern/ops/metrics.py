@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 from dataclasses import dataclass
 from types import ModuleType
@@ -60,5 +61,8 @@ def metric_from_dot(name: Any, whose: str) -> str:
 def _metric(backend: ModuleType, name: str) -> Metric:
     traits = backend.metrics.get(ALIASES.get(name, name))
     if traits is None:
-        raise ValueError(f"metric: expected {described([*backend.metrics, *ALIASES])}, got {name!r}")
+        names = [*backend.metrics, *ALIASES]
+        near = difflib.get_close_matches(name.lower(), names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"metric: expected {described(names)}, got {name!r}{hint}")
     return Metric(ALIASES.get(name, name), **traits)

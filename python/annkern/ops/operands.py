@@ -123,12 +123,14 @@ class Operands:
         if given is None:
             return backend.Filter()
         x = view("filter", given, self.context.stream)
-        refuse_dtype("filter", x, ("bool", "uint32"))
+        if x.dtype not in ("bool", "uint32"):
+            raise TypeError(f"filter: expected bool, or bits packed into uint32, got {x.dtype}; {_mask_hint(x, self.n)}")
         packed = x.dtype == "uint32"
         width = (self.n + 31) // 32 if packed else self.n
         if x.shape not in ((width,), (self.m, width)):
             unit = "words of 32 bits" if packed else "booleans"
-            raise ValueError(f"filter: expected shape ({width},) or ({self.m}, {width}) in {unit}, got {x.shape}")
+            hint = f"; {_mask_hint(x, self.n)}" if packed else ""
+            raise ValueError(f"filter: expected shape ({width},) or ({self.m}, {width}) in {unit}, got {x.shape}{hint}")
         self.context.require_same_device("filter", x, self.queries.name)
         with self.context.scope():
             x = with_adjacent_rows(x)
@@ -166,6 +168,13 @@ class Operands:
             context.backend.first_nonfinite(matrix, cells.address(place), executor)
         for (name, _), row in zip(pending.values(), cells.read(), strict=True):
             refuse_bad_row(name, row)
+
+
+def _mask_hint(x: View, n: int) -> str:
+    """What makes a filter of an array that could hold ids, or zeros and ones."""
+    given = x.spelled("filter")
+    marks = f"; of zeros and ones: {given} != 0" if x.dtype in ("uint8", "int8") else ""
+    return f"of ids, make a mask: {x.library.mask(given, n)}{marks}"
 
 
 def refuse_bad_row(name: str, row: int) -> None:
@@ -234,7 +243,7 @@ def _coded_rows(name: str, store: Dataset, queries: Queries) -> Rows:
 
 def _vectors(name: str, x: View, metric: Metric) -> View:
     if len(x.shape) != 2:
-        hint = f"; for a single vector write {name}[None]" if len(x.shape) == 1 else ""
+        hint = f"; for a single vector write {x.spelled(name)}[None]" if len(x.shape) == 1 else ""
         raise ValueError(f"{name}: expected 2 dimensions (rows, columns), got shape {x.shape}{hint}")
     if metric.bits and x.dtype != "uint8":
         raise TypeError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arrays.views import View, view
 from ..runtime.backend import load
-from ..runtime.context import Context, pair, refuse_overlap, shaped, whole_number
+from ..runtime.context import Context, ids_of, pair, refuse_overlap, result_count, shaped
 
 
 def select_k(
@@ -67,7 +67,7 @@ def select_k(
             return found
     lead = view("values", values)
     context = Context.at(lead, threads, stream)
-    count = whole_number("k", k, 0)
+    count = result_count(k)
     given = pair(out)
     with context.scope():
         x = shaped("values", lead, "m, n", ("float32",))
@@ -85,7 +85,7 @@ def select_k(
 
 def _ids(context: Context, ids: Any, x: View) -> View:
     m, n = x.shape
-    seen = view("ids", ids, context.stream)
+    seen = ids_of("ids", ids, context.stream)
     if seen.shape not in ((n,), (m, n)):
         raise ValueError(f"ids: expected shape ({n},) or ({m}, {n}), got {seen.shape}")
     context.require_same_device("ids", seen, "values")

@@ -137,9 +137,9 @@ METRICS = {
         Metric("sqeuclidean", sqeuclidean, sqeuclidean_bound, aliases=("l2",)),
         Metric("euclidean", euclidean, euclidean_bound),
         Metric("inner_product", inner_product, inner_product_bound, aliases=("ip", "dot"), similarity=True),
-        Metric("cosine", cosine, cosine_bound),
-        Metric("cityblock", cityblock, cityblock_bound),
-        Metric("chebyshev", chebyshev, chebyshev_bound),
+        Metric("cosine", cosine, cosine_bound, aliases=("cos", "angular")),
+        Metric("cityblock", cityblock, cityblock_bound, aliases=("l1", "manhattan")),
+        Metric("chebyshev", chebyshev, chebyshev_bound, aliases=("linf",)),
         Metric("hamming", hamming, hamming_bound, bits=True, integer=True),
         Metric("jaccard", jaccard, jaccard_bound, bits=True),
     )

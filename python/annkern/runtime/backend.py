@@ -7,6 +7,7 @@ variable ANNKERN_DEVICE is "emu". `_cpu` is loaded with the package, the others 
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 from functools import cache
@@ -16,6 +17,7 @@ from typing import Any
 from ..arrays.libraries import Device
 
 NAMES = ("cpu", "cuda", "emu")
+DEVICES = ("", "cuda", "emu")  # of ANNKERN_DEVICE
 
 
 @cache
@@ -24,8 +26,13 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"annkern._{name}")
 
 
-def check_processor() -> None:
-    """Raise ImportError where this processor runs none of the instruction sets that `_cpu` is built for."""
+def check_here() -> None:
+    """Raise ImportError in a subinterpreter, and where this processor runs none of the instruction sets that `_cpu` is built
+    for."""
+    here, main = ctypes.pythonapi.PyInterpreterState_Get, ctypes.pythonapi.PyInterpreterState_Main
+    here.restype = main.restype = ctypes.c_void_p
+    if here() != main():  # the extension would wait for the lock that its own thread holds
+        raise ImportError("annkern cannot be imported in a subinterpreter; import it in the main one, or use processes")
     try:
         load("cpu")
     except ModuleNotFoundError:
@@ -41,7 +48,10 @@ def backend_of(device: Device) -> ModuleType:
     """The extension module that works on arrays of that device."""
     if device.on_host:
         return load("cpu")
-    name = "emu" if os.environ.get("ANNKERN_DEVICE") == "emu" else "cuda"
+    wanted = os.environ.get("ANNKERN_DEVICE", "")
+    if wanted not in DEVICES:
+        raise ValueError(f"ANNKERN_DEVICE: expected emu, cuda or nothing, got {wanted!r}")
+    name = wanted or "cuda"
     try:
         if can_run(name):
             return load(name)
@@ -75,6 +85,7 @@ def backends() -> dict[str, dict[str, Any]]:
             info = load(name).backend_info()
         except ImportError:
             continue
+        del info["note"]
         if info.pop("available"):
             found[name] = info
     return found
@@ -93,14 +104,28 @@ def show_config() -> None:
 
     print(f"annkern {__version__}")
     for name in NAMES:
-        try:
-            info = load(name).backend_info()
-        except ImportError as error:
-            print(f"  {name:5} not built" if isinstance(error, ModuleNotFoundError) else f"  {name:5} {error}")
-            continue
-        state = info["isa"] or "no device" if info["available"] or not info["device"] else "no device"
-        print(f"  {name:5} {state}; built: {', '.join(info['built'])}; runnable: {', '.join(info['runnable']) or 'none'}")
-        if info["threads"]:
-            print(f"        {info['threads']} threads")
+        print(f"  {name:5} {_described(name)}")
     for variable in ("ANNKERN_ISA", "ANNKERN_NUM_THREADS", "ANNKERN_DEVICE"):
         print(f"  {variable}={os.environ.get(variable, '')}")
+
+
+def _described(name: str) -> str:
+    """What a backend says of itself, or why it says nothing: whatever is wrong here is what the caller wants to see."""
+    try:
+        info = load(name).backend_info()
+    except ModuleNotFoundError:
+        return f"not built{_why_without_cuda() if name == 'cuda' else ''}"
+    except Exception as error:
+        return str(error)
+    state = info["isa"] or "no device" if info["available"] or not info["device"] else "no device"
+    threads = f"; {info['threads']} threads" if info["threads"] else ""
+    runnable = ", ".join(info["runnable"]) or "none"
+    return f"{state}; built: {', '.join(info['built'])}; runnable: {runnable}{threads}"
+
+
+def _why_without_cuda() -> str:
+    try:
+        note = load("cpu").backend_info()["note"]
+    except Exception:
+        return ""
+    return f": {note}" if note else ""

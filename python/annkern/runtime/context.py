@@ -7,29 +7,44 @@ import contextlib
 import ctypes
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 from ..arrays.libraries import ArrayLibrary, Device, Scope
-from ..arrays.views import View, order_after, view, with_adjacent_rows
+from ..arrays.views import View, as_numpy, order_after, view, with_adjacent_rows
 from .backend import backend_of
 
-ALIASES = {"l2": "sqeuclidean", "ip": "inner_product", "dot": "inner_product"}
+ALIASES = {"l2": "sqeuclidean", "ip": "inner_product", "dot": "inner_product", "cos": "cosine", "angular": "cosine"}
+ALIASES |= {"l1": "cityblock", "manhattan": "cityblock", "linf": "chebyshev"}
+MOST_THREADS = 2**31 - 1
+MOST_RESULTS = 2**40  # of a query: 12 TiB
 KERNEL_DTYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8", "uint8": "u8"}
 WORKSPACE_ALIGNMENT = 256
 _nowhere = contextlib.nullcontext()
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an integer of at least `least`."""
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as an integer of at least `least`, and at most `most`."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
     if number < least:
         raise ValueError(f"{name}: expected {least} or more, got {number}")
+    if most is not None and number > most:
+        raise ValueError(f"{name}: expected at most {most}, got {number}")
     return number
+
+
+def thread_count(threads: Any) -> int:
+    """The argument of that name as kernels take it: 0 is the default."""
+    return 0 if threads is None else whole_number("threads", threads, 1, MOST_THREADS)
+
+
+def result_count(k: Any) -> int:
+    """The argument `k`."""
+    return whole_number("k", k, 0, MOST_RESULTS)
 
 
 def real_number(name: str, value: Any) -> float:
@@ -58,7 +73,7 @@ def stream_handle(stream: Any) -> int:
             "stream: expected an integer (a cudaStream_t) or an object with .cuda_stream, .ptr or __cuda_stream__, "
             f"got {type(stream).__name__}"
         )
-    return whole_number("stream", stream, 0)
+    return whole_number("stream", stream, 0, 2**64 - 1)
 
 
 @dataclass(slots=True)
@@ -73,7 +88,7 @@ class Context:
 
     @classmethod
     def at(cls, lead: View, threads: Any, stream: Any) -> Context:
-        count = 0 if threads is None else whole_number("threads", threads, 1)
+        count = thread_count(threads)
         device = lead.device
         if not device.on_host:
             default = lead.library.current_stream(device) if lead.stream is None else lead.stream
@@ -203,14 +218,26 @@ def described(names: Sequence[str]) -> str:
 
 def refuse_dtype(name: str, x: View, allowed: Sequence[str]) -> None:
     if x.dtype not in allowed:
-        raise TypeError(f"{name}: expected {described(allowed)}, got {x.dtype}; cast it: {x.library.cast(name, allowed[0])}")
+        cast = x.library.cast(x.spelled(name), allowed[0])
+        raise TypeError(f"{name}: expected {described(allowed)}, got {x.dtype}; cast it: {cast}")
+
+
+def ids_of(name: str, given: Any, stream: int | None = None) -> View:
+    """An array of ids. int32, which is what JAX has without jax_enable_x64, is widened to int64."""
+    seen = view(name, given, stream)
+    if seen.dtype != "int32":
+        return seen
+    if not seen.device.on_host:
+        return view(name, seen.library.astype(seen.owner, "int64"))
+    wide = view(name, as_numpy(seen).astype("int64"))
+    return replace(wide, owner=seen.owner, library=seen.library, lease=wide.owner)
 
 
 def shaped(name: str, seen: View, dimensions: str, allowed: Sequence[str]) -> View:
     """The array, of such dtypes and of dimensions named like "m, n", its rows readable by the kernels."""
     count = dimensions.count(",") + 1
     if len(seen.shape) != count:
-        hint = f"; for a single one write {name}[None]" if len(seen.shape) == count - 1 else ""
+        hint = f"; for a single one write {seen.spelled(name)}[None]" if len(seen.shape) == count - 1 else ""
         raise ValueError(f"{name}: expected {count} dimensions ({dimensions}), got shape {seen.shape}{hint}")
     refuse_dtype(name, seen, allowed)
     return with_adjacent_rows(seen)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arrays.columns import rows_of
 from ..ops.metrics import metric_known
-from ..runtime.context import whole_number
+from ..runtime.context import thread_count, whole_number
 from .registry import codec
 from .store import Store
 
@@ -61,6 +62,8 @@ def compress(
     >>> dist, idx = ak.knn(store, x[:5], 10)
     """
     metric_known(metric)
+    thread_count(threads)
+    x = rows_of("x", x)
     seed = whole_number("seed", seed, 0)
     estimator = codec(spec, metric)
     for name, value in (("learn_queries", learn_queries), ("seed", seed), ("threads", threads)):

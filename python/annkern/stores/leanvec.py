@@ -13,7 +13,7 @@ from ..arrays.views import View, view
 from ..ops.metrics import metric_from_dot
 from ..ops.operands import projected
 from ..ops.sampling import training_sample
-from ..runtime.context import Context, real_number, whole_number
+from ..runtime.context import Context, real_number, thread_count, whole_number
 from . import projections as find
 from .codec import Codec
 from .registry import codec, register_kind, register_spec
@@ -133,6 +133,7 @@ class LeanVec(Codec):
             Itself.
         """
         metric = metric_from_dot(self.metric, f"a store {self.spec!r}")
+        thread_count(self.threads)
         rows = training_sample(x, SAMPLE_ROWS, whole_number("seed", self.seed, 0))
         d = rows.shape[1]
         if d == 0:

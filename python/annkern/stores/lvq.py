@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ops.kmeans import KMeans
 from ..ops.sampling import mean_of, offset_of, training_sample
-from ..runtime.context import whole_number
+from ..runtime.context import thread_count, whole_number
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
@@ -196,6 +196,7 @@ class LVQ(_Turbo):
         LVQ
             Itself.
         """
+        thread_count(self.threads)
         rows = training_sample(x, SAMPLE_ROWS)
         self.dims_ = rows.shape[1]
         if self.n_centroids > max(1, len(rows)):

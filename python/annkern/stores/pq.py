@@ -13,7 +13,7 @@ from ..arrays.views import view
 from ..ops.kmeans import iterate, split_largest, sums_by_label, thin_iterations
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.backend import load
-from ..runtime.context import matrix_of, whole_number
+from ..runtime.context import matrix_of, thread_count, whole_number
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
@@ -180,7 +180,7 @@ class PQ(Codec):
         numbers = [self.m, self.bits, exponent, 0]
         base = backend.Base("pq", n, d, [codes.ctypes.data, book.ctypes.data, 0, 0], numbers)
         matrix = matrix_of(backend, view("rows", rows))
-        backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(self.threads or 0, 0))
+        backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(thread_count(self.threads), 0))
         return codes
 
     def _numbers(self) -> dict[str, int]:
