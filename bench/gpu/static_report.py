@@ -117,7 +117,7 @@ def readable(symbols: list[str]) -> dict[str, str]:
         short = re.sub(r"\(anonymous namespace\)::|\b(?:annk|cuda|generic)::|^void ", "", name.strip())
         short = short.split("(")[0].replace(" >", ">")
         if short.startswith("scan_kernel<"):
-            short = short.replace(", true>", ", wide>").replace(", false>", ", narrow>")
+            short = short.replace(", true, ", ", wide, ").replace(", false, ", ", narrow, ")
         names[symbol] = short.replace("unsigned char", "uint8").replace("signed char", "int8")
     return names
 

@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT / "tests/emu"))
 from modes import MODES, Builder  # noqa: E402
 
 KERNELS = ROOT / "csrc/cuda"
+# An epilogue of the test's own.
+DEVICE = [Path(__file__).parent / "nearest_of_documents.cu"]
 # The check, and the CPU's code for stores, which it compares with.
 HOST = [
     Path(__file__).parent / "device_check.cpp",
@@ -25,7 +27,7 @@ HOST = [
 
 def build(folder: Path, mode: str, kernels: Path = KERNELS) -> Path:
     builder = Builder(folder, [ROOT / "csrc"])
-    return builder.program("device_check", mode, sorted(kernels.rglob("*.cu")), HOST)
+    return builder.program("device_check", mode, [*sorted(kernels.rglob("*.cu")), *DEVICE], HOST)
 
 
 if __name__ == "__main__":

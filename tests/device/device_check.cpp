@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "document_checks.h"
 #include "grow_checks.h"
 #include "prefilter_checks.h"
 #include "row_cases.h"
@@ -344,8 +345,8 @@ int run_all(const std::vector<Case>& cases, long seed) {
 
 int main(int count, char** words) {
   std::vector<Case> cases;
-  for (auto* list : {pairwise_cases, knn_cases, prefilter_cases, radius_cases, distances_cases, store_cases, graph_cases,
-                     build_cases, select_cases, nonfinite_cases, cluster_cases})
+  for (auto* list : {pairwise_cases, document_cases, knn_cases, prefilter_cases, radius_cases, distances_cases, store_cases,
+                     graph_cases, build_cases, select_cases, nonfinite_cases, cluster_cases})
     for (Case& c : list())
       if (wanted(c.name, count - 3, words + 3)) cases.push_back(std::move(c));
   const long seeds = count > 1 ? std::atol(words[1]) : 1, first = count > 2 ? std::atol(words[2]) : 0;

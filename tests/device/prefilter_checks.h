@@ -66,10 +66,9 @@ inline int64_t count_misfits(const Inputs& in, const Shape& s, int64_t k, const 
   exec.workspace_bytes = counted.bytes();
   cuda::Workspace workspace(exec);
   const auto [scan, prepared, plan] = plan_all(workspace);
-  cuda::ScanArgs args =
+  const cuda::ScanArgs args =
       cuda::prepare(scan, prepared, in.queries.view, in.base.view, s.metric, 0, scan.launch_queries, nullptr);
-  args.filter = filter;
-  cuda::prefilter(plan, args, {out.distances.data(), out.ids.data<int64_t>(), s.metric}, nullptr);
+  cuda::prefilter(plan, args, filter, {out.distances.data(), out.ids.data<int64_t>(), s.metric}, nullptr);
   return std::count_if(plan.counts, plan.counts + args.m, [&](uint32_t count) { return count > plan.capacity; });
 }
 

@@ -102,25 +102,25 @@ __device__ __forceinline__ uint32_t key_bits_of_pair(const ScanArgs& a, int64_t 
 }
 
 template <class Arith>
-__global__ void __launch_bounds__(kPairThreads) pairs_kernel(const ScanArgs a) {
+__global__ void __launch_bounds__(kPairThreads) pairs_kernel(const PairArgs a) {
   const int64_t p = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
   if (p >= a.pairs) return;
   const int64_t id = a.ids[p], query = (a.first_pair + p) / a.width;
+  const Metric metric = a.scan.metric;
   uint32_t key_bits = kNoKey;
-  if (id >= 0) key_bits = key_bits_of_pair<Arith>(a, query, a.base.row(a.gathered ? p : id), id, RowTeam<1>());
-  uint32_t* const out = static_cast<uint32_t*>(a.out) + p;
-  if (a.job == Job::pair_keys) {
-    *out = key_bits;
+  if (id >= 0) key_bits = key_bits_of_pair<Arith>(a.scan, query, a.scan.base.row(a.gathered ? p : id), id, RowTeam<1>());
+  if (!a.reported) {
+    a.out[p] = key_bits;
   } else if (id >= 0) {
-    *out = reported_bits<Arith>(a.metric, key_bits);
+    a.out[p] = reported_bits<Arith>(metric, key_bits);
   } else {
-    *out = is_int_metric(a.metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(a.metric));
+    a.out[p] = is_int_metric(metric) ? static_cast<uint32_t>(kMissingInt) : bits_of_float(missing_distance(metric));
   }
 }
 
 template <class Arith>
-void launch_pairs(const ScanArgs& a, void* stream) {
-  require_listed(typename Arith::Metrics{}, a.metric);
+void launch_pairs(const PairArgs& a, void* stream) {
+  require_listed(typename Arith::Metrics{}, a.scan.metric);
   ANNK_LAUNCH(pairs_kernel<Arith>, ceil_div<int64_t>(a.pairs, kPairThreads), kPairThreads, 0, stream, a);
 }
 

@@ -20,7 +20,7 @@ struct ScanPlan {
   int64_t tile_queries() const { return shape().queries(); }
 };
 ScanPlan plan_scan(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries);
-// For Job::pairs, of so many pairs.
+// For scan_pairs, of so many pairs.
 ScanPlan plan_pairs(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t pairs);
 // For keys of chosen rows in graphs: a store that has no kernels for them (StoreScan) is decoded.
 ScanPlan plan_graph_keys(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t rows);
@@ -44,8 +44,9 @@ ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Dataset& base, 
 ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries, const Dataset& base, Metric metric,
                  int64_t begin, int64_t m, void* stream);
 
-// Runs the scan that those arguments, completed by the caller, describe. Rows to be decoded are decoded and scanned by
-// turns.
-void scan(const ScanPlan& plan, const ScanArgs& args, void* stream);
+// Enqueues the scan that those arguments, completed by the caller, describe, with an epilogue. Rows to be decoded are
+// decoded and scanned by turns.
+void scan(const ScanPlan& plan, const ScanArgs& args, const AnyEpilogue& epilogue, void* stream);
+void scan_pairs(const ScanPlan& plan, const PairArgs& args, void* stream);
 
 }  // namespace annk::cuda

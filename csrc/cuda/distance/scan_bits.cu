@@ -3,8 +3,15 @@
 
 namespace annk::cuda {
 
-void scan_bits(const ScanArgs& a, bool wide, void* stream) {
-  visit_list(MetricsOfFamily<Family::bits>{}, a.metric, [&]<class M>(M) { launch_job<BitArith<M>>(a, wide, stream); });
-}
+namespace {
+struct BitRows {
+  template <class Body>
+  static void visit(const ScanArgs& a, Body&& body) {
+    visit_list(MetricsOfFamily<Family::bits>{}, a.metric, [&]<class M>(M) { body(std::type_identity<BitArith<M>>()); });
+  }
+};
+}  // namespace
+
+const ScanKernels bit_kernels = kScanKernels<BitRows>;
 
 }  // namespace annk::cuda

@@ -3,6 +3,6 @@
 
 namespace annk::cuda {
 
-void scan_dot(const ScanArgs& a, bool wide, void* stream) { scan_widened<InnerProduct>(a, wide, stream); }
+const ScanKernels dot_kernels = kScanKernels<WidenedRows<InnerProduct>>;
 
 }  // namespace annk::cuda

@@ -3,9 +3,15 @@
 
 namespace annk::cuda {
 
-void scan_integer(const ScanArgs& a, bool wide, void* stream) {
-  const auto run = [&]<class T>(T) { launch_job<IntArith<T>>(a, wide, stream); };
-  a.base.dtype == DType::i8 ? run(int8_t{}) : run(uint8_t{});
-}
+namespace {
+struct ByteRows {
+  template <class Body>
+  static void visit(const ScanArgs& a, Body&& body) {
+    a.base.dtype == DType::i8 ? body(std::type_identity<IntArith<int8_t>>()) : body(std::type_identity<IntArith<uint8_t>>());
+  }
+};
+}  // namespace
+
+const ScanKernels integer_kernels = kScanKernels<ByteRows>;
 
 }  // namespace annk::cuda

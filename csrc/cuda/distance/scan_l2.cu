@@ -3,6 +3,6 @@
 
 namespace annk::cuda {
 
-void scan_l2(const ScanArgs& a, bool wide, void* stream) { scan_widened<SqEuclidean>(a, wide, stream); }
+const ScanKernels l2_kernels = kScanKernels<WidenedRows<SqEuclidean>>;
 
 }  // namespace annk::cuda

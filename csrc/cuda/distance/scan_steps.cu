@@ -3,9 +3,16 @@
 
 namespace annk::cuda {
 
-void scan_steps(const ScanArgs& a, bool wide, void* stream) {
-  visit_list(MetricsOfFamily<Family::step>{}, a.metric,
-             [&]<class M>(M) { scan_widened<typename M::Step>(a, wide, stream); });
-}
+namespace {
+struct RowsOfSteps {
+  template <class Body>
+  static void visit(const ScanArgs& a, Body&& body) {
+    visit_list(MetricsOfFamily<Family::step>{}, a.metric,
+               [&]<class M>(M) { WidenedRows<typename M::Step>::visit(a, body); });
+  }
+};
+}  // namespace
+
+const ScanKernels step_kernels = kScanKernels<RowsOfSteps>;
 
 }  // namespace annk::cuda

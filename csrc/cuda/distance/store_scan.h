@@ -2,7 +2,7 @@
 // What a compressed store does in its own form, a table a store (stores/scan_<kind>.cu). One that has none, or not for a
 // metric, is decoded in parts.
 #pragma once
-#include "cuda/distance/scan.h"
+#include "cuda/distance/epilogues.h"
 
 namespace annk::cuda {
 
@@ -38,7 +38,7 @@ struct StoreScan {
   StoreChunk (*chunk)(const Dataset& store, bool wide);
   Matrix (*rows)(const Dataset& store);  // where the positions lie, as many as `dims` says; dtype is ignored
   void (*prepare)(const StoreQueries&, void* stream);
-  void (*scan)(const ScanArgs&, bool wide, void* stream);
+  ScanKernels kernels;
   // Null, either: graphs are searched and built over decoded rows, which have the same keys.
   StoreBeamSearch* beam_search = nullptr;
   StoreJoin* join = nullptr;

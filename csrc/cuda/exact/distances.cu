@@ -36,14 +36,13 @@ void distances(const DistancesArgs& args) {
   const int64_t m = args.queries.rows;
   for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
     const int64_t count = std::min(m - begin, plan.scan.launch_queries);
-    ScanArgs scan_args =
-        prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
-    scan_args.job = Job::pairs;
-    scan_args.ids = args.ids + begin * args.width;
-    scan_args.width = args.width;
-    scan_args.pairs = count * args.width;
-    scan_args.out = static_cast<uint32_t*>(args.distances) + begin * args.width;
-    scan(plan.scan, scan_args, args.exec.stream);
+    PairArgs pairs;
+    pairs.scan = prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
+    pairs.ids = args.ids + begin * args.width;
+    pairs.width = args.width;
+    pairs.pairs = count * args.width;
+    pairs.out = static_cast<uint32_t*>(args.distances) + begin * args.width;
+    scan_pairs(plan.scan, pairs, args.exec.stream);
   }
 }
 

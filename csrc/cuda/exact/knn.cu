@@ -92,18 +92,14 @@ void cuda::knn_warp_select(const KnnArgs& args, bool prefiltered) {
     const int64_t count = std::min(m - begin, plan.scan.launch_queries);
     ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
-    scan_args.job = Job::select;
-    scan_args.filter = args.filter;
     scan_args.splits = plan.splits;
-    scan_args.lists = plan.lists;
-    scan_args.k = static_cast<int32_t>(k);
     const NeighborOut out{static_cast<uint32_t*>(args.distances) + begin * k, args.indices + begin * k, args.metric};
     if (prefiltered) {
-      prefilter(plan.prefilter, scan_args, out, args.exec.stream);
+      prefilter(plan.prefilter, scan_args, args.filter, out, args.exec.stream);
       scan_args.redo = plan.prefilter.counts;
       scan_args.redo_above = plan.prefilter.capacity;
     }
-    scan(plan.scan, scan_args, args.exec.stream);
+    scan(plan.scan, scan_args, Select{args.filter, plan.lists, static_cast<int32_t>(k)}, args.exec.stream);
 
     MergeArgs merge{plan.lists, plan.splits, count, static_cast<int32_t>(k), out, scan_args.redo, scan_args.redo_above};
     if (k <= kWarp) {

@@ -87,15 +87,13 @@ KeyId* best_of_part(const Plan& plan, const KnnArgs& args, ScanArgs scan_args, i
   source.part_row = part_row;
   source.filter = args.filter;
   source.query_begin = scan_args.query_begin;
-  scan_args.job = Job::keys;
-  scan_args.out = plan.keys;
-  scan_args.out_pitch = plan.chunk.rows;
+  const Write keys{plan.keys, plan.chunk.rows, Write::kSortable};
   RadixArgs<KeySource> radix = plan.radix[0];
   for (int64_t row = part_row; row < part_end || row == part_row; row += plan.chunk.rows, turn ^= 1) {
     scan_args.row_begin = row;
     scan_args.row_end = part_end - row < plan.chunk.rows ? part_end : row + plan.chunk.rows;
     scan_args.splits = splits_of(plan.scan, scan_args.query_tiles, scan_args.row_end - row);
-    scan(plan.scan, scan_args, stream);
+    scan(plan.scan, scan_args, keys, stream);
 
     source.first_row = row;
     source.chunk = scan_args.row_end - row;

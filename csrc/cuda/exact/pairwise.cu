@@ -32,12 +32,9 @@ void pairwise(const PairwiseArgs& args) {
   workspace.require();
   for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
     const int64_t count = std::min(m - begin, plan.scan.launch_queries);
-    ScanArgs scan_args =
+    const ScanArgs scan_args =
         prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, count, args.exec.stream);
-    scan_args.job = Job::distances;
-    scan_args.out = static_cast<uint32_t*>(args.distances) + begin * n;
-    scan_args.out_pitch = n;
-    scan(plan.scan, scan_args, args.exec.stream);
+    scan(plan.scan, scan_args, Write{static_cast<uint32_t*>(args.distances) + begin * n, n}, args.exec.stream);
   }
 }
 

@@ -178,12 +178,11 @@ void radius_count(const RadiusArgs& args) {
   workspace.require();
   for (int64_t begin = 0; begin < m; begin += plan.scan.launch_queries) {
     const int64_t queries = std::min(m - begin, plan.scan.launch_queries);
-    ScanArgs scan_args = prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, queries, stream);
-    scan_args.job = Job::count;
-    scan_args.filter = args.filter;
-    scan_args.limit = limit_of(args.metric, args.radius);
-    scan_args.counts = reinterpret_cast<unsigned long long*>(args.lims + 1 + begin);
-    scan(plan.scan, scan_args, stream);
+    const ScanArgs scan_args =
+        prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, queries, stream);
+    const Count count{args.filter, reinterpret_cast<unsigned long long*>(args.lims + 1 + begin),
+                      limit_of(args.metric, args.radius)};
+    scan(plan.scan, scan_args, count, stream);
   }
   ANNK_LAUNCH(accumulate, 1, kThreads, 0, stream, args.lims, m);
 }
@@ -198,9 +197,7 @@ void radius_fill(const RadiusArgs& args) {
   for (int64_t begin = 0; begin < m; begin += plan.chunk.queries) {
     const int64_t queries = std::min(m - begin, plan.chunk.queries);
     ScanArgs scan_args = prepare(plan.scan, plan.prepared, args.queries, args.base, args.metric, begin, queries, stream);
-    scan_args.job = Job::keys;
-    scan_args.out = plan.keys;
-    scan_args.out_pitch = plan.chunk.rows;
+    const Write keys{plan.keys, plan.chunk.rows, Write::kSortable};
     FillArgs fill{plan.keys,
                   plan.chunk.rows,
                   0,
@@ -217,7 +214,7 @@ void radius_fill(const RadiusArgs& args) {
       scan_args.row_begin = row;
       scan_args.row_end = std::min(n, row + plan.chunk.rows);
       scan_args.splits = splits_of(plan.scan, scan_args.query_tiles, scan_args.row_end - row);
-      scan(plan.scan, scan_args, stream);
+      scan(plan.scan, scan_args, keys, stream);
       fill.first_row = row;
       fill.chunk = scan_args.row_end - row;
       ANNK_LAUNCH(count_hits, (queries * plan.shares), kThreads, 0, stream, fill);

@@ -122,7 +122,7 @@ struct StoreRows {
   size_t scratch_bytes() const { return 0; }
   __device__ __forceinline__ void keys(int64_t query, const int32_t* ids, int count, unsigned char*, KeyId* to) const {
     const EachRow<kThreads, RowTeam<Of::kLanes>> each{scan, query, ids, count, to, nullptr};
-    Of::visit(scan.base, [&]<class Arith>(std::type_identity<Arith>) { each.template run<Arith>(); });
+    Of::visit(scan, [&]<class Arith>(std::type_identity<Arith>) { each.template run<Arith>(); });
   }
 };
 

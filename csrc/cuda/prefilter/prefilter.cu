@@ -163,9 +163,9 @@ void make_operands(const PrefilterArgs& a, unsigned char* operands, void* stream
   no_kernel("element type");
 }
 
-void prefilter(const Prefilter& plan, const ScanArgs& scan, const NeighborOut& out, void* stream) {
+void prefilter(const Prefilter& plan, const ScanArgs& scan, const Filter& filter, const NeighborOut& out, void* stream) {
   PrefilterArgs a;
-  a.filter = scan.filter;
+  a.filter = filter;
   a.metric = scan.metric;
   a.query_begin = scan.query_begin;
   a.m = scan.m;

@@ -61,7 +61,7 @@ struct Prefilter {
 Prefilter take_prefilter(Workspace& workspace, const ScanPlan& plan, const Matrix& base, int64_t k);
 
 // Enqueues the neighbors of the prepared queries of `scan`, of those with at most `capacity` candidates.
-void prefilter(const Prefilter& plan, const ScanArgs& scan, const NeighborOut& out, void* stream);
+void prefilter(const Prefilter& plan, const ScanArgs& scan, const Filter& filter, const NeighborOut& out, void* stream);
 
 // The steps of prefilter(), each in a source of its own.
 struct PrefilterArgs {

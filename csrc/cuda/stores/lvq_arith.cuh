@@ -3,6 +3,7 @@
 // order in which they lie in memory; those of four bits are taken from 16 bytes as 16 low nibbles, then 16 high ones.
 #pragma once
 #include "cuda/distance/arith.cuh"
+#include "cuda/distance/scan.h"
 #include "store/lvq.h"
 
 namespace annk::cuda {
@@ -53,8 +54,8 @@ struct LvqArith {
 struct LvqRows {
   static constexpr int kLanes = 4;
   template <class Body>
-  ANNK_HD static void visit(const Dataset& store, Body&& body) {
-    LvqView::bits_of(store) == 8 ? body(std::type_identity<LvqArith<8>>()) : body(std::type_identity<LvqArith<4>>());
+  ANNK_HD static void visit(const ScanArgs& a, Body&& body) {
+    LvqView::bits_of(a.base) == 8 ? body(std::type_identity<LvqArith<8>>()) : body(std::type_identity<LvqArith<4>>());
   }
 };
 

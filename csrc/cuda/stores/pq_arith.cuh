@@ -48,8 +48,8 @@ struct PqArith {
 struct PqRows {
   static constexpr int kLanes = 1;
   template <class Body>
-  ANNK_HD static void visit(const Dataset& store, Body&& body) {
-    PqView::is_blocked(store) ? body(std::type_identity<PqArith<true>>()) : body(std::type_identity<PqArith<false>>());
+  ANNK_HD static void visit(const ScanArgs& a, Body&& body) {
+    PqView::is_blocked(a.base) ? body(std::type_identity<PqArith<true>>()) : body(std::type_identity<PqArith<false>>());
   }
 };
 

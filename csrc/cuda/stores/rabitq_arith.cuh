@@ -51,8 +51,8 @@ struct RabitqArith {
 struct RabitqRows {
   static constexpr int kLanes = 1;
   template <class Body>
-  ANNK_HD static void visit(const Dataset& store, Body&& body) {
-    const int bits = RabitqView::bits_of(store);
+  ANNK_HD static void visit(const ScanArgs& a, Body&& body) {
+    const int bits = RabitqView::bits_of(a.base);
     if (bits == 1) return body(std::type_identity<RabitqArith<true, 1>>());
     rabitq_query_top(bits) > 127 ? body(std::type_identity<RabitqArith<false, 2>>())
                                  : body(std::type_identity<RabitqArith<false, 1>>());

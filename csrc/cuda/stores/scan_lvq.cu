@@ -144,7 +144,7 @@ constexpr StoreScan kLvqScan{sizeof(typename LvqArith<kCodeBits>::QueryTerm) / s
                              chunk_of<kCodeBits>,
                              code_rows<kCodeBits>,
                              prepare_queries<kCodeBits>,
-                             launch_job<LvqArith<kCodeBits>>,
+                             kScanKernels<LvqRows>,
                              beam_search_lvq,
                              join_lvq,
                              kRows ? prepare_rows<kCodeBits> : nullptr};

@@ -143,10 +143,12 @@ Matrix code_rows(const Dataset& store) {
 constexpr int kQueryWords = sizeof(PqQueryTerm) / sizeof(uint32_t);
 constexpr StoreScan kNibbleScan{kQueryWords,     {scan_shape(false), scan_shape(true)},
                                 nibble_chunk,    code_blocks,
-                                prepare_queries, launch_job<PqArith<true>>,
+                                prepare_queries, kScanKernels<PqRows>,
                                 beam_search_pq,  join_pq};
-constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::kShape}, byte_chunk,     code_rows,
-                              prepare_queries, launch_job_of_one_shape<PqArith<false>>,  beam_search_pq, join_pq};
+constexpr StoreScan kByteScan{kQueryWords,     {PqByteTile::kShape, PqByteTile::kShape},
+                              byte_chunk,      code_rows,
+                              prepare_queries, kScanKernels<PqRows>,
+                              beam_search_pq,  join_pq};
 
 }  // namespace
 

@@ -121,7 +121,7 @@ constexpr StoreScan kRabitqScan{sizeof(RabitqQueryTerm) / sizeof(uint32_t),
                                 chunk_of,
                                 code_rows,
                                 prepare_queries,
-                                launch_job<RabitqArith<kOneBit, kParts>>,
+                                kScanKernels<RabitqRows>,
                                 beam_search_rabitq,
                                 join_rabitq};
 

@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kPairThreads) join_kernel(const JoinArgs a) {
   const JoinGroup group = a.join_groups[p];
   if (group.count == 0) return;
   const int64_t id = a.ids[p];
-  const unsigned char* const row = a.scan.base.row(a.scan.gathered ? p : id);
+  const unsigned char* const row = a.scan.base.row(a.gathered ? p : id);
   uint32_t* const out = a.sortable_keys + p * a.width;
   if constexpr (requires { typename Arith::OwnPair; }) {
 #pragma unroll 1
@@ -111,7 +111,7 @@ void launch_join(const JoinArgs& a, void* stream) {
 // Of a store in its own form. Of: LvqRows and the like (stores/<kind>_arith.cuh).
 template <class Of>
 void join_rows(const JoinArgs& a, void* stream) {
-  Of::visit(a.scan.base, [&]<class Arith>(std::type_identity<Arith>) { launch_join<Arith>(a, stream); });
+  Of::visit(a.scan, [&]<class Arith>(std::type_identity<Arith>) { launch_join<Arith>(a, stream); });
 }
 
 }  // namespace annk::cuda

@@ -81,7 +81,7 @@ void RowQueries::join(JoinArgs keys, void* stream) const {
   if (plan_.decoded_rows > 0) {
     decode_rows(base_, keys.ids, 0, keys.positions, reinterpret_cast<float*>(prepared_.decoded),
                 keys.scan.base.stride / static_cast<int64_t>(sizeof(float)), stream);
-    keys.scan.gathered = true;
+    keys.gathered = true;
   }
   switch (plan_.family) {
     case Family::integer:

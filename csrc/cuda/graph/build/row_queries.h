@@ -19,6 +19,7 @@ struct JoinArgs {
   const JoinGroup* join_groups;  // (positions,); no query where there is no row
   int64_t positions, width;
   uint32_t* sortable_keys;  // (positions, width): [p, k] = sortable_bits(key) of the row at p and query slot + k, k < count
+  bool gathered = false;    // row ids[p] lies in row p
 };
 inline constexpr int kJoinQueries = 8;  // at a time: width is a multiple of it
 

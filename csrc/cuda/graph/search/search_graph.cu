@@ -152,17 +152,18 @@ void search_all(const Plan& plan, const SearchGraphArgs& args, BeamSearchArgs se
 // The candidates' finer keys, as ops/distances.h makes them, and their order.
 void rerank_all(const Plan& plan, const SearchGraphArgs& args, const BeamSearchArgs& search) {
   void* stream = args.exec.stream;
-  ScanArgs scan = prepare(plan.fine, plan.fine_prepared, args.rerank_queries, args.rerank, args.metric, search.query_begin,
-                          search.m, stream);
-  scan.job = Job::pair_keys;
-  scan.ids = plan.search.found;
-  scan.width = search.wanted;
-  scan.pairs = search.m * search.wanted;
-  scan.out = plan.sortable_keys;
-  cuda::scan(plan.fine, scan, stream);
+  PairArgs pairs;
+  pairs.scan = prepare(plan.fine, plan.fine_prepared, args.rerank_queries, args.rerank, args.metric, search.query_begin,
+                       search.m, stream);
+  pairs.ids = plan.search.found;
+  pairs.width = search.wanted;
+  pairs.pairs = search.m * search.wanted;
+  pairs.out = plan.sortable_keys;
+  pairs.reported = false;
+  scan_pairs(plan.fine, pairs, stream);
   Reranked reranked = plan.reranked;
   reranked.rows = search.m;
-  ANNK_LAUNCH(join_candidates, ceil_div<int64_t>(scan.pairs, kThreads), kThreads, 0, stream, reranked);
+  ANNK_LAUNCH(join_candidates, ceil_div<int64_t>(pairs.pairs, kThreads), kThreads, 0, stream, reranked);
   const KeyId* sorted =
       sort_rows(WholeKeyIds{}, reranked.entries, plan.sorted, reranked.counts, search.m, search.wanted, stream);
   ANNK_LAUNCH(write_reranked, ceil_div<int64_t>(search.m * args.k, kThreads), kThreads, 0, stream, search.out, sorted,
