@@ -18,6 +18,8 @@ from hypothesis import settings
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+from direct_calls import indirect, taken  # noqa: F401
+
 import progress
 from annkern.runtime.backend import backends
 

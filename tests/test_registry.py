@@ -8,6 +8,7 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import BACKENDS
 
@@ -28,12 +29,21 @@ def test_metrics(name):
         metric.name: {"bits": metric.bits, "integer": metric.integer, "similarity": metric.similarity}
         for metric in reference.METRICS.values()
     }
-    assert module.metrics == want
+    assert {name: row | {"from_dot": module.metrics[name]["from_dot"]} for name, row in want.items()} == module.metrics
     assert list(module.metrics) == list(want)
 
 
+def test_functions_of_a_dot_product_are_those_that_rotations_keep():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((10, 6))
+    turned = rows @ np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    for metric in reference.METRICS.values():
+        kept = not metric.bits and np.allclose(metric.distance(rows[0], rows[1:]), metric.distance(turned[0], turned[1:]))
+        assert backend.load("cpu").metrics[metric.name]["from_dot"] == kept, metric.name
+
+
 def test_aliases():
-    assert reference.ALIASES == context.ALIASES
+    assert backend.load("cpu").metric_aliases == reference.ALIASES
 
 
 def test_dtypes():

@@ -94,7 +94,8 @@ def module_stub(module: ModuleType) -> str:
         LICENCE + HEAD,
         table_stub("_BackendInfo", module.backend_info()),
         table_stub("_MetricTraits", next(iter(module.metrics.values()))),
-        "metrics: dict[str, _MetricTraits]\ndtypes: list[str]\nstores: list[str]\nmost_dims_8bit: int\nmost_bits: int\n",
+        "metrics: dict[str, _MetricTraits]\nmetric_aliases: dict[str, str]\ndtypes: list[str]\nstores: list[str]\n"
+        "most_dims_8bit: int\nmost_bits: int\n",
     ]
     blocks += [class_stub(name, value) for name, value in public.items() if isinstance(value, type)]
     functions = ""

@@ -25,6 +25,16 @@ Kind kind_from_name(const char* what, const char* const (&names)[N], const std::
   return {};
 }
 
+// Other names that callers may use.
+struct MetricAlias {
+  const char* alias;
+  Metric metric;
+};
+inline constexpr MetricAlias kMetricAliases[] = {{"l2", Metric::sqeuclidean},      {"ip", Metric::inner_product},
+                                                 {"dot", Metric::inner_product},   {"cos", Metric::cosine},
+                                                 {"angular", Metric::cosine},      {"l1", Metric::cityblock},
+                                                 {"manhattan", Metric::cityblock}, {"linf", Metric::chebyshev}};
+
 inline Metric metric_from_name(const std::string& name) { return kind_from_name<Metric>("metric", kMetricNames, name); }
 
 // Ctrl-C is seen where a kernel asks, between blocks: the only moment at which the interpreter is entered.

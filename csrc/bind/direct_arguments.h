@@ -1,28 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-// What direct calls read their arguments with, run by and return with: bind/direct.cpp.
+// What direct calls read their arguments with: plain arrays, levels of stores, metrics, filters and options.
 #pragma once
-#include <cmath>
 #include <iterator>
+#include <memory>
 
 #include "bind/arguments.h"
+#include "bind/direct.h"
 #include "bind/plain_arrays.h"
-#include "ops/first_nonfinite.h"
 
 namespace annk::direct {
 
 namespace py = pybind11;
 
-// What is not plain, or not as it should be: the Python layer takes over.
-inline PyObject* not_plain() { Py_RETURN_NONE; }
-
-// base, queries and metric of an operation.
-struct Operands {
+// The rows of a plain array, or of a level of a store, and the queries in the form that they take them in.
+struct Rows {
   Dataset base;
   Matrix queries;
-  Metric metric = Metric::sqeuclidean;
-  bool stored = false;  // the rows of a compressed store, which are finite
-  py::object native;    // a store's form for the kernels
+  py::object level;                    // a store's; null of an array
+  const StoreLevel* of = nullptr;      // the same
+  bool finite = false;                 // known to be
+  plain::Extent extent;                // of an array
+  std::unique_ptr<float[]> projected;  // the queries, where there is a projection
+
+  const Matrix* projection() const { return of != nullptr && of->projection.rows > 0 ? &of->projection : nullptr; }
 };
+
+inline bool overlap(const Memory& memory, plain::Extent result) {
+  return std::any_of(memory.begin(), memory.end(),
+                     [&](const auto& part) { return plain::overlap(result, {part.first, part.second}); });
+}
+
+// base, queries and metric of an operation; the same rows in a finer form where it reranks by one; what may be returned.
+struct Operands {
+  Rows base, fine;
+  bool reranks = false;
+  Metric metric = Metric::sqeuclidean;
+  Filter filter;
+  plain::Extent query_extent, other_extent;  // of the queries; of filters or ids
+
+  int64_t n() const { return base.base.rows; }
+  int64_t m() const { return base.queries.rows; }
+  bool overlap(plain::Extent result) const {
+    const auto shared = [&](const Rows& rows) {
+      return rows.of == nullptr ? plain::overlap(result, rows.extent) : direct::overlap(rows.of->memory, result);
+    };
+    return plain::overlap(result, query_extent) || plain::overlap(result, other_extent) || shared(base) ||
+           (reranks && shared(fine));
+  }
+};
+
+// Of a store of two levels an operation searches the first and reranks by the second, or reads the second alone.
+enum class Levels { both, finest };
+
+inline bool read_metric(PyObject* name, Metric* out) {
+  struct Name {
+    PyObject* text;
+    Metric metric;
+  };
+  constexpr size_t kNames = std::size(kMetricNames), kAll = kNames + std::size(kMetricAliases);
+  static const Name* const known = [] {
+    static Name all[kAll];
+    for (size_t i = 0; i < kNames; ++i) all[i] = {PyUnicode_InternFromString(kMetricNames[i]), static_cast<Metric>(i)};
+    for (size_t i = kNames; i < kAll; ++i)
+      all[i] = {PyUnicode_InternFromString(kMetricAliases[i - kNames].alias), kMetricAliases[i - kNames].metric};
+    return all;
+  }();
+  if (!PyUnicode_CheckExact(name)) return false;
+  for (size_t i = 0; i < kAll; ++i)
+    if (name == known[i].text) return *out = known[i].metric, true;
+  for (size_t i = 0; i < kAll; ++i)
+    if (PyUnicode_Compare(name, known[i].text) == 0) return *out = known[i].metric, true;
+  return false;
+}
 
 // The attribute, or null without an exception.
 inline py::object attribute(PyObject* x, PyObject* name) {
@@ -31,58 +80,97 @@ inline py::object attribute(PyObject* x, PyObject* name) {
   return py::reinterpret_steal<py::object>(found);
 }
 
-inline bool read_metric(PyObject* name, Metric* out) {
-  if (!PyUnicode_Check(name)) return false;
-  static PyObject* const* const interned = [] {
-    static PyObject* names[std::size(kMetricNames)];
-    for (size_t i = 0; i < std::size(kMetricNames); ++i) names[i] = PyUnicode_InternFromString(kMetricNames[i]);
-    return names;
-  }();
-  for (size_t i = 0; i < std::size(kMetricNames); ++i)
-    if (name == interned[i] || PyUnicode_Compare(name, interned[i]) == 0) return *out = static_cast<Metric>(i), true;
-  return false;
+// One level of a store, as `direct` of annkern/ops/dataset.py gives it.
+inline bool read_level(py::object level, Rows* out) {
+  py::detail::make_caster<StoreLevel> caster;
+  if (!caster.load(level, false)) return false;
+  out->of = &py::detail::cast_op<const StoreLevel&>(caster);
+  out->base = out->of->rows;
+  out->finite = out->base.kind != StoreKind::array || out->projection() != nullptr;
+  out->level = std::move(level);
+  return true;
 }
 
-// A plain array, or a store of one level that has been called before: annkern/ops/dataset.py leaves its form for the kernels
-// in `direct`; or that form itself.
-inline bool read_base(PyObject* x, PyObject* metric, Operands* out) {
-  static PyObject* const direct = PyUnicode_InternFromString("direct");
-  static PyObject* const own_metric = PyUnicode_InternFromString("metric");
-  Matrix matrix;
-  if (plain::matrix(x, &matrix)) {
-    out->base = matrix;
-    return metric == Py_None || read_metric(metric, &out->metric);
-  }
-  if (Py_TYPE(x) == plain::Api::get().PyArray_Type_) return false;
-  out->native = attribute(x, direct);
-  if (!out->native) out->native = py::reinterpret_borrow<py::object>(x);  // that form itself
-  py::detail::make_caster<Dataset> caster;
-  if (!out->native || out->native.is_none() || !caster.load(out->native, false)) return false;
-  out->base = py::detail::cast_op<Dataset&>(caster);
-  out->stored = out->base.kind != StoreKind::array;
-  if (metric != Py_None) return read_metric(metric, &out->metric);
-  const py::object own = attribute(x, own_metric);
-  return own && read_metric(own.ptr(), &out->metric);
-}
-
-inline bool read_queries(PyObject* x, Operands* out) {
-  Matrix& queries = out->queries;
-  Dataset& base = out->base;
-  if (!plain::matrix(x, &queries) || queries.dims != base.dims || base.rows < 1) return false;
-  if (is_bit_metric(out->metric)) {
-    if (out->stored || base.dtype != DType::u8 || queries.dtype != DType::u8 || 8 * base.dims > kMostBits) return false;
-    base.dims *= 8;
-    queries.dims *= 8;
-    base.dtype = queries.dtype = DType::bits;
+// The rows of `x`, and of a store of two levels those of the second where there is a `second` to read them into.
+inline bool read_rows(PyObject* x, Rows* out, Rows* second) {
+  if (plain::matrix(x, &out->base)) {
+    out->extent = plain::extent(x, kDTypeBits[static_cast<int>(out->base.dtype)] / 8);
     return true;
   }
-  if (out->stored) return true;
+  if (Py_TYPE(x) == plain::Api::get().PyArray_Type_) return false;
+  static PyObject* const direct = PyUnicode_InternFromString("direct");
+  py::object levels = attribute(x, direct);
+  if (!levels) return false;
+  if (!PyTuple_CheckExact(levels.ptr())) return read_level(std::move(levels), out);
+  const auto level = [&](int i) { return py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(levels.ptr(), i)); };
+  if (second == nullptr) return read_level(level(1), out);
+  return read_level(level(0), out) && read_level(level(1), second);
+}
+
+// Whether these rows take such queries as they are.
+inline bool take_queries(Matrix queries, Metric metric, Rows* out) {
+  Dataset& base = out->base;
+  const Matrix* const projection = out->projection();
+  if (base.rows < 1 || queries.dims != (projection == nullptr ? base.dims : projection->dims)) return false;
+  out->queries = queries;
+  if (is_bit_metric(metric)) {
+    if (out->finite || base.dtype != DType::u8 || queries.dtype != DType::u8 || 8 * base.dims > kMostBits) return false;
+    base.dims *= 8;
+    out->queries.dims *= 8;
+    base.dtype = out->queries.dtype = DType::bits;
+    return true;
+  }
+  if (projection != nullptr) return queries.dtype == DType::f32 && from_dot(metric);
+  if (out->finite) return true;
   if (queries.dtype != base.dtype) return queries.dtype == DType::f32;
   return (base.dtype != DType::i8 && base.dtype != DType::u8) || base.dims <= kMostDims8Bit;
 }
 
-inline bool read_operands(PyObject* base, PyObject* queries, PyObject* metric, Operands* out) {
-  return read_base(base, metric, out) && read_queries(queries, out);
+// rerank: None, or the same rows in a finer form.
+inline bool read_operands(PyObject* base, PyObject* queries, PyObject* metric, PyObject* rerank, Levels levels,
+                          Operands* out) {
+  Matrix given;
+  if (!plain::matrix(queries, &given)) return false;
+  out->query_extent = plain::extent(queries, kDTypeBits[static_cast<int>(given.dtype)] / 8);
+  if (!read_rows(base, &out->base, levels == Levels::both ? &out->fine : nullptr)) return false;
+  if (rerank != Py_None) {
+    out->fine = Rows();
+    if (!read_rows(rerank, &out->fine, nullptr)) return false;
+  }
+  out->reranks = rerank != Py_None || out->fine.of != nullptr;
+  if (metric != Py_None) {
+    if (!read_metric(metric, &out->metric)) return false;
+  } else if (out->base.of != nullptr) {
+    static PyObject* const name = PyUnicode_InternFromString("metric");
+    const py::object store_metric = attribute(base, name);
+    if (!store_metric || !read_metric(store_metric.ptr(), &out->metric)) return false;
+  }
+  if (!take_queries(given, out->metric, &out->base)) return false;
+  if (!out->reranks) return true;
+  return !is_bit_metric(out->metric) && take_queries(given, out->metric, &out->fine) &&
+         out->fine.base.rows == out->base.base.rows;
+}
+
+// None; or booleans (n,) or (m, n), or the same packed into words of 32 bits.
+inline bool read_filter(PyObject* x, Operands* out) {
+  if (x == Py_None) return true;
+  const plain::numpy::PyArray_Proxy* const seen = plain::array(x);
+  if (seen == nullptr) return false;
+  const bool packed = seen->descr == plain::types().u32;
+  const int64_t itemsize = packed ? 4 : 1;
+  plain::Table table;
+  if (!plain::table(x, seen->nd == 1 ? 1 : 2, packed ? plain::types().u32 : plain::types().b1, itemsize, &table))
+    return false;
+  if (table.columns != (packed ? (out->n() + 31) / 32 : out->n()) || (seen->nd == 2 && table.rows != out->m())) return false;
+  out->filter = filter(reinterpret_cast<uintptr_t>(table.data), seen->nd == 2 ? table.stride * itemsize : 0, packed);
+  out->other_extent = plain::extent(x, itemsize);
+  return true;
+}
+
+// How many results are wanted, at most 2^31 - 1: the Python layer takes over where it is more. -1: it is no such number.
+inline int64_t read_count(PyObject* k) {
+  const int64_t count = plain::integer(k, 1, -1);
+  return count > INT32_MAX ? -1 : count;
 }
 
 // threads and check_finite, as every call has them.
@@ -97,75 +185,5 @@ inline bool read_options(PyObject* threads, PyObject* check_finite, Options* out
   return true;
 }
 inline Exec exec_of(int threads) { return {threads, nullptr, nullptr, 0, interrupted}; }
-
-// What the arguments of every search begin with.
-template <class Args>
-Args arguments_of(const Operands& operands, const Options& options) {
-  Args args;
-  args.base = operands.base;
-  args.queries = operands.queries;
-  args.metric = operands.metric;
-  args.exec = exec_of(options.threads);
-  return args;
-}
-
-// body() without the GIL. An exception of C++ becomes one of Python's, and false.
-template <class Body>
-bool without_gil(Body&& body) {
-  try {
-    const WithoutGil released;
-    body();
-    return true;
-  } catch (const Interrupted&) {
-    if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::invalid_argument& raised) {
-    PyErr_SetString(PyExc_ValueError, raised.what());
-  } catch (const std::exception& raised) {
-    PyErr_SetString(PyExc_RuntimeError, raised.what());
-  }
-  return false;
-}
-
-enum class Outcome { done, not_finite, raised };
-
-// The operation. Queries, and the base rows that it reads, are checked for NaN and infinity where that is asked for.
-template <class Args>
-Outcome run(void (*op)(const Args&), Args& args, const Operands& operands, const Options& options) {
-  int64_t bad_row = -1;
-  const bool ended = without_gil([&] {
-    if (options.check_finite) {
-      first_nonfinite({operands.queries, &bad_row, args.exec});
-      if (bad_row >= 0) return;
-      if (!operands.stored) args.bad_row = &bad_row;
-    }
-    op(args);
-  });
-  return !ended ? Outcome::raised : bad_row >= 0 ? Outcome::not_finite : Outcome::done;
-}
-
-// The results of a call that ended so; owns what was made for it.
-inline PyObject* finish(Outcome outcome, std::initializer_list<py::object> results) {
-  if (outcome == Outcome::raised) return nullptr;
-  if (outcome == Outcome::not_finite) return not_plain();
-  if (results.size() == 1) return results.begin()->inc_ref().ptr();
-  PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(results.size()));
-  if (tuple == nullptr) return nullptr;
-  Py_ssize_t place = 0;
-  for (const py::object& result : results) PyTuple_SET_ITEM(tuple, place++, result.inc_ref().ptr());
-  return tuple;
-}
-
-inline py::object new_array(PyObject* type, std::initializer_list<Py_intptr_t> shape) {
-  return py::reinterpret_steal<py::object>(plain::create(type, shape));
-}
-inline py::object new_distances(Metric metric, std::initializer_list<Py_intptr_t> shape) {
-  return new_array(is_int_metric(metric) ? plain::types().i32 : plain::types().f32, shape);
-}
-template <class T>
-T* data_of(const py::object& array) {
-  return static_cast<T*>(plain::data_of(array.ptr()));
-}
 
 }  // namespace annk::direct

@@ -45,9 +45,13 @@ void def_registry(py::module_& m) {
 #undef ANNK_ROW
   py::dict metrics;
   for (const Metric metric : kAsMessagesNameThem)
-    metrics[kMetricNames[static_cast<int>(metric)]] = py::dict(
-        "bits"_a = is_bit_metric(metric), "integer"_a = is_int_metric(metric), "similarity"_a = is_similarity(metric));
+    metrics[kMetricNames[static_cast<int>(metric)]] =
+        py::dict("bits"_a = is_bit_metric(metric), "integer"_a = is_int_metric(metric),
+                 "similarity"_a = is_similarity(metric), "from_dot"_a = from_dot(metric));
   m.attr("metrics") = metrics;
+  py::dict aliases;
+  for (const MetricAlias& row : kMetricAliases) aliases[row.alias] = kMetricNames[static_cast<int>(row.metric)];
+  m.attr("metric_aliases") = aliases;
   m.attr("stores") = std::vector<std::string>(std::begin(kStoreNames) + 1, std::end(kStoreNames));
   m.attr("dtypes") = std::vector<std::string>(std::begin(kDTypeNames), std::end(kDTypeNames));
   m.attr("most_dims_8bit") = kMostDims8Bit;
@@ -83,6 +87,7 @@ PYBIND11_MODULE(ANNK_MODULE, m) {
 #define ANNK_ROW(op, Args) def_operation<FromPython<Args>, Args>(m, #op "_workspace", op##_workspace);
   ANNK_SIZED_OPS(ANNK_ROW)
 #undef ANNK_ROW
+  m.def("default_candidates", default_candidates, "k"_a);
   m.def("default_rerank_k", default_rerank_k, "k"_a);
 #ifdef ANNK_DIRECT_CALLS
   add_direct_calls(m);

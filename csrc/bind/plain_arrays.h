@@ -6,6 +6,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+
 #include "core/view.h"
 
 namespace annk::plain {
@@ -15,14 +17,14 @@ using Api = numpy::npy_api;
 
 // The type objects of arrays in native byte order; any other descriptor is not plain.
 struct Types {
-  PyObject *f32, *f16, *i8, *u8, *i32, *i64;
+  PyObject *f32, *f16, *i8, *u8, *i32, *i64, *b1, *u32;
 };
 inline const Types& types() {
   static const Types known = [] {
     const auto of = [](int type) { return Api::get().PyArray_DescrFromType_(type); };
     constexpr int kHalf = 23;  // NPY_HALF, which pybind11 does not name
-    return Types{of(Api::NPY_FLOAT_), of(kHalf),           of(Api::NPY_INT8_),
-                 of(Api::NPY_UINT8_), of(Api::NPY_INT32_), of(Api::NPY_INT64_)};
+    return Types{of(Api::NPY_FLOAT_), of(kHalf),           of(Api::NPY_INT8_), of(Api::NPY_UINT8_),
+                 of(Api::NPY_INT32_), of(Api::NPY_INT64_), of(Api::NPY_BOOL_), of(Api::NPY_UINT32_)};
   }();
   return known;
 }
@@ -57,17 +59,45 @@ inline bool matrix(PyObject* x, Matrix* out) {
   return true;
 }
 
-// A table (m, n) of `type`: its address, shape, and elements from row to row.
+// A table (parts, m, n) of `type`, whose lengths are 1 or more: its address, shape, and elements from row to row and from
+// part to part. A stride of axes that are not there is zero.
 struct Table {
   void* data = nullptr;
-  int64_t rows = 0, columns = 0, stride = 0;
+  int64_t parts = 1, rows = 1, columns = 0, stride = 0, part_stride = 0;
 };
-inline bool table(PyObject* x, PyObject* type, int64_t itemsize, Table* out) {
+inline bool table(PyObject* x, int axes, PyObject* type, int64_t itemsize, Table* out) {
   const numpy::PyArray_Proxy* const seen = array(x);
-  if (seen == nullptr || seen->nd != 2 || seen->descr != type || !adjacent(*seen, 1, itemsize)) return false;
-  if (seen->dimensions[0] < 1 || seen->dimensions[1] < 1 || seen->strides[0] % itemsize != 0) return false;
-  *out = {seen->data, seen->dimensions[0], seen->dimensions[1], seen->strides[0] / itemsize};
+  if (seen == nullptr || seen->nd != axes || seen->descr != type || !adjacent(*seen, axes - 1, itemsize)) return false;
+  for (int axis = 0; axis < axes; ++axis)
+    if (seen->dimensions[axis] < 1 || (axis + 1 < axes && seen->strides[axis] % itemsize != 0)) return false;
+  *out = {seen->data, 1, 1, seen->dimensions[axes - 1]};
+  if (axes > 1) out->rows = seen->dimensions[axes - 2], out->stride = seen->strides[axes - 2] / itemsize;
+  if (axes > 2) out->parts = seen->dimensions[0], out->part_stride = seen->strides[0] / itemsize;
   return true;
+}
+
+// The first byte of a plain array, and the first after its last.
+struct Extent {
+  uintptr_t first = 0, end = 0;
+};
+inline bool overlap(Extent a, Extent b) { return a.first < b.end && b.first < a.end; }
+inline Extent extent(PyObject* x, int64_t itemsize) {
+  const numpy::PyArray_Proxy* const seen = numpy::array_proxy(x);
+  const uintptr_t start = reinterpret_cast<uintptr_t>(seen->data);
+  Extent found{start, start + static_cast<uintptr_t>(itemsize)};
+  for (int axis = 0; axis < seen->nd; ++axis) {
+    const int64_t span = (seen->dimensions[axis] - 1) * seen->strides[axis];
+    (span < 0 ? found.first : found.end) += static_cast<uintptr_t>(span);
+  }
+  return found;
+}
+
+// Of this type and shape, contiguous and writable.
+inline bool is_result(PyObject* x, PyObject* type, std::initializer_list<Py_intptr_t> shape) {
+  const numpy::PyArray_Proxy* const seen = array(x);
+  constexpr int kNeeded = Api::NPY_ARRAY_C_CONTIGUOUS_ | Api::NPY_ARRAY_WRITEABLE_;
+  if (seen == nullptr || seen->descr != type || seen->nd != static_cast<int>(shape.size())) return false;
+  return (seen->flags & kNeeded) == kNeeded && std::equal(shape.begin(), shape.end(), seen->dimensions);
 }
 
 // A new array, not initialised; null with MemoryError set.
@@ -79,10 +109,16 @@ inline PyObject* create(PyObject* type, std::initializer_list<Py_intptr_t> shape
 }
 inline void* data_of(PyObject* array) { return numpy::array_proxy(array)->data; }
 
-// A plain int of at least `least`; `missing` for None. -1: it is neither, or too large.
+// An integer of at least `least`; `missing` for None. -1: it is neither, or too large.
 inline int64_t integer(PyObject* x, int64_t least, int64_t missing) {
   if (x == Py_None) return missing;
-  if (!PyLong_CheckExact(x)) return -1;
+  if (!PyLong_CheckExact(x)) {  // one of NumPy's
+    PyObject* const number = PyIndex_Check(x) ? PyNumber_Index(x) : nullptr;
+    if (number == nullptr) return PyErr_Clear(), -1;
+    const int64_t value = PyLong_CheckExact(number) ? integer(number, least, missing) : -1;
+    Py_DECREF(number);
+    return value;
+  }
   int overflow = 0;
   const int64_t value = PyLong_AsLongLongAndOverflow(x, &overflow);
   return overflow != 0 || value < least ? -1 : value;

@@ -45,6 +45,9 @@ struct KnnArgs {
   bool last = true;
 };
 
+// How many candidates are put in order by a finer form of the rows, by default.
+constexpr int64_t default_candidates(int64_t k) { return k + (3 * k > 32 ? 3 * k : 32); }
+
 void knn(const KnnArgs&);
 int64_t knn_workspace(const KnnArgs&);  // device bytes; 0 on the CPU
 

@@ -98,17 +98,13 @@ def search_graph(
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}; Graph.of takes an array of neighbours")
-    if graph.plan is not None and filter is None and stream is None and out is None:
-        base, finer = store, rerank
-        if isinstance(store, Store) and store.primary is not None and store.secondary is not None:
-            base, finer = store.primary, store.secondary if rerank is None else rerank
-        if isinstance(finer, Store):
-            finer = finer.fine.direct_level
-        if finer is not None or (rerank is None and base is store):
-            arguments = graph.plan, base, queries, k, window, metric or graph.metric, finer, rerank_k, threads, check_finite
-            found: tuple[Any, Any] | None = load("cpu").search_graph_direct(*arguments, expand)
-            if found is not None:
-                return found
+    if graph.plan is not None and stream is None and (filter is None or graph.deleted is None):
+        found: tuple[Any, Any] | None = load("cpu").search_graph_direct(
+            *(graph.plan, store, queries, k, window, expand, metric or graph.metric, rerank, rerank_k),
+            *(graph.live if filter is None else filter, threads, out, check_finite),
+        )
+        if found is not None:
+            return found
     if isinstance(store, Store) and store.primary is not None:
         rerank = store.secondary if rerank is None else rerank
         store = store.primary
@@ -142,8 +138,8 @@ def search_graph(
                 *(distances.address, indices.address, base.bad_row_address),
             )
             base.refuse_bad_row()
-            if graph.plan is None and context.device.on_host and graph.deleted is None:
-                graph.plan = backend.GraphPlan(graph.native(backend))
+            if graph.plan is None and context.device.on_host:
+                graph.plan = backend.GraphPlan(graph.native(backend), [x.extent for _, x in graph.views()])
         return context.to_caller(distances, given[0]), context.to_caller(indices, given[1])
 
 

@@ -16,7 +16,8 @@ from ..graphs.build_graph import build_graph
 from ..graphs.graph import Graph
 from ..graphs.search_graph import search_graph
 from ..ops.knn import knn
-from ..ops.metrics import FROM_DOT, metric_known
+from ..ops.metrics import metric_known, metric_of
+from ..runtime.backend import load
 from ..runtime.context import result_count, whole_number
 from ..stores.compress import compress
 from ..stores.store import Store
@@ -127,7 +128,7 @@ class Index:
         graph, order = None, None
         if degree is not None:
             over = x
-            if metric in FROM_DOT:
+            if metric_of(load("cpu"), metric).from_dot:
                 coded: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
                 over = store if store is not None and first == "lvq8" else compress(x, "lvq8", metric, **coded)
             graph = build_graph(over, metric, degree, window, None, seed, threads, progress, method=method)

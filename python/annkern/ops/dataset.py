@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -39,12 +40,10 @@ class Dataset:
         self._levels = levels
         self.projection = projection
         self._views: _Views | None = None
-        self.direct_level: Any = None  # this level for the kernels of the host, once known; None under a projection
-        self.direct: Any = None  # the same of a store of one level: what direct calls read (csrc/bind/direct.h)
 
     def __getstate__(self) -> dict[str, Any]:
-        known = {"_views": None, "direct": None, "direct_level": None}  # these hold addresses
-        return self.__dict__ | known | {"arrays": dict(self.arrays)}
+        kept = {name: value for name, value in self.__dict__.items() if name != "direct"}
+        return kept | {"_views": None, "arrays": dict(self.arrays)}  # views, and `direct`, hold addresses
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, arrays=MappingProxyType(state["arrays"]))
@@ -114,11 +113,27 @@ class Dataset:
         """The store as the kernels see it."""
         bases = self._known().bases
         if backend.__name__ not in bases:
-            known = bases[backend.__name__] = self._native(backend)
-            if self.projection is None and backend is load("cpu") and self._views is not None:
-                self.direct_level = known if isinstance(known, backend.Base) else backend.Base(known)
-                self.direct = self.direct_level if self._levels is None else None
+            bases[backend.__name__] = self._native(backend)
         return bases[backend.__name__]
+
+    @functools.cached_property
+    def direct(self) -> Any:
+        """What direct calls read (csrc/bind/direct.h): its level for the kernels of the host, or the two; None elsewhere."""
+        if self._levels is None:
+            return self._direct_level()
+        levels = tuple(level._direct_level() for level in self._levels)
+        return None if None in levels else levels
+
+    def _direct_level(self) -> Any:
+        arrays = self.array_views()
+        matrix = None if self.projection is None else view("projection", self.projection)
+        if not all(x.device.on_host and x.rows_adjacent for x in (arrays if matrix is None else [*arrays, matrix])):
+            return None
+        backend = load("cpu")
+        native = self.native(backend)
+        rows = native if isinstance(native, backend.Base) else backend.Base(native)
+        projection = backend.Matrix(0, 0, 0, 0, "f32") if matrix is None else matrix_of(backend, matrix)
+        return backend.StoreLevel(rows, projection, [x.extent for x in arrays])
 
     def _known(self) -> _Views:
         """The arrays' views, kept for the next call where they are host memory: making them takes as long as a search for

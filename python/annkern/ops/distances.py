@@ -63,8 +63,8 @@ def distances(
     >>> ak.distances(x, x[:1], np.array([[1, -1]]), "euclidean")
     array([[ 5., inf]], dtype=float32)
     """
-    if stream is None and out is None:
-        found = load("cpu").distances_direct(base, queries, ids, metric, threads, check_finite)
+    if stream is None:
+        found = load("cpu").distances_direct(base, queries, ids, metric, threads, out, check_finite)
         if found is not None:
             return found
     operands = Operands.of(base, queries, metric, threads, stream)

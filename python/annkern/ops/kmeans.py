@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays.columns import rows_of
 from ..arrays.host import host_rows
 from ..arrays.views import View, host_copy, row_major, view
-from ..runtime.context import ALIASES, KERNEL_DTYPES, Context, matrix_of, shaped, thread_count, whole_number
+from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped, thread_count, whole_number
 from .assign import assign
 from .metrics import metric_known
 from .pairwise import pairwise
@@ -155,7 +155,7 @@ class KMeans:
         if not hasattr(self, "centroids_"):
             raise ValueError("KMeans: expected fit(x) before predict(x)")
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
-        return self._label(x, seen, ALIASES.get(self.metric, self.metric))[0]
+        return self._label(x, seen, metric_known(self.metric))[0]
 
     def _start(self, rows: Floats, k: int, metric: str) -> Floats:
         if self.init is None:

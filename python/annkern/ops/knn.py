@@ -91,8 +91,9 @@ def knn(
     >>> dist, idx
     (array([[0., 1.]], dtype=float32), array([[0, 2]]))
     """
-    if filter is None and rerank is None and rerank_k is None and stream is None and out is None:
-        found: tuple[Any, Any] | None = load("cpu").knn_direct(base, queries, k, metric, threads, check_finite)
+    if stream is None:
+        arguments = base, queries, k, metric, filter, rerank, rerank_k, threads, out, check_finite
+        found: tuple[Any, Any] | None = load("cpu").knn_direct(*arguments)
         if found is not None:
             return found
     if isinstance(base, Dataset) and base.primary is not None:

@@ -76,8 +76,8 @@ def merge_topk(
     >>> ak.merge_topk(dists, ids, 2, offsets=[0, 2])
     (array([[0., 1.]], dtype=float32), array([[0, 3]]))
     """
-    if offsets is None and stream is None and out is None:
-        merged: tuple[Any, Any] | None = load("cpu").merge_topk_direct(dists, ids, k, metric, threads)
+    if stream is None:
+        merged: tuple[Any, Any] | None = load("cpu").merge_topk_direct(dists, ids, k, metric, offsets, threads, out)
         if merged is not None:
             return merged
     lead = view("dists", dists)

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..runtime.backend import load
-from ..runtime.context import ALIASES, described
+from ..runtime.context import described
 
 DEFAULT_METRIC = "sqeuclidean"
-# Functions of a dot product and of norms: what projections and rotations keep, and what integer kernels of stores compute.
-FROM_DOT = ("sqeuclidean", "euclidean", "inner_product", "cosine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,8 @@ class Metric:
     bits: bool
     integer: bool
     similarity: bool
+    # A function of a dot product and of norms: what projections and rotations keep, and what kernels of codes compute.
+    from_dot: bool
 
     @property
     def dtype(self) -> str:
@@ -51,18 +51,21 @@ def metric_known(name: Any) -> str:
 
 def metric_from_dot(name: Any, whose: str) -> str:
     """The metric of that name or alias, which must be a function of a dot product for `whose` sake."""
-    known = ALIASES.get(name, name)
-    if known not in FROM_DOT:
-        raise ValueError(f"metric: expected {described(FROM_DOT)} for {whose}, got {name!r}")
+    metrics = load("cpu").metrics
+    known = load("cpu").metric_aliases.get(name, name)
+    if known not in metrics or not metrics[known]["from_dot"]:
+        expected = [other for other, traits in metrics.items() if traits["from_dot"]]
+        raise ValueError(f"metric: expected {described(expected)} for {whose}, got {name!r}")
     return str(known)
 
 
 @functools.cache
 def _metric(backend: ModuleType, name: str) -> Metric:
-    traits = backend.metrics.get(ALIASES.get(name, name))
+    known = backend.metric_aliases.get(name, name)
+    traits = backend.metrics.get(known)
     if traits is None:
-        names = [*backend.metrics, *ALIASES]
+        names = [*backend.metrics, *backend.metric_aliases]
         near = difflib.get_close_matches(name.lower(), names, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"metric: expected {described(names)}, got {name!r}{hint}")
-    return Metric(ALIASES.get(name, name), **traits)
+    return Metric(known, **traits)

@@ -64,8 +64,8 @@ def pairwise(
     >>> ak.pairwise(x[:1], x, metric="euclidean")
     array([[0., 5.]], dtype=float32)
     """
-    if stream is None and out is None:
-        found = load("cpu").pairwise_direct(queries, base, metric, threads, check_finite)
+    if stream is None:
+        found = load("cpu").pairwise_direct(queries, base, metric, threads, out, check_finite)
         if found is not None:
             return found
     operands = Operands.of(base, queries, metric, threads, stream)

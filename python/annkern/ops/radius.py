@@ -66,8 +66,9 @@ def radius(
     >>> ak.radius(base, base[:2], 1.0)
     (array([0, 2, 3]), array([0., 1., 0.], dtype=float32), array([0, 2, 1]))
     """
-    if filter is None and stream is None:
-        found: tuple[Any, Any, Any] | None = load("cpu").radius_direct(base, queries, r, metric, threads, check_finite)
+    if stream is None:
+        arguments = base, queries, r, metric, filter, threads, check_finite
+        found: tuple[Any, Any, Any] | None = load("cpu").radius_direct(*arguments)
         if found is not None:
             return found
     operands = Operands.of(base, queries, metric, threads, stream)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..arrays.views import View
+from ..runtime.backend import load
 from ..runtime.context import whole_number
 from .distances import measure
 from .operands import Operands, Rows
@@ -20,7 +21,7 @@ def finer_rows(operands: Operands) -> Rows:
 def candidates_wanted(rerank_k: int | None, k: int, n: int) -> int:
     """How many candidates the first stage gives for each query."""
     if rerank_k is None:
-        return min(n, max(4 * k, k + 32))
+        return min(n, int(load("cpu").default_candidates(k)))
     return min(n, whole_number("rerank_k", rerank_k, k))
 
 

@@ -61,8 +61,8 @@ def select_k(
     >>> ak.select_k(np.array([[3, 1, 2]], np.float32), 2)
     (array([[1., 2.]], dtype=float32), array([[1, 2]]))
     """
-    if stream is None and out is None:
-        found: tuple[Any, Any] | None = load("cpu").select_k_direct(values, k, largest, ids, threads)
+    if stream is None:
+        found: tuple[Any, Any] | None = load("cpu").select_k_direct(values, k, largest, ids, threads, out)
         if found is not None:
             return found
     lead = view("values", values)

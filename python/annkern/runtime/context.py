@@ -15,8 +15,6 @@ from ..arrays.libraries import ArrayLibrary, Device, Scope
 from ..arrays.views import View, as_numpy, order_after, view, with_adjacent_rows
 from .backend import backend_of
 
-ALIASES = {"l2": "sqeuclidean", "ip": "inner_product", "dot": "inner_product", "cos": "cosine", "angular": "cosine"}
-ALIASES |= {"l1": "cityblock", "manhattan": "cityblock", "linf": "chebyshev"}
 MOST_THREADS = 2**31 - 1
 MOST_RESULTS = 2**40  # of a query: 12 TiB
 KERNEL_DTYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8", "uint8": "u8"}
