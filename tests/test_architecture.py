@@ -39,6 +39,7 @@ CSRC_ROOMS = {
     "cpu/distance": {"cpu/codec", "cpu/simd"},
     "cpu/exact": {"cpu/distance", "cpu/simd"},
     "cpu/graph": {"cpu/exact", "cpu/distance", "cpu/codec", "cpu/simd"},
+    "cpu/ivf": {"cpu/exact", "cpu/distance", "cpu/simd"},
     "cuda/device": set(),
     "cuda/select": {"cuda/device"},
     "cuda/codec": {"cuda/device"},
@@ -46,6 +47,7 @@ CSRC_ROOMS = {
     "cuda/stores": {"cuda/distance", "cuda/codec", "cuda/device"},
     "cuda/prefilter": {"cuda/distance", "cuda/select", "cuda/device"},
     "cuda/exact": {"cuda/prefilter", "cuda/distance", "cuda/select", "cuda/device"},
+    "cuda/ivf": {"cuda/device"},
     "cuda/graph": {"cuda/distance", "cuda/codec", "cuda/device"},
     "cuda/graph/search": {"cuda/graph", "cuda/stores", "cuda/distance", "cuda/select", "cuda/device"},
     "cuda/graph/build": {
@@ -66,7 +68,8 @@ ROOMS = {
     "ops": BELOW_OPS,
     "stores": {"ops", *BELOW_OPS},
     "graphs": {"stores", "ops", *BELOW_OPS},
-    "index": {"graphs", "stores", "ops", *BELOW_OPS},
+    "ivf": {"stores", "ops", *BELOW_OPS},
+    "index": {"ivf", "graphs", "stores", "ops", *BELOW_OPS},
     "reference": set(),
 }
 CODE = {".h", ".cpp", ".cu", ".cuh", ".py", ".pyi", ".cmake", ".sh"}
@@ -245,7 +248,8 @@ def test_files_are_short_and_licensed():
     for path in house():
         lines = path.read_text().splitlines()
         name = path.relative_to(ROOT)
-        if len(lines) > 400:
+        written = any("do not edit" in line for line in lines[:2])  # by a tool
+        if len(lines) > 400 and not written:
             wrong.append(f"{name}: {len(lines)} lines, at most 400")
         wrong += [f"{name}:{i}: {len(line)} columns, at most 125" for i, line in enumerate(lines, 1) if len(line) > 125]
         if lines and not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:2]):

@@ -9,6 +9,7 @@
 #include "bind/direct.h"
 #include "bind/exact.h"
 #include "bind/graphs.h"
+#include "bind/lists.h"
 #include "bind/select.h"
 #include "bind/stores.h"
 #include "ops/backend.h"
@@ -36,6 +37,8 @@ void def_views(py::module_& m) {
 
   py::class_<GraphView>(m, "Graph", py::module_local())
       .def(py::init(&graph), "neighbors"_a, "rows"_a, "degree"_a, "stride"_a, "entries"_a, "entry_count"_a);
+  py::class_<ListsView>(m, "Lists", py::module_local())
+      .def(py::init(&lists), "offsets"_a, "ids"_a, "places"_a, "count"_a, "rows"_a, "copies"_a);
 }
 
 void def_registry(py::module_& m) {

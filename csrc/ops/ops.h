@@ -14,6 +14,7 @@
 #include "ops/pairwise.h"
 #include "ops/radius.h"
 #include "ops/search_graph.h"
+#include "ops/search_lists.h"
 #include "ops/select_k.h"
 
 // X(operation, its arguments). Those that may want device memory: beside each, int64_t <operation>_workspace(arguments).
@@ -26,6 +27,7 @@
   X(select_k, SelectKArgs)           \
   X(merge_topk, MergeTopkArgs)       \
   X(search_graph, SearchGraphArgs)   \
+  X(search_lists, SearchListsArgs)   \
   X(build_graph, BuildGraphArgs)     \
   X(link_graph, BuildGraphArgs)      \
   X(finish_graph, BuildGraphArgs)    \

@@ -2,6 +2,7 @@
 """annkern: the kernels under every vector search. Arrays in, arrays out, of the caller's own library.
 
     index      class Index, tune                           what a caller keeps
+    ivf        build_lists, search_lists, class Lists
     graphs     build_graph, search_graph, class Graph
     stores     compress, the estimators, class Store       vectors in fewer bytes
     ops        knn pairwise radius distances select_k merge_topk assign KMeans
@@ -23,6 +24,9 @@ from .graphs.graph import Graph
 from .graphs.search_graph import search_graph
 from .index.index import Index
 from .index.tune import Tuned, tune
+from .ivf.build_lists import build_lists
+from .ivf.lists import Lists
+from .ivf.search_lists import search_lists
 from .ops.assign import assign
 from .ops.distances import distances
 from .ops.kmeans import KMeans
@@ -48,6 +52,7 @@ __all__ = [
     "Index",
     "KMeans",
     "LeanVec",
+    "Lists",
     "RaBitQ",
     "ScalarQuantizer",
     "Store",
@@ -55,6 +60,7 @@ __all__ = [
     "assign",
     "backends",
     "build_graph",
+    "build_lists",
     "compress",
     "distances",
     "knn",
@@ -63,6 +69,7 @@ __all__ = [
     "pairwise",
     "radius",
     "search_graph",
+    "search_lists",
     "select_k",
     "show_config",
     "tune",

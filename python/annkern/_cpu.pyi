@@ -48,6 +48,9 @@ class Filter:
 class Graph:
     def __init__(self, neighbors: int, rows: int, degree: int, stride: int, entries: int, entry_count: int) -> None: ...
 
+class Lists:
+    def __init__(self, offsets: int, ids: int, places: int, count: int, rows: int, copies: int) -> None: ...
+
 class KnnCarry:
     def __init__(self) -> None: ...
 
@@ -357,6 +360,34 @@ def search_graph_workspace(
     rerank: Matrix | Base,
     rerank_queries: Matrix,
     rerank_k: int,
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> int: ...
+def search_lists(
+    lists: Lists,
+    order: tuple[Matrix | Base, Matrix, str],
+    taken: tuple[int, int, int],
+    base: tuple[Matrix | Base, Matrix, bool],
+    metric: str,
+    rerank: tuple[Matrix | Base, Matrix, bool],
+    counts: tuple[int, int],
+    filter: Filter,
+    distances: int,
+    indices: int,
+    bad_row: int,
+    exec: Exec,
+) -> None: ...
+def search_lists_workspace(
+    lists: Lists,
+    order: tuple[Matrix | Base, Matrix, str],
+    taken: tuple[int, int, int],
+    base: tuple[Matrix | Base, Matrix, bool],
+    metric: str,
+    rerank: tuple[Matrix | Base, Matrix, bool],
+    counts: tuple[int, int],
     filter: Filter,
     distances: int,
     indices: int,

@@ -276,6 +276,12 @@ class PqBlockTiles final : public PqTables<M> {
     return true;
   }
 
+  void prefetch(const RowList& rows) const override {
+    if (rows.ids != nullptr || rows.count == 0) return;
+    const uint8_t* const end = view_.block((rows.first + rows.count - 1) / kBlockRows) + bytes_;
+    for (const uint8_t* at = view_.block(rows.first / kBlockRows); at < end; at += 64) __builtin_prefetch(at);
+  }
+
  private:
   // The table is overwritten, and what lies behind it: the query, and room for kLanes.
   Scale round_table(float* table, uint8_t* bytes) const {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of any array in host memory, and the pages of mapped files that have been read."""
+"""Rows of any array in host memory, arrays that nobody writes to, and the pages of mapped files that have been read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .libraries import numpy_dtype
+from .libraries import aligned, numpy_dtype
 from .views import View, as_numpy, host_copy, view
 
 
@@ -44,3 +44,27 @@ def host_rows(x: Any, seen: View, chosen: Any) -> np.ndarray[Any, np.dtype[np.fl
     if seen.dtype == "bfloat16":
         rows = (rows.astype(np.uint32) << 16).view(np.float32)
     return np.ascontiguousarray(rows, np.float32)
+
+
+def frozen(array: Any) -> Any:
+    """An array that nobody else writes to, made read-only; others' arrays than NumPy's as they are."""
+    own = array
+    while isinstance(own, np.ndarray):
+        own.flags.writeable = False
+        own = own.base
+    return array
+
+
+def read_only(name: str, given: Any) -> Any:
+    """The array, where it cannot be written to or lies on a device; else a copy."""
+    own = given
+    while isinstance(own, np.ndarray) and not own.flags.writeable:
+        own = own.base
+    if isinstance(given, np.ndarray) and not isinstance(own, np.ndarray):
+        return given
+    x = view(name, given)
+    if not x.device.on_host:
+        return given
+    copy = aligned(x.shape, x.dtype)
+    copy[...] = as_numpy(x)
+    return frozen(copy)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays.columns import rows_of
+from ..arrays.host import frozen
 from ..arrays.libraries import aligned
 from ..arrays.views import View, host_copy, view, with_adjacent_rows
 from ..ops.knn import knn
@@ -17,7 +18,7 @@ from ..ops.operands import Operands
 from ..runtime.context import Context, described, real_number, whole_number
 from ..runtime.progress import Bar
 from ..stores.store import Store
-from .graph import Graph, frozen
+from .graph import Graph
 from .nn_descent import allocate, decoded, descend, finish, refuse_wide, to_device
 
 Array = np.ndarray[Any, np.dtype[Any]]

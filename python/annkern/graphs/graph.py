@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.host import frozen, read_only
 from ..arrays.libraries import aligned
 from ..arrays.views import View, as_numpy, asarray, host_copy, view
 from ..files.atomic import replacing
@@ -53,7 +54,7 @@ class Graph:
     """
 
     def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean", deleted: Any = None) -> None:
-        self._neighbors, self._entries = _read_only("neighbors", neighbors), _read_only("entries", entries)
+        self._neighbors, self._entries = read_only("graph.neighbors", neighbors), read_only("graph.entries", entries)
         self.metric = metric
         _refuse_unfit(self.views())
         self._deleted: Any = None
@@ -276,30 +277,6 @@ class Graph:
         return named
 
 
-def frozen(array: Any) -> Any:
-    """An array that nobody else writes to, made read-only; others' arrays than NumPy's as they are."""
-    own = array
-    while isinstance(own, np.ndarray):
-        own.flags.writeable = False
-        own = own.base
-    return array
-
-
-def _read_only(name: str, given: Any) -> Any:
-    """The array, where it cannot be written to or lies on a device; else a copy."""
-    own = given
-    while isinstance(own, np.ndarray) and not own.flags.writeable:
-        own = own.base
-    if isinstance(given, np.ndarray) and not isinstance(own, np.ndarray):
-        return given
-    x = view(f"graph.{name}", given)
-    if not x.device.on_host:
-        return given
-    copy = aligned(x.shape, x.dtype)
-    copy[...] = as_numpy(x)
-    return frozen(copy)
-
-
 def _entries_that_reach(neighbors: Array, entries: Array) -> Array:
     """More entries for what is out of reach; beyond MOST_ENTRIES, edges are written into `neighbors` instead."""
     seen = reached(neighbors, entries)
@@ -337,7 +314,7 @@ def _refuse_unfit(named: list[tuple[str, View]]) -> None:
 
 
 def _deleted_rows(given: Any, n: int) -> Any:
-    own = _read_only("deleted", given if isinstance(given, np.ndarray) else host_copy(view("graph.deleted", given)))
+    own = read_only("graph.deleted", given if isinstance(given, np.ndarray) else host_copy(view("graph.deleted", given)))
     if own.shape != (n,) or own.dtype != bool:
         raise ValueError(f"graph.deleted: expected ({n},) bool, got {own.shape} {own.dtype}")
     return own

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.host import frozen
 from ..arrays.libraries import aligned
 from ..arrays.views import as_numpy, host_copy, view, with_adjacent_rows
-from .graph import Graph, frozen
+from .graph import Graph
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -30,6 +30,7 @@ class Dataset:
         metric: str = "sqeuclidean",
         levels: tuple[Any, Any] | None = None,
         projection: Any = None,
+        arranged: str | None = None,
     ) -> None:
         self.kind = kind
         self.spec = spec
@@ -39,6 +40,7 @@ class Dataset:
         self.metric = metric
         self._levels = levels
         self.projection = projection
+        self.arranged = arranged
         self._views: _Views | None = None
 
     def __getstate__(self) -> dict[str, Any]:

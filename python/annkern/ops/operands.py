@@ -117,19 +117,20 @@ class Operands:
     def m(self) -> int:
         return self.base.queries.shape[0]
 
-    def filter(self, given: Any) -> Any:
-        """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n)."""
-        backend = self.context.backend
+    def filter(self, given: Any, rows: int | None = None) -> Any:
+        """The backend's Filter out of a boolean array or a packed uint32 bitset, (n,) or (m, n); `rows`: where these are not
+        the rows of the base."""
+        backend, n = self.context.backend, self.n if rows is None else rows
         if given is None:
             return backend.Filter()
         x = view("filter", given, self.context.stream)
         if x.dtype not in ("bool", "uint32"):
-            raise TypeError(f"filter: expected bool, or bits packed into uint32, got {x.dtype}; {_mask_hint(x, self.n)}")
+            raise TypeError(f"filter: expected bool, or bits packed into uint32, got {x.dtype}; {_mask_hint(x, n)}")
         packed = x.dtype == "uint32"
-        width = (self.n + 31) // 32 if packed else self.n
+        width = (n + 31) // 32 if packed else n
         if x.shape not in ((width,), (self.m, width)):
             unit = "words of 32 bits" if packed else "booleans"
-            hint = f"; {_mask_hint(x, self.n)}" if packed else ""
+            hint = f"; {_mask_hint(x, n)}" if packed else ""
             raise ValueError(f"filter: expected shape ({width},) or ({self.m}, {width}) in {unit}, got {x.shape}{hint}")
         self.context.require_same_device("filter", x, self.queries.name)
         with self.context.scope():

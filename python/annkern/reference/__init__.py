@@ -5,6 +5,7 @@ Slow and memory-hungry on purpose: an (m, n) matrix of float64 distances, then o
 """
 
 from .build_graph import build_graph
+from .build_lists import build_lists
 from .distances import distances
 from .kmeans import assign, cluster_sums, kmeans
 from .knn import knn
@@ -13,6 +14,7 @@ from .metrics import ALIASES, METRICS, Metric
 from .pairwise import bound, exact, pairwise
 from .radius import radius
 from .search_graph import search_graph
+from .search_lists import search_lists
 from .select_k import select_k
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "assign",
     "bound",
     "build_graph",
+    "build_lists",
     "cluster_sums",
     "distances",
     "exact",
@@ -31,5 +34,6 @@ __all__ = [
     "pairwise",
     "radius",
     "search_graph",
+    "search_lists",
     "select_k",
 ]

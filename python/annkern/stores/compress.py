@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.columns import rows_of
+from ..arrays.views import view
 from ..ops.metrics import metric_known
+from ..ops.sampling import BLOCK_BYTES
 from ..runtime.context import thread_count, whole_number
+from .codec import Codec
 from .registry import codec
 from .store import Store
 
@@ -21,6 +24,7 @@ def compress(
     threads: int | None = None,
     *,
     progress: bool = False,
+    lists: Any = None,
 ) -> Store:
     """Fit the store that `spec` names to `x`, and encode `x`.
 
@@ -40,12 +44,15 @@ def compress(
         CPU threads.
     progress : bool
         Show a bar on the terminal.
+    lists : Lists, optional
+        Of the rows of `x`: the store then has a row for each of `lists.ids`, in their order, so that a list's members lie
+        side by side (`search_lists`). Rows that are in two lists are there twice.
 
     Returns
     -------
     Store
         In the library and on the device of `x`. NumPy where `x` is in host memory and its library lacks a type of the
-        store's arrays, as the array API standard lacks float16.
+        store's arrays, as the array API standard lacks float16. So also where `lists` come with an array in host memory.
 
     Raises
     ------
@@ -69,4 +76,32 @@ def compress(
     for name, value in (("learn_queries", learn_queries), ("seed", seed), ("threads", threads)):
         if hasattr(estimator, name):
             setattr(estimator, name, value)
-    return estimator.fit(x).encode(x, threads=threads, progress=progress)
+    fitted = estimator.fit(x)
+    if lists is None:
+        return fitted.encode(x, threads=threads, progress=progress)
+    return _arranged(fitted, x, lists, threads, progress)
+
+
+def _arranged(fitted: Codec, x: Any, lists: Any, threads: int | None, progress: bool) -> Store:
+    """The members of lists, list after list."""
+    if not hasattr(lists, "fingerprint"):
+        raise TypeError(f"lists: expected Lists, as of build_lists, got {type(lists).__name__}")
+    seen = view("x", x)
+    if seen.shape[0] != len(lists):
+        raise ValueError(f"lists: expected those of {seen.shape[0]} rows, as x has, got {len(lists)}")
+    ids = lists.host_ids()
+
+    def members(first: int, count: int) -> Any:
+        chosen = ids[first : first + count].astype("int64")
+        return seen.library.take(x, seen.library.from_numpy(chosen, seen.device))
+
+    if seen.device.on_host:
+        step = max(1, BLOCK_BYTES // max(1, 4 * seen.shape[1]))
+        blocks = (members(first, step) for first in range(0, max(len(ids), 1), step))
+        store = fitted.encode(blocks, threads=threads, progress=progress)
+    else:
+        store = fitted.encode(members(0, len(ids)), threads=threads, progress=progress)
+    for level in (store, store.primary, store.secondary):
+        if level is not None:
+            level.arranged = lists.fingerprint
+    return store

@@ -53,6 +53,8 @@ class Store(Dataset):
         The two levels of a store that has two: `knn` searches the first, and orders its candidates by the second.
     projection : array (d, d_query) float32, or None
         Queries of this store are multiplied by it first (LeanVec's primary level).
+    arranged : str or None
+        Of a store whose rows are the members of lists, in their order: the fingerprint of the lists (`compress`).
 
     Examples
     --------
@@ -166,6 +168,7 @@ class Store(Dataset):
         rebuilt = Store(
             self.kind, self.spec, self.shape, {k: move(x) for k, x in self.arrays.items()}, self.numbers, self.metric
         )
+        rebuilt.arranged = self.arranged
         rebuilt.projection = None if self.projection is None else move(self.projection)
         if self._levels:
             first, second = self._levels

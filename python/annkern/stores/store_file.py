@@ -13,6 +13,8 @@ from .store import KINDS, Store
 def _parts_of_store(store: Store) -> Parts:
     names = ("kind", "spec", "shape", "numbers", "metric")
     parameters = {name: getattr(store, name) for name in names}
+    if store.arranged is not None:
+        parameters["arranged"] = store.arranged
     arrays = dict(store.arrays) if store.projection is None else {**store.arrays, "projection": store.projection}
     levels = {"primary": store.primary, "secondary": store.secondary}
     return Parts(parameters, arrays, {name: level for name, level in levels.items() if level not in (None, store)})

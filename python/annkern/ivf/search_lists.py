@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Searching lists over any store. The contract is csrc/ops/search_lists.h, the definition reference/search_lists.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops.operands import Operands, Rows
+from ..runtime.context import pair, refuse_overlap, result_count, whole_number
+from ..stores.store import Store
+from .lists import Lists
+
+
+def search_lists(
+    lists: Lists,
+    store: Any,
+    queries: Any,
+    k: int,
+    *,
+    probes: int | None = None,
+    metric: str | None = None,
+    rerank: Any = None,
+    rerank_k: int | None = None,
+    filter: Any = None,
+    threads: int | None = None,
+    stream: Any = None,
+    out: Any = None,
+    check_finite: bool = True,
+) -> tuple[Any, Any]:
+    """The k rows nearest to each query among the members of the lists whose centroids are nearest to it.
+
+    Parameters
+    ----------
+    lists : Lists
+        From `build_lists`. For queries on a device they have to be there, too: `Lists.convert`.
+    store : array (n, d) or Store
+        The rows: a store that `compress` made with ``lists=lists``, whose members lie list after list, or an array or store
+        of the rows in their own order, which is read row by row.
+    queries : array (m, d)
+        As in `knn`, in host memory or on a device.
+    k : int
+        Neighbours for each query.
+    probes : int, optional
+        How many lists are read; at most all, by default the root of their number. More find more of the true neighbours, and
+        take time in proportion: `tune` chooses.
+    metric : str, optional
+        As in `knn`; by default that of the lists.
+    rerank : array (n, d) or Store, optional
+        The same rows in a finer form and in their own order, by which the best are put in order; a store of two levels is
+        searched by its primary, and reranked by its secondary.
+    rerank_k : int, optional
+        How many rows are reranked, at least k; by default max(2 k, k + 20).
+    filter : array, optional
+        Which rows may be returned, as in `knn`, over n rows. Lists are read in order until as many allowed rows are compared
+        as without the filter.
+    threads, stream, out
+        As in `knn`.
+    check_finite : bool
+        Refuse NaN and infinity in the queries and, on the host, in the rows that are read.
+
+    Returns
+    -------
+    distances, indices : arrays (m, k)
+        As from `knn`: in order, ties to the smaller index, missing neighbours -1 (where fewer than k rows are allowed). A
+        row in two lists is returned once. The same bytes for any number of threads and any way of cutting the queries into
+        batches.
+
+    Notes
+    -----
+    Distances are those of `distances` on the same backend, bit for bit. Where the lists that are read hold fewer than k
+    rows, further lists are read. Of a batch, queries that read the same list share it. On a device a query takes 20 bytes
+    for each row that the largest `probes` lists could make it compare.
+
+    Examples
+    --------
+    >>> import numpy as np, annkern as ak
+    >>> x = np.random.default_rng(0).standard_normal((2000, 32), dtype=np.float32)
+    >>> lists = ak.build_lists(x, 50)
+    >>> store = ak.compress(x, "lvq4", lists=lists)
+    >>> dist, idx = ak.search_lists(lists, store, x[:3], 5, probes=10, rerank=x)
+    >>> idx[:, 0]
+    array([0, 1, 2])
+    """
+    if not isinstance(lists, Lists):
+        raise TypeError(f"lists: expected Lists, as of build_lists, got {type(lists).__name__}")
+    in_order = arranged(lists, store)
+    fine_in_order = False
+    if isinstance(store, Store) and store.primary is not None:
+        fine_in_order = in_order and rerank is None
+        rerank = store.secondary if rerank is None else rerank
+        store = store.primary
+    operands = Operands.of(store, queries, metric or lists.metric, threads, stream, base_name="store")
+    context, base = operands.context, operands.base
+    if operands.metric.bits:
+        raise ValueError(f"metric: expected one of numbers, got {operands.metric.name!r}, which takes bits")
+    _refuse_rows("store", base, len(lists.host_ids()) if in_order else len(lists), lists)
+    for part, x in lists.views():
+        context.require_same_device(part, x, "queries")
+    coarse = operands.over(lists.coarse, "lists").base
+    if rerank is not None:
+        operands.rerank = operands.over(rerank, "rerank").base
+        _refuse_rows("rerank", operands.rerank, len(lists.host_ids()) if fine_in_order else len(lists), lists)
+    elif rerank_k is not None:
+        raise ValueError("rerank_k: expected rerank beside it, got rerank=None")
+    count = result_count(k)
+    allowed = operands.filter(filter, len(lists))
+    taken = _taken(lists, count, probes, filter is not None)
+    given = pair(out)
+    fine = operands.rerank or base
+    with context.scope():
+        dist = context.result("out[0]", given[0], (operands.m, count), operands.metric.dtype)
+        indices = context.result("out[1]", given[1], (operands.m, count), "int64")
+        if out is not None:
+            refuse_overlap([("out[0]", dist), ("out[1]", indices)], [*operands.inputs(), *lists.views()])
+        operands.check_finite(check_finite, few_rows=True)
+        if not dist.empty:
+            backend, depth = context.backend, 0
+            if operands.rerank is not None:
+                depth = backend.default_rerank_k(count) if rerank_k is None else whole_number("rerank_k", rerank_k, count)
+                depth = max(count, min(depth, len(lists)))
+            context.run(
+                "search_lists",
+                *(lists.native(backend, fine_in_order), (coarse.native, coarse.query_matrix, lists.order_metric), taken),
+                *((base.native, base.query_matrix, in_order), operands.metric.name),
+                *((fine.native, fine.query_matrix, fine_in_order), (count, depth), allowed),
+                *(dist.address, indices.address, base.bad_row_address),
+            )
+            base.refuse_bad_row()
+        return context.to_caller(dist, given[0]), context.to_caller(indices, given[1])
+
+
+def arranged(lists: Lists, store: Any) -> bool:
+    """Whether the rows of the store are the members of these lists, in their order."""
+    order = store.arranged if isinstance(store, Store) else None
+    if order is not None and order != lists.fingerprint:
+        raise ValueError("store: expected one that compress made with these lists, got one that it made with others")
+    return order is not None
+
+
+def _refuse_rows(name: str, rows: Rows, wanted: int, lists: Lists) -> None:
+    if rows.n != wanted:
+        raise ValueError(f"{name}: expected {wanted} rows, as lists of {len(lists)} rows ask for, got {rows.n}")
+
+
+def default_probes(count: int) -> int:
+    return max(1, round(float(np.sqrt(count))))
+
+
+def _taken(lists: Lists, k: int, probes: int | None, filtered: bool) -> tuple[int, int, int]:
+    """Lists that are read first; and how many lists, and members of them, a query may take at most."""
+    count = lists.shape[0]
+    if len(lists) == 0:
+        return 0, 0, 0
+    wanted = default_probes(count) if probes is None else min(whole_number("probes", probes, 1), count)
+    sizes = np.sort(lists.sizes)
+    least = lists.copies * k
+    depth = count if filtered else max(wanted, min(count, 1 + int(np.searchsorted(np.cumsum(sizes), least))))
+    most = max(least, int(sizes[-wanted:].sum()))
+    return wanted, depth, min(len(lists.host_ids()), most + int(sizes[-1]))
