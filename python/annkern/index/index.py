@@ -105,6 +105,11 @@ class Index:
         -------
         Index
 
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what was expected and what came; of an unknown spec the grammar.
+
         Notes
         -----
         The graph is built over "lvq8", whatever the store is: a quarter of the bytes of float32, and finer than the

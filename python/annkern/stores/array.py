@@ -30,6 +30,10 @@ class Cast(Codec):
     metric : str
         The default metric of the stores made.
 
+    Notes
+    -----
+    An array that has the type already is kept, not copied. Distances of int8 rows to int8 queries are exact integers.
+
     Examples
     --------
     >>> import numpy as np, annkern as ak

@@ -59,6 +59,12 @@ def compress(
     TypeError, ValueError
         Naming the argument; an unknown spec shows the grammar and the nearest valid one.
 
+    Notes
+    -----
+    `fit` and `encode` of the estimator that the spec names. A row's code depends on the row and on what was fitted: the same
+    bytes for any number of threads, on every instruction set and backend. docs/stores.md has sources and layouts, and what
+    each store takes to make.
+
     Examples
     --------
     >>> import numpy as np, annkern as ak

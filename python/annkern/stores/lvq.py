@@ -237,6 +237,11 @@ class ScalarQuantizer(_Turbo):
     scale_ : ndarray (1, 2) float16
         Step and lower end of what is left, over 2**exponent_. Values beyond the range that fit saw are clamped to it.
 
+    Notes
+    -----
+    A row takes d * bits / 8 bytes rounded up to blocks of 64, and 8 for its norms. `LVQ` scales each row by its own range,
+    for 4 bytes more.
+
     Examples
     --------
     >>> import numpy as np, annkern as ak
