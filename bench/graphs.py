@@ -201,15 +201,15 @@ class Graphs(Contest):
                 setting = contender.setting_at(recall, 1)
                 if setting is None:
                     continue
-                own = []
+                seconds = []
                 for i in range(len(few)):
                     start = time.perf_counter()
                     contender.search(few[i : i + 1], setting, 1)
-                    own.append(time.perf_counter() - start)
+                    seconds.append(time.perf_counter() - start)
                 last = times.get(contender.name)
-                times[contender.name] = own if last is None else np.minimum(last, own)
+                times[contender.name] = seconds if last is None else np.minimum(last, seconds)
         for share in (50, 99):
-            at = {name: float(np.percentile(own, share)) * 1e6 for name, own in times.items()}
+            at = {name: float(np.percentile(seconds, share)) * 1e6 for name, seconds in times.items()}
             ours = min((name for name in at if name in self.options.recipes), key=at.__getitem__)
             peers = [name for name in at if name not in self.options.recipes]
             if peers:

@@ -157,8 +157,8 @@ def draw(points: list[Point], title: str) -> None:
         axes.set_xlabel(label)
         axes.grid(which="both", alpha=0.25)
         for family, colour in COLOURS.items():
-            own = [p for p in shown if p.family == family]
-            axes.scatter([x_of(p) for p in own], [p.recall for p in own], color=colour, s=36, zorder=3, label=family)
+            points = [p for p in shown if p.family == family]
+            axes.scatter([x_of(p) for p in points], [p.recall for p in points], color=colour, s=36, zorder=3, label=family)
         xs = [x_of(p) for p in shown]
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xticks(ticks)
@@ -169,8 +169,8 @@ def draw(points: list[Point], title: str) -> None:
     panels[0].legend(loc="lower right")
     figure.canvas.draw()
     figure.set_layout_engine("none")
-    for axes, own in zip(panels, labels, strict=True):
-        place_labels(figure, axes, own)
+    for axes, panel_labels in zip(panels, labels, strict=True):
+        place_labels(figure, axes, panel_labels)
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
     pyplot.close(figure)

@@ -210,7 +210,7 @@ def test_cuvs_bench_tune(cuvs, tmp_path, vectors):
 def test_cuvs_bench_failures_are_results(cuvs, tmp_path, vectors):
     backend = cuvs[0]({"name": "x"})
     config = IndexConfig("x", "annkern", {"spec": "tree,f32"}, [{}], str(tmp_path / "x"))
-    built = backend.build(dataset=CuvsDataset(), indexes=[config])
+    built = backend.build(dataset=vectors[2], indexes=[config])
     assert not built.success and "flat,<store>" in built.error_message
     config.build_param = {"spec": "flat,f32"}
     assert "neither training_vectors nor a file" in backend.build(dataset=CuvsDataset(), indexes=[config]).error_message

@@ -234,11 +234,11 @@ class Bench:
                 _, output = run(*self.launcher, program, "1", "1", name, timeout=None)
                 cases[name] = [int(number) for number in re.findall(r"^reached (\d+)$", output, flags=re.M)]
             kept.write_text(json.dumps(cases))
-        met = defaultdict(list)
+        tests_of_line = defaultdict(list)
         for name, numbers in json.loads(kept.read_text()).items():
             for number in numbers:
-                met[number].append(name)
-        return met
+                tests_of_line[number].append(name)
+        return tests_of_line
 
     def cases_of(self, mutant: Mutant) -> list[str]:
         """Those of its whole file, for one that is not in the programs."""
@@ -285,8 +285,8 @@ class Bench:
         mutated = copy_in(folder, mutant.file)
         write_if_new(mutated, apply(mutant.text, {mutant.mutation: None}))
         builder = self.builder(folder, mode)
-        own = mutated if source.name == mutant.file.name else KERNELS / source.relative_to(self.folder / "cuda")
-        mine = builder.object(own, f"{MODES[mode].kernels} -x c++")
+        path = mutated if source.name == mutant.file.name else KERNELS / source.relative_to(self.folder / "cuda")
+        mine = builder.object(path, f"{MODES[mode].kernels} -x c++")
         theirs = [o for o in self.objects[mode] if needs(o)[0] != source]
         (folder / mode).unlink(missing_ok=True)  # of another source
         return builder.link(folder / mode, mode, [mine, *theirs])  # of equal functions the first one's is taken

@@ -78,15 +78,15 @@ def tried(bases: dict[str, Any], metrics: list[str], queries: dict[str, Any], id
     for op, run in ops.items():
         for backend, base in bases.items():
             with short_descent():
-                own = {m for m in metrics if works(lambda: run(base, queries[backend], ids[backend], m))}  # noqa: B023
-            found.setdefault(op, {})[backend] = own
+                works_for = {m for m in metrics if works(lambda: run(base, queries[backend], ids[backend], m))}  # noqa: B023
+            found.setdefault(op, {})[backend] = works_for
     return found
 
 
 def registry() -> dict[str, Found]:
     """By what the page calls the stores: a rule of the grammar, of whose stores each is tried."""
     traits = load("cpu").metrics
-    numbers = [name for name, own in traits.items() if not own["bits"]]
+    numbers = [name for name, row in traits.items() if not row["bits"]]
     x = np.random.default_rng(0).integers(0, 50, (ROWS, DIMS))
     there = backends()
     ids = {name: to(np.zeros((2, 1), np.int64)) for name, to in there.items()}
@@ -97,8 +97,8 @@ def registry() -> dict[str, Found]:
     for _, written, examples, _ in RULES:
         for spec in examples:
             store = ak.compress(x.astype(np.float32), spec)
-            own = tried({name: store.convert(to) for name, to in there.items()}, numbers, queries, ids, ops)
-            if table.setdefault(written, own) != own:
+            cells = tried({name: store.convert(to) for name, to in there.items()}, numbers, queries, ids, ops)
+            if table.setdefault(written, cells) != cells:
                 raise SystemExit(f"support.py: {spec} works where others of {written!r} do not: give it a rule of its own")
     packed = x.astype(np.uint8)
     bases, queries = ({name: to(part) for name, to in there.items()} for part in (packed, packed[:2]))
@@ -121,19 +121,19 @@ def rendered(table: dict[str, Found]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cell(own: dict[str, set[str]], usual: set[str]) -> str:
+def cell(cells: dict[str, set[str]], usual: set[str]) -> str:
     """The backends; in brackets metrics, where they are not the row's."""
-    there = {name: metrics for name, metrics in own.items() if metrics}
+    there = {name: metrics for name, metrics in cells.items() if metrics}
     if len({str(sorted(metrics)) for metrics in there.values()}) == 1:
         metrics = next(iter(there.values()))
         return ", ".join(there) + ("" if metrics == usual else f" ({named(metrics)})")
-    told = [name if metrics == usual else f"{name} ({named(metrics)})" for name, metrics in there.items()]
-    return ", ".join(told) or "-"
+    named_parts = [name if metrics == usual else f"{name} ({named(metrics)})" for name, metrics in there.items()]
+    return ", ".join(named_parts) or "-"
 
 
 def named(metrics: set[str]) -> str:
     traits = load("cpu").metrics
-    if metrics == {name for name, own in traits.items() if not own["bits"]}:
+    if metrics == {name for name, row in traits.items() if not row["bits"]}:
         return "those of numbers"
     return " ".join(f"`{name}`" for name in traits if name in metrics)
 

@@ -172,10 +172,10 @@ def streams(device: Device) -> dict[str, Any]:
     if torch is not None and torch.cuda.is_available():
         rows, queries = torch.from_numpy(base).cuda(), torch.from_numpy(first).cuda()
         torch.cuda.synchronize()
-        own = torch.cuda.Stream()
-        with torch.cuda.stream(own):
+        side_stream = torch.cuda.Stream()
+        with torch.cuda.stream(side_stream):
             ids = ak.knn(rows, queries, 10)[1]
-        own.synchronize()
+        side_stream.synchronize()
         np.testing.assert_array_equal(ids.cpu().numpy(), expected[0])
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
@@ -187,17 +187,17 @@ def streams(device: Device) -> dict[str, Any]:
             np.testing.assert_array_equal(ids.cpu().numpy(), wanted)
         done["torch"] = "a stream of its own, a CUDA graph replayed on new queries"
     if cupy is not None:
-        own = cupy.cuda.Stream(non_blocking=True)
-        with own:
+        side_stream = cupy.cuda.Stream(non_blocking=True)
+        with side_stream:
             rows, queries = cupy.asarray(base), cupy.asarray(first)
             ak.knn(rows, queries, 10, check_finite=False)
-            own.synchronize()
-            own.begin_capture()
+            side_stream.synchronize()
+            side_stream.begin_capture()
             ids = ak.knn(rows, queries, 10, check_finite=False)[1]
-            graph = own.end_capture()
+            graph = side_stream.end_capture()
             queries.set(second)
-            graph.launch(own)
-            own.synchronize()
+            graph.launch(side_stream)
+            side_stream.synchronize()
         np.testing.assert_array_equal(cupy.asnumpy(ids), expected[1])
         done["cupy"] = "a stream of its own, a CUDA graph"
     if not done:

@@ -49,9 +49,9 @@ def stages(dry: bool, folder: Path) -> list[Stage]:
         build = Stage("build", ["make", ".venv/test", f"PYTHON={sys.executable}", "TORCH=1"], "make")
     found = [Stage("gpu", ["nvidia-smi", "-q"], "nvidia-smi"), build]
     for suite in SUITES:
-        own = ["tests/test_" + suite + ".py", "-q", "-k", device, "-p", "no:cacheprovider"]
-        own += ["-x", "--maxfail=1", "--collect-only"] if dry else []
-        found.append(Stage(f"test {suite}", [python, "-m", "pytest", *own]))
+        arguments = ["tests/test_" + suite + ".py", "-q", "-k", device, "-p", "no:cacheprovider"]
+        arguments += ["-x", "--maxfail=1", "--collect-only"] if dry else []
+        found.append(Stage(f"test {suite}", [python, "-m", "pytest", *arguments]))
     found.append(Stage("streams and graphs", [*exercise, "streams", "--device", device]))
     found.append(Stage("smoke", [*exercise, "smoke", "--device", device]))
     for tool in TOOLS:

@@ -44,9 +44,9 @@ struct Filter {
   ANNK_HD bool shared() const { return query_stride == 0; }
   ANNK_HD bool is_allowed(int64_t query, int64_t row) const {
     if (kind == Kind::none) return true;
-    const unsigned char* own = static_cast<const unsigned char*>(data) + query * query_stride;
-    if (kind == Kind::bytes) return own[row] != 0;
-    return (reinterpret_cast<const uint32_t*>(own)[row >> 5] >> (row & 31)) & 1u;
+    const unsigned char* allowed = static_cast<const unsigned char*>(data) + query * query_stride;
+    if (kind == Kind::bytes) return allowed[row] != 0;
+    return (reinterpret_cast<const uint32_t*>(allowed)[row >> 5] >> (row & 31)) & 1u;
   }
 };
 

@@ -66,8 +66,8 @@ CrashGuard::~CrashGuard() {
 
 // A fiber that has overflowed its stack cannot handle the signal on it.
 SignalStack::SignalStack() : memory(std::make_unique_for_overwrite<char[]>(kBytes)) {
-  const stack_t own{memory.get(), 0, kBytes};
-  sigaltstack(&own, &before);
+  const stack_t alternate{memory.get(), 0, kBytes};
+  sigaltstack(&alternate, &before);
 }
 SignalStack::~SignalStack() { sigaltstack(&before, nullptr); }
 

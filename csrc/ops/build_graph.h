@@ -54,7 +54,7 @@ struct BuildGraphArgs {
 
 // What keys with a kept row are multiplied by; for similarities `own` and `kept` are the keys that the pruned row and the
 // kept one have with themselves: -|p|^2 and -|s|^2.
-ANNK_HD float occluding_scale(float alpha, float own, float kept) { return kept < own ? alpha * sqrtf(own / kept) : alpha; }
+ANNK_HD float occluding_scale(float alpha, float key, float kept) { return kept < key ? alpha * sqrtf(key / kept) : alpha; }
 
 void build_graph(const BuildGraphArgs&);
 void link_graph(const BuildGraphArgs&);

@@ -16,7 +16,7 @@ inline constexpr double kPlainShare = 0.2;   // of allowed rows: from here on, s
 struct FilterPlan {
   bool filtered = false, exact = false;
   int64_t allowed = 0, rows = 0;
-  int64_t window = 0;  // without a filter: the rows kept. With one: the allowed rows that settle a search
+  int64_t window = 0;  // without a filter: the rows kept. With one: the allowed rows that end a search
   int64_t steps = 0;   // rows kept and expanded, at most; then all allowed rows are scored
 
   // Of the nearest `place` rows, kSample are allowed: fewer than half as many as of all rows.
@@ -25,7 +25,7 @@ struct FilterPlan {
   ANNK_HD constexpr bool is_two_hop(int64_t place) const {
     return !is_sparse(place) && static_cast<double>(kSample) < kPlainShare * static_cast<double>(place);
   }
-  // So many rows are to be expanded: the last of a few thousand nearest are found by a search that looks further than them.
+  // So many rows are to be expanded: the last of a few thousand nearest are found by a search that goes further than them.
   ANNK_HD constexpr int64_t least(int64_t place) const { return is_sparse(place) ? 2 * place : 0; }
   // Fewer than kSample rows are allowed among the nearest `place`, and `least` could no longer be reached.
   ANNK_HD constexpr bool is_hopeless(int64_t place) const { return 2 * place > steps; }
@@ -33,10 +33,10 @@ struct FilterPlan {
 
 ANNK_HD constexpr FilterPlan plan_filter(int64_t allowed, int64_t rows, int64_t window) {
   if (allowed >= rows) return {false, false, allowed, rows, window, window};
-  const int64_t settle = window > kSample ? window : kSample, most = 4 * settle > kMostSteps ? 4 * settle : kMostSteps;
+  const int64_t wanted = window > kSample ? window : kSample, most = 4 * wanted > kMostSteps ? 4 * wanted : kMostSteps;
   const int64_t steps = allowed / kRowsAStep < most ? allowed / kRowsAStep : most;
-  const bool exact = allowed <= kExactRows * settle || 2 * kSample * rows > steps * allowed;
-  return {true, exact, allowed, rows, settle, steps};
+  const bool exact = allowed <= kExactRows * wanted || 2 * kSample * rows > steps * allowed;
+  return {true, exact, allowed, rows, wanted, steps};
 }
 
 // The most rows that a search under any filter keeps.

@@ -4,7 +4,7 @@
 
 namespace annk {
 
-// Computes  for each query the k base rows of smallest key, among those that its filter passes
+// Computes  for each query the k base rows of smallest key, among those that its filter allows
 // Shapes    base (n, d), queries (m, d) -> distances (m, k), indices (m, k), row-major, contiguous. Any m, n, d, k >= 0.
 //           Types as in ops/pairwise.h.
 // Numerics  Distances are pairwise's, bit for bit.

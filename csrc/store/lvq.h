@@ -158,7 +158,7 @@ struct LvqView {
 };
 
 // Where rows lie far from zero, a query q is split into what lies along the mean and the rest, under inner_product and
-// cosine, which do not centre it: rounding the rest costs less, and the parts along the mean meet without loss.
+// cosine, which do not centre it: rounding the rest costs less, and the parts along the mean are multiplied without loss.
 //   q = along mean / |mean| + v         x = mean + x', its part along the mean from its norms, as <mean, x'> is half of
 //                                           |x|^2 - |mean|^2 - |x'|^2
 // A row's part is <mean, x'> / |mean| under inner_product, 1 - cos(mean, x) under cosine.

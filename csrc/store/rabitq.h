@@ -131,8 +131,8 @@ struct PowerOfTwo {
 //   inner_product   <w, mean> + along_w along + that               cosine   1 - the same times inverse, within [0, 2]
 //   sqeuclidean     max(0, ((|p_w|^2 + |p|^2) + (along_w - along)^2) - 2 that)
 // Where rows lie far from zero, what the query has along the mean is taken out of w first, under cosine, and of bin under
-// inner_product, whose rows have no axis: it meets 1 - cos(mean, x) or <mean, x - mean> / |mean| of a row unrounded.
-// Rows of more dimensions are decoded.
+// inner_product, whose rows have no axis: it is multiplied by 1 - cos(mean, x) or <mean, x - mean> / |mean| of a row
+// unrounded. Rows of more dimensions are decoded.
 constexpr int64_t rabitq_most_dims(int bits) { return most_code_dims(bits, bits == 1 ? 31 : 127); }
 constexpr int rabitq_query_top(int bits) { return bits == 1 ? 31 : bits < 7 ? 127 : 127 * 128; }
 
@@ -144,7 +144,7 @@ struct RabitqQueryTerms {
 template <class V>
 struct RabitqRowTerms {
   V step, along, norm;  // norm: |p|^2 or the inverse norm
-  V tilt;               // what meets share
+  V tilt;               // what is multiplied by share
 };
 
 ANNK_HD float rabitq_tilt(bool binary, bool cosine, const RabitqTerms& row, float offset) {
@@ -163,8 +163,8 @@ ANNK_HD V rabitq_key(V dot, const RabitqQueryTerms<V>& query, const RabitqRowTer
   if constexpr (M::kFromProduct) {
     if constexpr (M::kMetric == Metric::inner_product)
       return zero - (((query.shift + query.share * row.tilt) + query.along * row.along) + product);
-    const V whole = (query.shift + query.along * row.along) + product;
-    return smaller(two, larger(zero, (query.start + query.share * row.tilt) - whole * row.norm));
+    const V sum = (query.shift + query.along * row.along) + product;
+    return smaller(two, larger(zero, (query.start + query.share * row.tilt) - sum * row.norm));
   }
   const V gap = query.along - row.along;
   return larger(zero, ((query.shift + row.norm) + gap * gap) - two * product);

@@ -44,8 +44,8 @@ struct Rotation {
 
   float* segment(float* x, int t) const { return t % 2 == 0 ? x : x + (dims - power); }
   void flip(float* x, int t) const {
-    const int8_t* const own = signs + t * dims;
-    for (int64_t j = 0; j < dims; ++j) x[j] *= static_cast<float>(own[j]);
+    const int8_t* const row_signs = signs + t * dims;
+    for (int64_t j = 0; j < dims; ++j) x[j] *= static_cast<float>(row_signs[j]);
   }
   void butterfly(float* x) const {
     if (power == dims) return;

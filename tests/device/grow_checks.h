@@ -114,6 +114,17 @@ class PlainGrowth {
   float alpha_ = 1.0f;
 };
 
+inline void compare_lists(const char* what, const BuildGraphArgs& args, const PlainGrowth& plain, const GrowCase& c) {
+  const auto want = plain.packed(c.room);
+  for (int64_t i = 0; i < c.s.n * c.room; ++i)
+    compare(what, i / c.room, i % c.room, static_cast<uint64_t>(args.neighbors[i]),
+            static_cast<uint64_t>(want[static_cast<size_t>(i)]));
+  for (int64_t i = 0; i < c.s.n; ++i) {
+    compare("length", i, 0, static_cast<uint64_t>(args.state[2 * i]), plain.lists[static_cast<size_t>(i)].size());
+    compare("kept", i, 0, static_cast<uint64_t>(args.state[2 * i + 1]), plain.kept[static_cast<size_t>(i)]);
+  }
+}
+
 inline void check_grow(const GrowCase& c) {
   const Shape& s = c.s;
   const Inputs in(s);
@@ -136,16 +147,6 @@ inline void check_grow(const GrowCase& c) {
   args.state = state.data<int32_t>();
   args.outgrown = outgrown.data<int64_t>();
   args.batch_bytes = c.batch_bytes;
-  const auto look = [&](const char* what) {
-    const auto want = plain.packed(c.room);
-    for (int64_t i = 0; i < s.n * c.room; ++i)
-      compare(what, i / c.room, i % c.room, static_cast<uint64_t>(args.neighbors[i]),
-              static_cast<uint64_t>(want[static_cast<size_t>(i)]));
-    for (int64_t i = 0; i < s.n; ++i) {
-      compare("length", i, 0, static_cast<uint64_t>(args.state[2 * i]), plain.lists[static_cast<size_t>(i)].size());
-      compare("kept", i, 0, static_cast<uint64_t>(args.state[2 * i + 1]), plain.kept[static_cast<size_t>(i)]);
-    }
-  };
   // Once a graph that grows, once a graph that is there, a third of it at a time.
   for (const bool grows : {true, false}) {
     args.alpha = grows ? 1.0f : c.alpha;
@@ -155,11 +156,11 @@ inline void check_grow(const GrowCase& c) {
       args.entry_point_count = grows ? std::min(c.entries, args.first) : c.entries;
       run(args, build_graph, build_graph_workspace);
       plain.build(args.first, args.count, args.entry_point_count, args.alpha);
-      look("build");
+      compare_lists("build", args, plain, c);
       args.pruned = *args.outgrown;
       run(args, link_graph, link_graph_workspace);
       compare("outgrown", args.first, 0, static_cast<uint64_t>(args.pruned), plain.link(args.first, args.count));
-      look("link");
+      compare_lists("link", args, plain, c);
     }
   }
   args.entry_point_count = c.entries;
@@ -168,14 +169,14 @@ inline void check_grow(const GrowCase& c) {
   args.window = 8;  // of wider ones check_finish knows
   run(args, finish_graph, finish_graph_workspace);
   plain.finish();
-  auto own = plain.packed(c.degree);
-  PlainReach reach(own, {args.order, args.order + c.entries}, s.n, c.degree);
+  auto lists = plain.packed(c.degree);
+  PlainReach reach(lists, {args.order, args.order + c.entries}, s.n, c.degree);
   for (int64_t row = 0; row < s.n; ++row)
     if (!reach.reached(row)) reach.attach(row, PlainSearch(reach.view(), {}, 0, plain.keys_of(row)).search(8, 8, 8));
   for (int64_t i = 0; i < s.n * c.room; ++i) {
     const int64_t row = i / c.room, place = i % c.room;
     compare("finish", row, place, static_cast<uint64_t>(args.neighbors[i]),
-            static_cast<uint64_t>(place < c.degree ? own[static_cast<size_t>(row * c.degree + place)] : -1));
+            static_cast<uint64_t>(place < c.degree ? lists[static_cast<size_t>(row * c.degree + place)] : -1));
   }
 }
 

@@ -36,7 +36,7 @@ void encode(const EncodeArgs& args) {
   const int64_t together = codec->rows_together, start = args.first / kRowsATask * kRowsATask;
   const int64_t end = args.first + args.x.rows;
   std::atomic<int64_t> bad{INT64_MAX};
-  auto met = [&](int64_t i) {
+  auto note_bad_row = [&](int64_t i) {
     int64_t seen = bad.load();
     while (i < seen && !bad.compare_exchange_weak(seen, i)) {
     }
@@ -55,7 +55,7 @@ void encode(const EncodeArgs& args) {
         if (!row_is_finite(scratch.get() + fit * dims, dims)) break;
       }
       const int held = fit < count ? fit : codec->encode_rows(scratch.get(), count, i, scratch.get() + together * dims);
-      if (held < count) met(i - args.first + held);
+      if (held < count) note_bad_row(i - args.first + held);
     }
   };
   parallel_for(args.exec.threads, (end - start + kRowsATask - 1) / kRowsATask, args.exec.interrupted, task);

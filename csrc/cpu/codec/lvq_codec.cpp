@@ -58,26 +58,26 @@ class LvqCodec final : public Codec {
     const F32 unit = F32::broadcast(unit_inverse_);
     int64_t j = 0;
     for (; j + kLanes <= view_.dims; j += kLanes) {
-      const F32 own = (F32::load(x + j) - F32::load(mean + j)) * unit;
+      const F32 centred = (F32::load(x + j) - F32::load(mean + j)) * unit;
       most = larger(absolute(F32::load(x + j)), most);
-      low = smaller(own, low);
-      high = larger(own, high);
-      own.store(out + j);
+      low = smaller(centred, low);
+      high = larger(centred, high);
+      centred.store(out + j);
     }
     float lows[kLanes], highs[kLanes], mosts[kLanes];
     low.store(lows);
     high.store(highs);
     most.store(mosts);
     Ends ends{lows[0], highs[0], mosts[0]};
-    auto meet = [&](float least, float most) {
+    auto include = [&](float least, float most) {
       ends.low = least < ends.low ? least : ends.low;
       ends.high = most > ends.high ? most : ends.high;
     };
-    for (int i = 1; i < kLanes; ++i) meet(lows[i], highs[i]), ends.most = larger(ends.most, mosts[i]);
+    for (int i = 1; i < kLanes; ++i) include(lows[i], highs[i]), ends.most = larger(ends.most, mosts[i]);
     for (; j < view_.dims; ++j) {
       ends.most = larger(ends.most, absolute(x[j]));
       out[j] = (x[j] - mean[j]) * unit_inverse_;
-      meet(out[j], out[j]);
+      include(out[j], out[j]);
     }
     for (; j < scratch_floats; ++j) out[j] = 0.0f;
     return ends;
@@ -114,8 +114,8 @@ class LvqCodec final : public Codec {
     WholeSteps(float of, float from, float to)
         : step(F32::broadcast(of > 0.0f ? of : INFINITY)), least(F32::broadcast(from)), top(F32::broadcast(to)) {}
     ANNK_HD F32 operator()(F32 x) const {
-      const F32 whole = F32::broadcast(12582912.0f);
-      return (smaller(top, larger(least, x / step)) + whole) - whole;
+      const F32 rounding = F32::broadcast(12582912.0f);
+      return (smaller(top, larger(least, x / step)) + rounding) - rounding;
     }
   };
 
@@ -136,11 +136,11 @@ class LvqCodec final : public Codec {
 #pragma GCC unroll 4
           for (int h = 0; h < kRegisters; ++h) {
             float* const at = x + from + h * kLanes;
-            const F32 own = there.keep(code(F32::load(at) - low), h), value = low + step * own;
+            const F32 step_count = there.keep(code(F32::load(at) - low), h), value = low + step * step_count;
             (F32::load(at) - value).store(at);
-            lanes[h] = lanes[h] | shift_left(to_i32(own), kBits * slot);
-            codes = codes + own;
-            squares = squares + own * own;
+            lanes[h] = lanes[h] | shift_left(to_i32(step_count), kBits * slot);
+            codes = codes + step_count;
+            squares = squares + step_count * step_count;
             add_squares(there.keep(F32::load(means + h * kLanes) + unit * value, h), decoded.partial + h * kLanes);
           }
         });
@@ -167,10 +167,10 @@ class LvqCodec final : public Codec {
     if (count >= 16) return body(from, x + from, AllThere{});
     if (count <= 0) return;
     SomeThere some;
-    float own[16];
+    float values[16];
     for (int i = 0; i < 16; ++i) some.one[i] = i < count ? 1.0f : 0.0f;
-    for (int i = 0; i < 16; ++i) own[i] = i < count ? x[from + i] : 0.0f;
-    body(from, own, some);
+    for (int i = 0; i < 16; ++i) values[i] = i < count ? x[from + i] : 0.0f;
+    body(from, values, some);
   }
   static int64_t whole_sum(F32 x) {
     float lanes[kLanes];
@@ -194,10 +194,10 @@ class LvqCodec final : public Codec {
       I32 lanes[kRegisters];
       for (int h = 0; h < kRegisters; ++h) lanes[h] = I32::zero();
       for (int slot = 0; slot < 32 / kBits; ++slot)
-        at_slot(b * (512 / kBits) + 16 * slot, left, [&](int64_t, const float* own, const auto& there) {
+        at_slot(b * (512 / kBits) + 16 * slot, left, [&](int64_t, const float* values, const auto& there) {
 #pragma GCC unroll 4
           for (int h = 0; h < kRegisters; ++h) {
-            const F32 steps = there.keep(code(F32::load(own + h * kLanes)) + F32::broadcast(half), h);
+            const F32 steps = there.keep(code(F32::load(values + h * kLanes)) + F32::broadcast(half), h);
             lanes[h] = lanes[h] | shift_left(to_i32(steps), kBits * slot);
           }
         });

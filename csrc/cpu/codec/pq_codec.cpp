@@ -153,13 +153,13 @@ class PqCodec final : public Codec {
     const int64_t many = view_.codewords;
     for (int from = 0; from < kRows; from += kHalves * kLanes) {
       F32 best[kHalves], found[kHalves], number = F32::zero();
-      F32 own[kHalves][kWidth > 0 ? kWidth : 1];
+      F32 values[kHalves][kWidth > 0 ? kWidth : 1];
 #pragma GCC unroll 2
       for (int h = 0; h < kHalves; ++h) {
         best[h] = F32::broadcast(INFINITY);
         found[h] = F32::zero();
 #pragma GCC unroll 8
-        for (int j = 0; j < kWidth; ++j) own[h][j] = F32::load(y + j * kRows + from + h * kLanes);
+        for (int j = 0; j < kWidth; ++j) values[h][j] = F32::load(y + j * kRows + from + h * kLanes);
       }
       for (int64_t c = 0; c < many; ++c) {
         F32 sum[kHalves];
@@ -174,7 +174,7 @@ class PqCodec final : public Codec {
           for (int j = 0; j < kWidth; ++j) {
             const F32 word = F32::broadcast(book[j * many + c]);
 #pragma GCC unroll 2
-            for (int h = 0; h < kHalves; ++h) add(j, h, own[h][j], word);
+            for (int h = 0; h < kHalves; ++h) add(j, h, values[h][j], word);
           }
         } else {
           for (int64_t j = 0; j < width; ++j) {

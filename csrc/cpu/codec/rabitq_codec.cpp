@@ -30,10 +30,10 @@ class RabitqCodec final : public Codec {
 
     const float t = view_.bits == 1 ? 0.0f : best_scale(z);
     const double dot = put_codes(row, z, t);
-    const double whole = product16(x, x, view_.dims);
-    if (view_.binary) return put_binary_terms(row, whole == 0.0, scratch);
+    const double squared_length = product16(x, x, view_.dims);
+    if (view_.binary) return put_binary_terms(row, squared_length == 0.0, scratch);
     RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)),
-                      whole > lost_ ? inverse_norm(whole) : 0.0f};
+                      squared_length > lost_ ? inverse_norm(squared_length) : 0.0f};
     if (dot > 0.0) terms.step = static_cast<float>(squared / dot * power);
     put_terms(row, terms);
     return terms.step < INFINITY;

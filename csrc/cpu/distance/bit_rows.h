@@ -19,9 +19,9 @@ class BitRows : public DistanceComputer {
   void pack_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
-      uint64_t* own = reinterpret_cast<uint64_t*>(static_cast<char*>(packed) + q * query_bytes);
-      __builtin_memcpy(own, queries_.row(first + q), row_bytes);
-      reinterpret_cast<int32_t*>(own + query_words_)[0] = popcount_of(own, words_);
+      uint64_t* query = reinterpret_cast<uint64_t*>(static_cast<char*>(packed) + q * query_bytes);
+      __builtin_memcpy(query, queries_.row(first + q), row_bytes);
+      reinterpret_cast<int32_t*>(query + query_words_)[0] = popcount_of(query, words_);
     }
   }
 
@@ -30,9 +30,9 @@ class BitRows : public DistanceComputer {
       const unsigned char* x = base_.row(rows[i]);
       const int32_t row_count = M::kTerm == Term::popcount ? count_bits(x, x) : 0;
       for (int q = 0; q < count; ++q) {
-        const unsigned char* own = static_cast<const unsigned char*>(packed) + q * query_bytes;
-        const int32_t query_count = *reinterpret_cast<const int32_t*>(own + query_words_ * 8);
-        out[q * stride + i] = M::key(count_bits(own, x), query_count, row_count);
+        const unsigned char* query = static_cast<const unsigned char*>(packed) + q * query_bytes;
+        const int32_t query_count = *reinterpret_cast<const int32_t*>(query + query_words_ * 8);
+        out[q * stride + i] = M::key(count_bits(query, x), query_count, row_count);
       }
     }
     return true;

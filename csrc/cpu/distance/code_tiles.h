@@ -111,14 +111,14 @@ class CodeTiles final : public DistanceComputer {
     PanelTerms& terms = *reinterpret_cast<PanelTerms*>(bytes + panel_terms_);
     CodeQuery* const codes = reinterpret_cast<CodeQuery*>(bytes + panel_bytes);
     for (int q = 0; q < count; ++q) {
-      const QueryTerms own = quantize_query(first + q, bytes + panel_bytes);
+      const QueryTerms query_terms = quantize_query(first + q, bytes + panel_bytes);
       for (int part = 0; part < kParts; ++part) {
         const int lane = part * kQueries + q;
         for (int64_t p = 0; p < positions_; ++p)
           out[(p / kGroup * kPanel + lane) * kGroup + p % kGroup] = codes[part * positions_ + p];
-        terms.zero_point[lane] = own.zero_point[part];
+        terms.zero_point[lane] = query_terms.zero_point[part];
       }
-      for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = own.terms[t];
+      for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = query_terms.terms[t];
     }
   }
 
@@ -128,9 +128,9 @@ class CodeTiles final : public DistanceComputer {
     for (int r = 0; r < kTileRows; ++r) {
       const int64_t at = rows[r < rows.count ? r : rows.count - 1];
       row[r] = rows_.codes(at);
-      float own[Rows::kRowTerms];
-      rows_.template row_terms<M>(at, own);
-      for (int t = 0; t < Rows::kRowTerms; ++t) terms.terms[t][r] = own[t];
+      float terms_of_row[Rows::kRowTerms];
+      rows_.template row_terms<M>(at, terms_of_row);
+      for (int t = 0; t < Rows::kRowTerms; ++t) terms.terms[t][r] = terms_of_row[t];
     }
     if (rows.ids == nullptr) {
       const uint8_t* const next = rows_.codes(rows.first + kTileRows);
@@ -150,12 +150,13 @@ class CodeTiles final : public DistanceComputer {
     alignas(64) int32_t dots[kTileRows * kPanel];
     code_tile(static_cast<const float*>(tile), static_cast<const CodeQuery*>(panel), query.zero_point, dots);
     for (int from = 0; from < kQueries; from += kLanes) {
-      F32 own[Rows::kQueryTerms];
-      for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::load(query.terms[t] + from);
+      F32 query_terms[Rows::kQueryTerms];
+      for (int t = 0; t < Rows::kQueryTerms; ++t) query_terms[t] = F32::load(query.terms[t] + from);
       for (int r = 0; r < kTileRows; ++r) {
         F32 terms[Rows::kRowTerms];
         for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::broadcast(row.terms[t][r]);
-        Rows::template key<M>(whole(dots + r * kPanel + from, kQueries), own, terms).store(out + r * kQueries + from);
+        Rows::template key<M>(joined(dots + r * kPanel + from, kQueries), query_terms, terms)
+            .store(out + r * kQueries + from);
       }
     }
   }
@@ -163,10 +164,10 @@ class CodeTiles final : public DistanceComputer {
   void pack_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
-      char* const own = static_cast<char*>(packed) + q * query_bytes;
-      *reinterpret_cast<QueryTerms*>(own + query_terms_) = quantize_query(first + q, own);
+      char* const query_at = static_cast<char*>(packed) + q * query_bytes;
+      *reinterpret_cast<QueryTerms*>(query_at + query_terms_) = quantize_query(first + q, query_at);
       if constexpr (Rows::kTableRows != 0)
-        rows_.make_tables(reinterpret_cast<const CodeQuery*>(own), reinterpret_cast<int8_t*>(own + query_table_));
+        rows_.make_tables(reinterpret_cast<const CodeQuery*>(query_at), reinterpret_cast<int8_t*>(query_at + query_table_));
     }
   }
 
@@ -177,21 +178,21 @@ class CodeTiles final : public DistanceComputer {
       const RowList part = rows.part(from, rows.count - from < kTogether ? rows.count - from : kTogether);
       alignas(64) float terms[Rows::kRowTerms][kTogether];
       for (int q = 0; q < count; ++q) {
-        const char* const own = static_cast<const char*>(packed) + q * query_bytes;
-        const QueryTerms& query = *reinterpret_cast<const QueryTerms*>(own + query_terms_);
+        const char* const query_at = static_cast<const char*>(packed) + q * query_bytes;
+        const QueryTerms& query = *reinterpret_cast<const QueryTerms*>(query_at + query_terms_);
         alignas(64) int32_t dots[kParts * kTogether];
         int r = 0;
         if constexpr (Rows::kTableRows != 0)
           for (; r + Rows::kTableRows <= part.count && rows_.tables(); r += Rows::kTableRows) {
             for (int i = 0; asks && q == 0 && i < Rows::kTableRows; i += 4) fetch_four(rows, from + r + i);
-            table_sums(part.part(r, Rows::kTableRows), reinterpret_cast<const int8_t*>(own + query_table_), dots + r);
+            table_sums(part.part(r, Rows::kTableRows), reinterpret_cast<const int8_t*>(query_at + query_table_), dots + r);
           }
         for (; r < part.count; r += 4) {
           const uint8_t* row[4];
           for (int i = 0; i < 4; ++i) row[i] = rows_.codes(part[r + i < part.count ? r + i : part.count - 1]);
           if (asks && q == 0) fetch_four(rows, from + r);
           for (int of = 0; of < kParts; ++of)
-            four_dots(row, reinterpret_cast<const CodeQuery*>(own) + of * positions_, dots + of * kTogether + r);
+            four_dots(row, reinterpret_cast<const CodeQuery*>(query_at) + of * positions_, dots + of * kTogether + r);
         }
         if (q == 0) part_terms(part, terms);
         part_keys(dots, query, terms, part.count, out + q * stride + from);
@@ -201,10 +202,10 @@ class CodeTiles final : public DistanceComputer {
   }
 
   bool pack_row(int64_t row, void* packed) const override {
-    char* const own = static_cast<char*>(packed);
-    QueryTerms& query = *reinterpret_cast<QueryTerms*>(own + query_terms_);
+    char* const query_at = static_cast<char*>(packed);
+    QueryTerms& query = *reinterpret_cast<QueryTerms*>(query_at + query_terms_);
     if constexpr (requires(CodeQuery* codes) { rows_.template pack_row<M>(row, query, codes); })
-      return rows_.template pack_row<M>(row, query, reinterpret_cast<CodeQuery*>(own));
+      return rows_.template pack_row<M>(row, query, reinterpret_cast<CodeQuery*>(query_at));
     return false;
   }
 
@@ -253,42 +254,42 @@ class CodeTiles final : public DistanceComputer {
   }
 
   // The sums of kLanes pairs; the parts of a query are `apart`.
-  static ANNK_HD F32 whole(I32 first, I32 second) {
+  static ANNK_HD F32 joined(I32 first, I32 second) {
     if constexpr (kParts == 1) return to_f32(first);
     return to_f32(first) * F32::broadcast(128.0f) + to_f32(second);
   }
-  static ANNK_HD F32 whole(const int32_t* dots, int apart) {
-    return whole(I32::load(dots), I32::load(dots + (kParts - 1) * apart));
+  static ANNK_HD F32 joined(const int32_t* dots, int apart) {
+    return joined(I32::load(dots), I32::load(dots + (kParts - 1) * apart));
   }
-  static ANNK_HD F32 whole(const int32_t* dots, int apart, const int32_t* zero_point) {
+  static ANNK_HD F32 joined(const int32_t* dots, int apart, const int32_t* zero_point) {
     constexpr int kLast = kParts - 1;
-    return whole(I32::load(dots) + I32::broadcast(zero_point),
-                 I32::load(dots + kLast * apart) + I32::broadcast(zero_point + kLast));
+    return joined(I32::load(dots) + I32::broadcast(zero_point),
+                  I32::load(dots + kLast * apart) + I32::broadcast(zero_point + kLast));
   }
 
   ANNK_HD void part_terms(const RowList& rows, float (&terms)[Rows::kRowTerms][kTogether]) const {
     int r = 0;
     for (; rows.ids == nullptr && r + kLanes <= rows.count; r += kLanes) {
-      F32 own[Rows::kRowTerms];
-      rows_.template lane_terms<M>(rows.first + r, own);
-      for (int t = 0; t < Rows::kRowTerms; ++t) own[t].store(terms[t] + r);
+      F32 terms_of_row[Rows::kRowTerms];
+      rows_.template lane_terms<M>(rows.first + r, terms_of_row);
+      for (int t = 0; t < Rows::kRowTerms; ++t) terms_of_row[t].store(terms[t] + r);
     }
     for (; r < rows.count; ++r) {
-      float own[Rows::kRowTerms];
-      rows_.template row_terms<M>(rows[r], own);
-      for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = own[t];
+      float terms_of_row[Rows::kRowTerms];
+      rows_.template row_terms<M>(rows[r], terms_of_row);
+      for (int t = 0; t < Rows::kRowTerms; ++t) terms[t][r] = terms_of_row[t];
     }
   }
 
   // Lanes past `count` hold numbers without meaning.
   ANNK_HD void part_keys(const int32_t* dots, const QueryTerms& query, const float (&row)[Rows::kRowTerms][kTogether],
                          int count, float* out) const {
-    F32 own[Rows::kQueryTerms];
-    for (int t = 0; t < Rows::kQueryTerms; ++t) own[t] = F32::broadcast(query.terms[t]);
+    F32 query_terms[Rows::kQueryTerms];
+    for (int t = 0; t < Rows::kQueryTerms; ++t) query_terms[t] = F32::broadcast(query.terms[t]);
     for (int r = 0; r < count; r += kLanes) {
       F32 terms[Rows::kRowTerms];
       for (int t = 0; t < Rows::kRowTerms; ++t) terms[t] = F32::load(row[t] + r);
-      const F32 keys = Rows::template key<M>(whole(dots + r, kTogether, query.zero_point), own, terms);
+      const F32 keys = Rows::template key<M>(joined(dots + r, kTogether, query.zero_point), query_terms, terms);
       if (r + kLanes <= count) {
         keys.store(out + r);
       } else {

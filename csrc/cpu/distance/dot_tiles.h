@@ -159,12 +159,12 @@ class DotTiles final : public DistanceComputer {
     alignas(64) int32_t dots[kDotRows * 2 * kLanes];
     dot_tile<T>(static_cast<const DotRow*>(tile), static_cast<const DotQuery*>(panel), groups_, dots);
     for (int r = 0; r < kDotRows; ++r) {
-      const int32_t* own = dots + r * 2 * kLanes;
+      const int32_t* row_dots = dots + r * 2 * kLanes;
       const int32_t row_zero_point = row.zero_point[r], row_squared = row.squared[r];
       const float row_term = row.term[r];
 #pragma GCC unroll 1  // unrolled, g++ 12 vectorizes over the rows where they are four, and transposes twice for it
       for (int l = 0; l < 2 * kLanes; ++l) {
-        uint32_t dot = static_cast<uint32_t>(own[l]);
+        uint32_t dot = static_cast<uint32_t>(row_dots[l]);
         if (kDotOffset || kDotCross)
           dot += static_cast<uint32_t>(query.zero_point[l]) + static_cast<uint32_t>(row_zero_point);
         out[r * 2 * kLanes + l] =
@@ -176,10 +176,10 @@ class DotTiles final : public DistanceComputer {
   void pack_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
-      char* own = static_cast<char*>(packed) + q * query_bytes;
+      char* query_at = static_cast<char*>(packed) + q * query_bytes;
       const T* x = elements(queries_, first + q);
-      for (int64_t j = 0; j < base_.dims; ++j) reinterpret_cast<DotQuery*>(own)[j] = dot_query(x[j]);
-      set_query_terms(at<Terms<1>>(own, query_terms_), 0, sums_of(x, base_.dims));
+      for (int64_t j = 0; j < base_.dims; ++j) reinterpret_cast<DotQuery*>(query_at)[j] = dot_query(x[j]);
+      set_query_terms(at<Terms<1>>(query_at, query_terms_), 0, sums_of(x, base_.dims));
     }
   }
 
@@ -189,10 +189,10 @@ class DotTiles final : public DistanceComputer {
       Terms<1> row{};
       if constexpr (kNeedsSums) set_row_terms(row, 0, sums_of(x, base_.dims));
       for (int q = 0; q < count; ++q) {
-        const char* own = static_cast<const char*>(packed) + q * query_bytes;
-        const Terms<1>& query = at<const Terms<1>>(own, query_terms_);
+        const char* query_at = static_cast<const char*>(packed) + q * query_bytes;
+        const Terms<1>& query = at<const Terms<1>>(query_at, query_terms_);
         const int32_t zero_point = kDotOffset ? query.zero_point[0] + row.zero_point[0] : 0;
-        const int32_t dot = stored_dot(reinterpret_cast<const DotQuery*>(own), x) + zero_point;
+        const int32_t dot = stored_dot(reinterpret_cast<const DotQuery*>(query_at), x) + zero_point;
         out[q * stride + i] = M::key_from_dot(dot, query.squared[0], row.squared[0], query.term[0], row.term[0]);
       }
     }

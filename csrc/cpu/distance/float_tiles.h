@@ -50,10 +50,11 @@ inline constexpr int64_t kAheadBytes = 384;
 // have no such order: what is read kAheadBytes further on is asked for, in the rows themselves or, near their end, in those
 // named by `ahead`, if any are to come (Zen 5, 384 float32 dimensions, searches of a graph: 205 us a query with whole rows
 // asked for a group ahead, 198, 164 and 175 with 256, 384 and 512 bytes). A choice of the two within the loop costs a
-// quarter of the speed. look: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows, too.
+// quarter of the speed. check: NaN or not 0 where one of the rows may hold NaN or infinity; a sum that overflowed shows,
+// too.
 template <class Step, bool kNorms, int Q, bool kAdjacent, class T>
 void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
-                    float* acc_out, float* norms, F32& look) {
+                    float* acc_out, float* norms, F32& check) {
   F32 acc[Q], norm = F32::zero();
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
@@ -63,12 +64,12 @@ void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, 
 #pragma GCC unroll 4
       for (int q = 0; q < Q; ++q) acc[q] = Step::step(acc[q], F32::broadcast(queries[q][j + i]), block[i]);
       if constexpr (kNorms) norm = multiply_add(block[i], block[i], norm);
-      if constexpr (!Step::kKeepsNan) look = multiply_add(block[i], F32::zero(), look);
+      if constexpr (!Step::kKeepsNan) check = multiply_add(block[i], F32::zero(), check);
     }
   };
-  const int64_t whole = (dims + kLanes - 1) / kLanes * kLanes;
+  const int64_t padded = (dims + kLanes - 1) / kLanes * kLanes;
   constexpr int64_t kMostLead = kAheadBytes / static_cast<int64_t>(sizeof(T));
-  const int64_t lead = whole < kMostLead ? whole : kMostLead;
+  const int64_t lead = padded < kMostLead ? padded : kMostLead;
   int64_t j = 0;
   for (; j + kLanes <= dims; j += kLanes) {
     F32 block[kLanes];
@@ -80,7 +81,7 @@ void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, 
       else if (j + lead < dims)
         fetch(rows[r] + j + lead);
       else if (ahead != nullptr)
-        fetch(ahead[r] + (j + lead - whole));
+        fetch(ahead[r] + (j + lead - padded));
     }
     take(block, j);
   }
@@ -93,7 +94,7 @@ void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, 
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q) {
     acc[q].store(acc_out + q * kLanes);
-    if constexpr (Step::kKeepsNan) look = multiply_add(acc[q], F32::zero(), look);
+    if constexpr (Step::kKeepsNan) check = multiply_add(acc[q], F32::zero(), check);
   }
   if constexpr (kNorms) norm.store(norms);
 }
@@ -159,7 +160,7 @@ class FloatTiles final : public DistanceComputer {
         const T* row[kLanes];
         for (int r = 0; r < kLanes; ++r) row[r] = reinterpret_cast<const T*>(base_.row(rows[i + (r < here ? r : here - 1)]));
         float* to = out + i;
-        F32 look = F32::zero();
+        F32 check = F32::zero();
         const T* after[kLanes];
         const T* const* ahead = nullptr;
         if (rows.ids != nullptr && i + kLanes < rows.count) {
@@ -169,12 +170,12 @@ class FloatTiles final : public DistanceComputer {
           ahead = after;
         }
         if (count == 1)
-          score_group<1>(packed, row, ahead, rows.part(i, here), to, stride, 1, look);
+          score_group<1>(packed, row, ahead, rows.part(i, here), to, stride, 1, check);
         else
           for (int q = 0; q < count; q += kQueryStep)
             score_group<kQueryStep>(static_cast<const char*>(packed) + q * query_bytes, row, ahead, rows.part(i, here),
-                                    to + q * stride, stride, count - q, look);
-        if (!finite(look)) [[unlikely]]
+                                    to + q * stride, stride, count - q, check);
+        if (!finite(check)) [[unlikely]]
           for (int r = 0; r < here; ++r) {
             fit = fit && row_is_finite(row[r], base_.dims);
             if (!M::Step::kKeepsNan && row_has_nan(row[r], base_.dims))
@@ -234,7 +235,8 @@ class FloatTiles final : public DistanceComputer {
   }
   void pack_query(int64_t q, float* out) const {
     widen_query(queries_, q, M::kTerm, out);
-    if (!M::Step::kKeepsNan && row_has_nan(out, queries_.dims))  // zeros behind the last dimension meet zeros of rows
+    if (!M::Step::kKeepsNan &&
+        row_has_nan(out, queries_.dims))  // zeros behind the last dimension are multiplied by zeros of rows
       for (size_t j = 0; j < query_bytes / sizeof(float); ++j) out[j] = NAN;
   }
 
@@ -246,7 +248,7 @@ class FloatTiles final : public DistanceComputer {
   // Keys of min(Q, count) queries against at most kLanes rows.
   template <int Q, class T>
   ANNK_HD void score_group(const void* packed, const T* const* row, const T* const* ahead, const RowList& rows, float* out,
-                           int64_t stride, int count, F32& look) const {
+                           int64_t stride, int count, F32& check) const {
     const float* queries[Q];
     for (int q = 0; q < Q; ++q)
       queries[q] = reinterpret_cast<const float*>(static_cast<const char*>(packed) + q * query_bytes);
@@ -254,9 +256,9 @@ class FloatTiles final : public DistanceComputer {
     float acc[Q * kLanes], terms[kLanes] = {};
     const T* next = reinterpret_cast<const T*>(base_.row(rows[0] + kLanes));
     if (adjacent(rows))
-      score_in_lanes<typename M::Step, kNorms, Q, true>(row, next, ahead, base_.dims, queries, acc, terms, look);
+      score_in_lanes<typename M::Step, kNorms, Q, true>(row, next, ahead, base_.dims, queries, acc, terms, check);
     else
-      score_in_lanes<typename M::Step, kNorms, Q, false>(row, next, ahead, base_.dims, queries, acc, terms, look);
+      score_in_lanes<typename M::Step, kNorms, Q, false>(row, next, ahead, base_.dims, queries, acc, terms, check);
     if constexpr (kNorms)
       for (int r = 0; r < rows.count; ++r) terms[r] = row_inverse_norm(base_, rows[r], terms[r]);
     for (int q = 0; q < Q && q < count; ++q)
@@ -269,24 +271,24 @@ class FloatTiles final : public DistanceComputer {
     const T* row[kTileRows];
     for (int r = 0; r < kTileRows; ++r)
       row[r] = reinterpret_cast<const T*>(base_.row(rows[r < rows.count ? r : rows.count - 1]));
-    F32 look = F32::zero();
+    F32 check = F32::zero();
     if (adjacent(rows)) fetch_rows(base_, rows[0] + kTileRows * tile_group);
     pack_transposed(
         dims, tile,
         [&](int r, int64_t j) {
-          const F32 whole = load_widened(row[r] + j);
-          look = multiply_add(whole, F32::zero(), look);
-          return whole;
+          const F32 values = load_widened(row[r] + j);
+          check = multiply_add(values, F32::zero(), check);
+          return values;
         },
         [&](int r, int64_t j) {
           const F32 part = load_part(row[r] + j, dims - j);
-          look = multiply_add(part, F32::zero(), look);
+          check = multiply_add(part, F32::zero(), check);
           return part;
         });
     float* terms = tile + dims * kTileRows;
     for (int r = 0; r < kTileRows; ++r) terms[r] = 0.0f;
     if constexpr (M::kTerm == Term::inverse_norm) row_terms(rows, tile, terms);
-    if (finite(look)) return true;
+    if (finite(check)) return true;
     if constexpr (!M::Step::kKeepsNan) keep_nan(rows.count, tile);
     return false;
   }

@@ -16,11 +16,11 @@ ANNK_HD float largest(const float* v, int64_t count) {
   F32 most = F32::zero();
   int64_t j = 0;
   for (; j + kLanes <= count; j += kLanes) most = larger(absolute(F32::load(v + j)), most);
-  float lanes[kLanes], whole = 0.0f;
+  float lanes[kLanes], largest = 0.0f;
   most.store(lanes);
-  for (int i = 0; i < kLanes; ++i) whole = larger(lanes[i], whole);
-  for (; j < count; ++j) whole = larger(absolute(v[j]), whole);
-  return whole;
+  for (int i = 0; i < kLanes; ++i) largest = larger(lanes[i], largest);
+  for (; j < count; ++j) largest = larger(absolute(v[j]), largest);
+  return largest;
 }
 
 // out[p] = rint(v steps), clamped to +-127, in the order of positions; returns the sum. v ends in zeros up to whole blocks.

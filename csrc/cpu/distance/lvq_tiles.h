@@ -62,9 +62,9 @@ class LvqRows {
     terms[3] = F32::zero();
     if constexpr (M::kFromProduct)
       if (offset_ > 0.0f) {
-        float own[kLanes];
-        for (int i = 0; i < kLanes; ++i) own[i] = along<M>(row + i);
-        terms[3] = F32::load(own);
+        float alongs[kLanes];
+        for (int i = 0; i < kLanes; ++i) alongs[i] = along<M>(row + i);
+        terms[3] = F32::load(alongs);
       }
   }
 
@@ -72,23 +72,24 @@ class LvqRows {
   template <class M>
   CodeQueryTerms<LvqRows> quantize_query(const Matrix& queries, int64_t q, typename Code::Query* codes, float* v) const {
     const int64_t dims = view_.dims;
-    LvqQueryTerms<float> own{0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
+    LvqQueryTerms<float> terms{0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
     if (M::kFromProduct && offset_ > 0.0f)
-      split_query<M>(queries, q, v, own);
+      split_query<M>(queries, q, v, terms);
     else
       code_query<M>(queries, q, v);
     if constexpr (M::kFromProduct) {
-      if (M::kMetric == Metric::cosine || !(offset_ > 0.0f)) own.shift = static_cast<float>(product16(v, view_.mean, dims));
+      if (M::kMetric == Metric::cosine || !(offset_ > 0.0f))
+        terms.shift = static_cast<float>(product16(v, view_.mean, dims));
     } else {
       for (int64_t j = 0; j < dims; ++j) v[j] = v[j] - view_.mean[j];
-      own.shift = static_cast<float>(product16(v, v, dims));
+      terms.shift = static_cast<float>(product16(v, v, dims));
     }
-    own.sum = static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]); }));
+    terms.sum = static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]); }));
     const float most = largest(v, dims);
-    own.scale = most / 127.0f;
+    terms.scale = most / 127.0f;
     for (int64_t j = dims; j < positions(); ++j) v[j] = 0.0f;
     const int32_t sum = query_codes<kBits>(v, positions(), most > 0.0f ? 127.0f / most : 0.0f, codes);
-    return {{own.scale, own.sum, own.shift, own.start, own.along}, {Code::kOffset * sum}};
+    return {{terms.scale, terms.sum, terms.shift, terms.start, terms.along}, {Code::kOffset * sum}};
   }
 
   // A row as a query, under L2 alone: there its mean would be taken off again, and its norm is known.
@@ -114,9 +115,9 @@ class LvqRows {
 
   template <class M, class V>
   static ANNK_HD V key(V dot, const V* query, const V* row) {
-    const LvqQueryTerms<V> own{query[0], query[1], query[2], query[3], query[4]};
+    const LvqQueryTerms<V> query_terms{query[0], query[1], query[2], query[3], query[4]};
     const LvqRowTerms<V> terms{row[0], row[1], row[2], row[3]};
-    return lvq_key<M>(dot, own, terms, constant<V>(0.0f), constant<V>(2.0f));
+    return lvq_key<M>(dot, query_terms, terms, constant<V>(0.0f), constant<V>(2.0f));
   }
 
  private:
@@ -129,16 +130,16 @@ class LvqRows {
   }
   // v: what of the query lies across the mean.
   template <class M>
-  void split_query(const Matrix& queries, int64_t q, float* v, LvqQueryTerms<float>& own) const {
+  void split_query(const Matrix& queries, int64_t q, float* v, LvqQueryTerms<float>& terms) const {
     const int64_t dims = view_.dims;
     widen_query(queries, q, Term::none, v);
     const double scale = M::kMetric == Metric::cosine ? wide_inverse_norm(product16(v, v, dims)) : 1.0;
     const double product = product16(v, view_.mean, dims);
     const MeanSplit split(scale, product, offset_);
     for (int64_t j = 0; j < dims; ++j) v[j] = split.across(v[j], view_.mean[j]);
-    own.shift = static_cast<float>(product);
-    own.start = static_cast<float>(1.0 - split.along);
-    own.along = static_cast<float>(split.along);
+    terms.shift = static_cast<float>(product);
+    terms.start = static_cast<float>(1.0 - split.along);
+    terms.along = static_cast<float>(split.along);
   }
 
   LvqView view_;

@@ -36,10 +36,10 @@ class NibbleTiles final : public BitRows<M> {
     int32_t* counts = reinterpret_cast<int32_t*>(out + steps_ * kQueries);
     for (int q = 0; q < count; ++q) {
       const unsigned char* x = queries_.row(first + q);
-      unsigned char* own = out + q / kRegister * kRegister + place(q % kRegister);
+      unsigned char* to = out + q / kRegister * kRegister + place(q % kRegister);
       for (int64_t j = 0; j < steps_ / 2; ++j) {
-        own[j * kQueries] = x[j] & 15;
-        own[(steps_ / 2 + j) * kQueries] = x[j] >> 4;
+        to[j * kQueries] = x[j] & 15;
+        to[(steps_ / 2 + j) * kQueries] = x[j] >> 4;
       }
       counts[q] = count_of(x);
     }
@@ -70,9 +70,9 @@ class NibbleTiles final : public BitRows<M> {
       for (int i = 0; i < kBitTileRows * kQueries; ++i) counts[i] = sums[i] + (from == 0 ? 0 : counts[i]);
     }
     for (int r = 0; r < kBitTileRows; ++r) {
-      const int32_t* own = counts + r * kQueries;
+      const int32_t* row_counts_at = counts + r * kQueries;
 #pragma GCC unroll 1
-      for (int l = 0; l < kQueries; ++l) out[r * kQueries + l] = M::key(own[l], query_counts[l], row_counts[r]);
+      for (int l = 0; l < kQueries; ++l) out[r * kQueries + l] = M::key(row_counts_at[l], query_counts[l], row_counts[r]);
     }
   }
 

@@ -49,9 +49,9 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
   void pack_query_below(int64_t first, int count, void* packed) const override {
     this->pack_query(first, count, packed);
     for (int q = 0; q < count; ++q) {
-      const float* const own = this->own_table(packed, count, q);
+      const float* const table = this->own_table(packed, count, q);
       uint8_t* const bytes = bytes_of(packed, count, q);
-      const Scale scale = round_table(own, bytes);
+      const Scale scale = round_table(table, bytes);
       __builtin_memset(bytes + entries_, 0, byte_entries_ - entries_);
       *reinterpret_cast<Scale*>(bytes + byte_entries_) = scale;
     }
@@ -120,10 +120,10 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
     for (int64_t s = 0; s < parts; ++s) {
       F32 low = F32::load(table + s * many), high = low;
       for (int64_t c = 0; c < many; c += kLanes) {
-        const F32 own = F32::load(table + s * many + c);
-        finite = finite + (own - own);
-        low = smaller(low, own);
-        high = larger(high, own);
+        const F32 distances = F32::load(table + s * many + c);
+        finite = finite + (distances - distances);
+        low = smaller(low, distances);
+        high = larger(high, distances);
       }
       alignas(64) float least[kLanes], most[kLanes];
       low.store(least);

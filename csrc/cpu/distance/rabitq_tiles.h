@@ -44,20 +44,20 @@ class RabitqRows {
 
   template <class M>
   ANNK_HD void row_terms(int64_t row, float* terms) const {
-    const RabitqTerms own = view_.terms(row);
-    terms[0] = own.step;
-    terms[1] = own.along;
-    terms[2] = M::kMetric == Metric::cosine ? own.inverse : own.squared;
-    terms[3] = splits<M>() ? rabitq_tilt(view_.binary, M::kMetric == Metric::cosine, own, offset_) : 0.0f;
+    const RabitqTerms terms_of_row = view_.terms(row);
+    terms[0] = terms_of_row.step;
+    terms[1] = terms_of_row.along;
+    terms[2] = M::kMetric == Metric::cosine ? terms_of_row.inverse : terms_of_row.squared;
+    terms[3] = splits<M>() ? rabitq_tilt(view_.binary, M::kMetric == Metric::cosine, terms_of_row, offset_) : 0.0f;
   }
   template <class M>
   ANNK_HD void lane_terms(int64_t row, F32* terms) const {
     const void* const first = view_.own_terms ? view_.row(row) + view_.code_bytes : static_cast<const void*>(view_.shared);
     const AdjacentRows<float> of_rows{static_cast<const float*>(first), view_.own_terms ? view_.row_bytes / 4 : 0};
-    F32 own[4];
-    load_quads(of_rows, 0, own);
-    terms[0] = own[0], terms[1] = own[1];
-    terms[2] = M::kMetric == Metric::cosine ? own[3] : own[2];
+    F32 terms_of_row[4];
+    load_quads(of_rows, 0, terms_of_row);
+    terms[0] = terms_of_row[0], terms[1] = terms_of_row[1];
+    terms[2] = M::kMetric == Metric::cosine ? terms_of_row[3] : terms_of_row[2];
     terms[3] = F32::zero();
     if (splits<M>()) {
       float tilts[kLanes];
@@ -70,25 +70,25 @@ class RabitqRows {
   template <class M>
   CodeQueryTerms<RabitqRows> quantize_query(const Matrix& queries, int64_t q, CodeQuery* codes, float* w) const {
     const int64_t dims = view_.dims, padded = view_.padded;
-    RabitqQueryTerms<float> own{0.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
+    RabitqQueryTerms<float> query_terms{0.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
     if (splits<M>()) {
       widen_query(queries, q, Term::none, w);
-      own.shift = static_cast<float>(product16(w, view_.mean, dims));
+      query_terms.shift = static_cast<float>(product16(w, view_.mean, dims));
       const double scale = M::kMetric == Metric::cosine ? wide_inverse_norm(product16(w, w, dims)) : 1.0;
       const MeanSplit split(scale, product16(w, view_.mean, dims), offset_);
       for (int64_t j = 0; j < dims; ++j) w[j] = split.across(w[j], view_.mean[j]);
-      own.start = static_cast<float>(1.0 - split.along);
-      own.share = static_cast<float>(split.along);
+      query_terms.start = static_cast<float>(1.0 - split.along);
+      query_terms.share = static_cast<float>(split.along);
     } else {
       code_query<M>(queries, q, w);
     }
     if (M::kMetric == Metric::cosine || (M::kFromProduct && !splits<M>()))
-      own.shift = static_cast<float>(product16(w, view_.mean, dims));
+      query_terms.shift = static_cast<float>(product16(w, view_.mean, dims));
     if constexpr (!M::kFromProduct)
       for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - view_.mean[j];
-    own.along = static_cast<float>(product16(w, view_.axis, dims));
-    for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - own.along * view_.axis[j];
-    if constexpr (!M::kFromProduct) own.shift = static_cast<float>(product16(w, w, dims));
+    query_terms.along = static_cast<float>(product16(w, view_.axis, dims));
+    for (int64_t j = 0; j < dims; ++j) w[j] = w[j] - query_terms.along * view_.axis[j];
+    if constexpr (!M::kFromProduct) query_terms.shift = static_cast<float>(product16(w, w, dims));
 
     const PowerOfTwo unit(largest(w, dims));
     for (int64_t j = 0; j < dims; ++j) w[j] = w[j] * unit.inverse;
@@ -96,7 +96,7 @@ class RabitqRows {
     view_.rotation.apply(w, w + padded);
     constexpr float kTop = rabitq_query_top(kBits);
     const float most = largest(w, padded), steps = most > 0.0f ? kTop / most : 0.0f;
-    own.scale = most / kTop * unit.power;
+    query_terms.scale = most / kTop * unit.power;
     int64_t sums[kParts] = {};
     for (int64_t j = 0; j < padded; ++j) {
       const float a = __builtin_rintf(w[j] * steps);
@@ -114,17 +114,19 @@ class RabitqRows {
     for (int part = 0; part < kParts; ++part) {
       const int64_t twice = ((1 << kBits) - 1) * sums[part];
       packed.zero_point[part] = static_cast<int32_t>(-((twice + 1) >> 1) + (kBits == 8 ? Code::kOffset * sums[part] : 0));
-      own.half += static_cast<float>(twice & 1) * (part == 0 && kParts == 2 ? 64.0f : 0.5f);
+      query_terms.half += static_cast<float>(twice & 1) * (part == 0 && kParts == 2 ? 64.0f : 0.5f);
     }
-    packed.terms[0] = own.scale, packed.terms[1] = own.half, packed.terms[2] = own.along, packed.terms[3] = own.shift;
-    packed.terms[4] = own.start, packed.terms[5] = own.share;
+    packed.terms[0] = query_terms.scale, packed.terms[1] = query_terms.half, packed.terms[2] = query_terms.along,
+    packed.terms[3] = query_terms.shift;
+    packed.terms[4] = query_terms.start, packed.terms[5] = query_terms.share;
     return packed;
   }
 
   template <class M, class V>
   static ANNK_HD V key(V dot, const V* query, const V* row) {
-    const RabitqQueryTerms<V> own{query[0], query[1], query[2], query[3], query[4], query[5]};
-    return rabitq_key<M>(dot, own, RabitqRowTerms<V>{row[0], row[1], row[2], row[3]}, constant<V>(0.0f), constant<V>(2.0f));
+    const RabitqQueryTerms<V> query_terms{query[0], query[1], query[2], query[3], query[4], query[5]};
+    return rabitq_key<M>(dot, query_terms, RabitqRowTerms<V>{row[0], row[1], row[2], row[3]}, constant<V>(0.0f),
+                         constant<V>(2.0f));
   }
 
  private:

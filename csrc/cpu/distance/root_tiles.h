@@ -34,6 +34,7 @@ class RootTiles final : public DistanceComputer {
     return fit;
   }
   void prefetch(const RowList& rows) const override { squares_->prefetch(rows); }
+  bool pack_row(int64_t row, void* packed) const override { return squares_->pack_row(row, packed); }
 
  private:
   static void take_roots(float* keys, int count) {

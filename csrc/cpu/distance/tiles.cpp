@@ -36,7 +36,7 @@ Made bit_tiles(const Matrix& base, const Matrix& queries, Metric metric) {
 }  // namespace
 
 std::unique_ptr<const DistanceComputer> make_distance_computer(const Dataset& base, const Matrix& queries, Metric metric) {
-  if (Made own = tiles_of_kind(base, queries, metric)) return own;
+  if (Made made = tiles_of_kind(base, queries, metric)) return made;
   if (metric == Metric::euclidean) return roots_of(make_distance_computer(base, queries, Metric::sqeuclidean));
   if (is_bit_metric(metric)) return bit_tiles(base, queries, metric);
   if (!from_dot(metric)) return float_tiles(base, queries, metric);

@@ -72,13 +72,13 @@ class WordTiles final : public BitRows<M> {
   template <int N>
   void pack(const Matrix& m, const RowList& rows, uint64_t* out) const {
     int32_t* counts = reinterpret_cast<int32_t*>(out + words_ * N);
-    const int64_t whole = row_bytes / 8;
+    const int64_t full_words = row_bytes / 8;
     for (int r = 0; r < rows.count; ++r) {
       const unsigned char* x = m.row(rows[r]);
       int64_t count = 0;
       for (int64_t w = 0; w < words_; ++w) {
         uint64_t word = 0;
-        __builtin_memcpy(&word, x + w * 8, w < whole ? 8 : row_bytes % 8);
+        __builtin_memcpy(&word, x + w * 8, w < full_words ? 8 : row_bytes % 8);
         out[w * N + r] = word;
         if constexpr (M::kTerm == Term::popcount) count += __builtin_popcountll(word);
       }

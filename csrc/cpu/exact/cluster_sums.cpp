@@ -68,13 +68,13 @@ void sum_columns(const ClusterSumsArgs& args, const Columns& columns, const Part
   Buffer<int64_t> counts(static_cast<size_t>(columns.parts * k));
   __builtin_memset(sums.get(), 0, static_cast<size_t>(k * columns.width) * sizeof(double));
   __builtin_memset(counts.get(), 0, static_cast<size_t>(columns.parts * k) * sizeof(int64_t));
-  const bool whole = columns.parts > 1;
+  const bool by_part = columns.parts > 1;
   for (int64_t i = 0; i < args.x.rows; ++i) {
     const T* const x = reinterpret_cast<const T*>(args.x.row(i)) + columns.first;
     if (i + kAhead < args.x.rows) __builtin_prefetch(reinterpret_cast<const T*>(args.x.row(i + kAhead)) + columns.first);
     int64_t at = 0;
     for (int64_t p = 0; p < columns.parts; ++p) {
-      const int64_t part = columns.first_part + p, width = whole ? split.width(part) : columns.width;
+      const int64_t part = columns.first_part + p, width = by_part ? split.width(part) : columns.width;
       const int64_t label = args.labels != nullptr ? args.labels[i] : args.codes[i * args.parts + part];
       add_row(x + at, width, sums.get() + at * k + label * width);
       ++counts[p * k + label];
@@ -83,7 +83,7 @@ void sum_columns(const ClusterSumsArgs& args, const Columns& columns, const Part
   }
   int64_t at = 0;
   for (int64_t p = 0; p < columns.parts; ++p) {
-    const int64_t part = columns.first_part + p, width = whole ? split.width(part) : columns.width;
+    const int64_t part = columns.first_part + p, width = by_part ? split.width(part) : columns.width;
     for (int64_t c = 0; c < k; ++c) {
       double* const to = args.sums + c * args.x.dims + columns.first + at;
       for (int64_t j = 0; j < width; ++j) to[j] = sums[at * k + c * width + j];

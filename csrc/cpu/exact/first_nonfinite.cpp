@@ -19,7 +19,7 @@ void first_nonfinite(const FirstNonfiniteArgs& args) {
   *args.row = -1;
   if (x.dtype != DType::f32 && x.dtype != DType::f16 && x.dtype != DType::bf16) return;
   std::atomic<int64_t> first{INT64_MAX};
-  auto look = [&](int, int64_t task) {
+  auto scan = [&](int, int64_t task) {
     const int64_t end = std::min(x.rows, (task + 1) * kRowsATask);
     for (int64_t i = task * kRowsATask; i < end && i < first.load(std::memory_order_relaxed); ++i) {
       if (visit_elements(x.dtype, x.row(i), [&](auto row) { return row_is_finite(row, x.dims); })) continue;
@@ -29,7 +29,7 @@ void first_nonfinite(const FirstNonfiniteArgs& args) {
       return;
     }
   };
-  parallel_for(args.exec.threads, (x.rows + kRowsATask - 1) / kRowsATask, args.exec.interrupted, look);
+  parallel_for(args.exec.threads, (x.rows + kRowsATask - 1) / kRowsATask, args.exec.interrupted, scan);
   if (first != INT64_MAX) *args.row = first;
 }
 

@@ -57,9 +57,9 @@ class Carry : public KnnCarry {
     ScanPlan plan = plan_;
     plan.rows = args.base.rows;
     if (sharers_ > 1 && plan.rows < 4 * sharers_ * plan.chunk) {  // one chunk each
-      const int whole = plan.row_major ? kRowBlock : computer.tile_rows * computer.tile_group;
+      const int tile_rows = plan.row_major ? kRowBlock : computer.tile_rows * computer.tile_group;
       const int64_t even = (plan.rows + sharers_ - 1) / sharers_;
-      plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(even), static_cast<size_t>(whole)));
+      plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(even), static_cast<size_t>(tile_rows)));
     }
     plan.chunks = (plan.rows + plan.chunk - 1) / plan.chunk;
     BadRow bad(args.bad_row);

@@ -133,14 +133,6 @@ class BlockTops {
   int64_t first_row_ = 0, first_query_ = 0;
 };
 
-struct Neighbor {
-  uint32_t bits;
-  int64_t id;
-  friend ANNK_HD bool operator<(const Neighbor& a, const Neighbor& b) {
-    return a.bits < b.bits || (a.bits == b.bits && a.id < b.id);
-  }
-};
-
 inline void write_found(const KnnArgs& args, int64_t query, int64_t place, Neighbor found) {
   const int64_t at = query * args.k + place;
   args.indices[at] = found.id;

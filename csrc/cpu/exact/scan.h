@@ -66,8 +66,8 @@ inline ScanPlan plan_scan(const DistanceComputer& computer, int64_t rows, int64_
   plan.block = std::min(most, static_cast<int64_t>(round_up(even, plan.row_major ? kQueryStep : computer.lanes)));
   // Chunks hold whole groups of tiles. A block of queries costs as many operations on a byte of rows as it has queries.
   const int64_t bytes = plan.row_major ? kTaskBytes : kTaskBytes / 8;
-  const int64_t whole = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);
-  plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(std::min(whole, int64_t{1} << 24)),
+  const int64_t most_rows = std::max<int64_t>(bytes / std::max<int64_t>(row_bytes, 1), 1);
+  plan.chunk = static_cast<int64_t>(round_up(static_cast<size_t>(std::min(most_rows, int64_t{1} << 24)),
                                              plan.row_major ? kRowBlock : computer.tile_rows * computer.tile_group));
   plan.chunks = (rows + plan.chunk - 1) / plan.chunk;
   plan.workers = workers_for(threads, plan.tasks());
@@ -153,7 +153,7 @@ class AllowedRows {
     return {static_cast<uint32_t>(nonzero * 0x0102040810204080 >> 56), 8};  // the byte of row i sets bit i
   }
 
-  // On to the next row that passes.
+  // On to the next row that is allowed.
   void skip() {
     while (at_ < end_) {
       const Window window = window_from(at_);

@@ -18,14 +18,9 @@ constexpr int64_t kPollColumns = 1 << 22;   // read before Ctrl-C is asked for a
 // NaN ranks behind infinity.
 ANNK_HD uint32_t key_bits_of(float key) { return key == key ? sortable_bits(key) : ~uint32_t{0}; }
 
-// A value with an id of its own; `at` is the flat index (part, column) that the value is read back from.
-struct IdCandidate {
-  uint32_t bits;
-  int64_t id, at;
-  ANNK_HD uint32_t key_bits() const { return bits; }
-  friend ANNK_HD bool operator<(const IdCandidate& a, const IdCandidate& b) {
-    return a.bits < b.bits || (a.bits == b.bits && a.id < b.id);
-  }
+// The neighbor of a value, and the flat index (part, column) that the value is read back from.
+struct ValueNeighbor : Neighbor {
+  int64_t at;
 };
 
 class Selection {
@@ -123,25 +118,25 @@ class Selection {
     };
     parallel_for(args_.exec.threads, args_.m * splits, args_.exec.interrupted, split);
     auto merge = [&](int, int64_t r) {
-      Buffer<IdCandidate> all(static_cast<size_t>(splits * k_));
+      Buffer<ValueNeighbor> all(static_cast<size_t>(splits * k_));
       int64_t found = 0;
       for (int64_t s = 0; s < splits; ++s)
         for (int64_t i = 0; i < counts[r * splits + s]; ++i) {
-          const KeyId entry = kept[(r * splits + s) * k_ + i];
-          const int64_t at = columns_ * s / splits + entry.position();
-          all[found++] = {entry.key_bits(), at, at};
+          const KeyId key_id = kept[(r * splits + s) * k_ + i];
+          const int64_t at = columns_ * s / splits + key_id.position();
+          all[found++] = {{key_id.key_bits(), at}, at};
         }
       write_by_id(r, all.get(), std::min(found, k_), found);
     };
     parallel_for(args_.exec.threads, args_.m, args_.exec.interrupted, merge);
   }
 
-  // Ids may come in any order, so that ties are settled on whole entries.
+  // Ids may come in any order, so that the id decides ties.
   void select_by_id(int worker, int64_t row) const {
     const int64_t capacity = topk_capacity(k_, columns_);
-    Buffer<IdCandidate> memory(static_cast<size_t>(capacity));
+    Buffer<ValueNeighbor> memory(static_cast<size_t>(capacity));
     float threshold;
-    TopK<IdCandidate> top;
+    TopK<ValueNeighbor> top;
     top.begin(memory.get(), k_, capacity, &threshold);
     for (int64_t p = 0; p < args_.parts; ++p) {
       const float* values = args_.values + p * args_.part_stride + row * args_.row_stride;
@@ -149,14 +144,14 @@ class Selection {
       for (int64_t first = 0; first < args_.n; first += kPollColumns) {
         if (first != 0) poll(worker);
         for (int64_t c = first; c < std::min(args_.n, first + kPollColumns); ++c)
-          if (ids[c] >= 0) top.push({key_bits_of(args_.largest ? -values[c] : values[c]), ids[c], p * args_.n + c});
+          if (ids[c] >= 0) top.push({{key_bits_of(args_.largest ? -values[c] : values[c]), ids[c]}, p * args_.n + c});
       }
     }
     const int64_t found = top.finish();
     write_by_id(row, memory.get(), found, found);
   }
 
-  void write_by_id(int64_t row, IdCandidate* all, int64_t kept, int64_t found) const {
+  void write_by_id(int64_t row, ValueNeighbor* all, int64_t kept, int64_t found) const {
     std::partial_sort(all, all + kept, all + found);
     for (int64_t i = 0; i < kept; ++i) write(row, i, all[i].at, all[i].id);
     write_missing(row, kept);

@@ -128,10 +128,10 @@ class Builder {
   }
 
   // Of what is in near_, `own` rows of the list in front, `most` are compared. Returns how many are kept.
-  int64_t prune_near(int64_t row, int64_t own, int32_t* out) {
+  int64_t prune_near(int64_t row, int64_t fixed, int32_t* out) {
     PruneCandidate* const near = near_.get();
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);
-    if (count < all) std::nth_element(near + own, near + count, near + all);
+    if (count < all) std::nth_element(near + fixed, near + count, near + all);
     std::sort(near, near + count);
     return pruner_.prune(row, near, count, out);
   }

@@ -41,34 +41,34 @@ class FilterRows {
   uint32_t last_word(const uint32_t* words) const { return words[rows_ / 32] & ((1u << rows_ % 32) - 1u); }
 
   int64_t in_bytes(int64_t query) const {
-    const unsigned char* const own = bytes(query);
+    const unsigned char* const allowed = bytes(query);
     int64_t count = 0;
-    for (int64_t i = 0; i < rows_; ++i) count += own[i] != 0;
+    for (int64_t i = 0; i < rows_; ++i) count += allowed[i] != 0;
     return count;
   }
   int64_t in_bits(int64_t query) const {
-    const uint32_t* const own = words(query);
+    const uint32_t* const allowed = words(query);
     int64_t count = 0;
-    for (int64_t w = 0; w < rows_ / 32; ++w) count += __builtin_popcount(own[w]);
-    return rows_ % 32 == 0 ? count : count + __builtin_popcount(last_word(own));
+    for (int64_t w = 0; w < rows_ / 32; ++w) count += __builtin_popcount(allowed[w]);
+    return rows_ % 32 == 0 ? count : count + __builtin_popcount(last_word(allowed));
   }
 
-  void list_bytes(const unsigned char* own) {
+  void list_bytes(const unsigned char* allowed) {
     constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7fu;
     int64_t i = 0;
     for (; i + 8 <= rows_; i += 8) {
       uint64_t eight;
-      __builtin_memcpy(&eight, own + i, 8);
+      __builtin_memcpy(&eight, allowed + i, 8);
       // The highest bit of each byte that is not 0.
       for (uint64_t set = (((eight & kLow) + kLow) | eight) & ~kLow; set != 0; set &= set - 1)
         list_.push(i + __builtin_ctzll(set) / 8);
     }
     for (; i < rows_; ++i)
-      if (own[i] != 0) list_.push(i);
+      if (allowed[i] != 0) list_.push(i);
   }
-  void list_bits(const uint32_t* own) {
+  void list_bits(const uint32_t* allowed) {
     for (int64_t w = 0; w * 32 < rows_; ++w)
-      for (uint32_t set = (w + 1) * 32 <= rows_ ? own[w] : last_word(own); set != 0; set &= set - 1)
+      for (uint32_t set = (w + 1) * 32 <= rows_ ? allowed[w] : last_word(allowed); set != 0; set &= set - 1)
         list_.push(w * 32 + __builtin_ctz(set));
   }
 

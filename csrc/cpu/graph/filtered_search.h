@@ -17,7 +17,7 @@ class FilteredSearch {
     plan_ = plan;
     filter_ = filter;
     query_ = query;
-    judged_ = is_two_hop_ = settled_ = false;
+    judged_ = is_two_hop_ = ended_ = false;
     allowed_ = least_ = place_ = 0;
     waiting_.clear();
     expanded_.clear();
@@ -27,7 +27,7 @@ class FilteredSearch {
   // Excluded rows are not scored any more.
   bool is_two_hop() const { return is_two_hop_; }
   // The search came to its end, and not to that of its steps or of the graph.
-  bool settled() const { return settled_; }
+  bool ended() const { return ended_; }
   // The place of what was popped last among those expanded.
   int64_t popped_place() const { return place_; }
 
@@ -42,20 +42,20 @@ class FilteredSearch {
   template <class Forget>
   bool pop_nearest(SearchNeighbor* out, const Forget& forget) {
     if (waiting_.size() == 0) return false;
-    int64_t settled = allowed_;
+    int64_t confirmed = allowed_;
     place_ = static_cast<int64_t>(expanded_.size());
-    for (; place_ > 0 && waiting_[0] < expanded_[place_ - 1]; --place_) settled -= was_allowed(expanded_[place_ - 1]);
+    for (; place_ > 0 && waiting_[0] < expanded_[place_ - 1]; --place_) confirmed -= was_allowed(expanded_[place_ - 1]);
     if (place_ >= plan_.steps) return false;
-    if (!judged_ && settled >= kSample) judge(forget);
+    if (!judged_ && confirmed >= kSample) judge(forget);
     if (!judged_ && plan_.is_hopeless(place_)) return false;
-    settled_ = settled >= plan_.window && place_ >= least_;
-    if (settled_ || waiting_.size() == 0) return false;
+    ended_ = confirmed >= plan_.window && place_ >= least_;
+    if (ended_ || waiting_.size() == 0) return false;
     *out = pop();
     expand(*out);
     return true;
   }
 
-  // The `wanted` nearest allowed rows of a search that is settled.
+  // The `wanted` nearest allowed rows of a search that has ended.
   void results(int64_t wanted, Growing<SearchNeighbor>& out) const {
     for (size_t i = 0; i < expanded_.size() && static_cast<int64_t>(out.size()) < wanted; ++i)
       if (was_allowed(expanded_[i])) out.push(expanded_[i]);
@@ -123,7 +123,7 @@ class FilteredSearch {
   const Filter* filter_ = nullptr;
   int64_t query_ = 0;
   Growing<SearchNeighbor> waiting_, expanded_;  // a heap; in order
-  bool judged_ = false, is_two_hop_ = false, settled_ = false;
+  bool judged_ = false, is_two_hop_ = false, ended_ = false;
   int64_t allowed_ = 0, least_ = 0, place_ = 0;  // allowed_: of those expanded
 };
 

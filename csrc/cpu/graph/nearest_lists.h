@@ -78,16 +78,16 @@ class NearestLists {
     return last == kNoKeyId ? NAN : key_of_bits(static_cast<uint32_t>(last >> 32) + 1u);
   }
 
-  void insert(uint64_t* slots, uint64_t own) const {
+  void insert(uint64_t* slots, uint64_t added) const {
     int64_t before = 0, same = 0;  // smaller entries; one more than where the row stands already
     for (int64_t i = 0; i < width_; ++i) {
-      before += slots[i] < own;
-      same += ((slots[i] ^ own) & kPlace) == 0 ? i + 1 : 0;
+      before += slots[i] < added;
+      same += ((slots[i] ^ added) & kPlace) == 0 ? i + 1 : 0;
     }
-    if (same != 0 && slots[same - 1] >> 32 <= own >> 32) return;
+    if (same != 0 && slots[same - 1] >> 32 <= added >> 32) return;
     const int64_t leaves = same != 0 ? same - 1 : width_ - 1;
     __builtin_memmove(slots + before + 1, slots + before, static_cast<size_t>(leaves - before) * sizeof(uint64_t));
-    slots[before] = own;
+    slots[before] = added;
   }
 
   void acquire(int64_t row) const {

@@ -25,7 +25,7 @@ class Leaves {
   Leaves(const NnDescentArgs& args, LocalJoins& local_joins)
       : rows_(args.order), sorted_(static_cast<size_t>(args.count)), nearest_(sorted_.size()) {
     Growing<Span> open, next;
-    settle({0, args.count}, open);
+    close_or_split({0, args.count}, open);
     while (open.size() > 0) {
       find_nearest(open, local_joins);
       for (size_t s = 0; s < open.size(); ++s) cut(open[s], next);
@@ -42,7 +42,7 @@ class Leaves {
   }
 
  private:
-  void settle(Span span, Growing<Span>& open) {
+  void close_or_split(Span span, Growing<Span>& open) {
     if (span.size() > kLeafRows)
       open.push(span);
     else if (span.size() > 1)
@@ -52,7 +52,7 @@ class Leaves {
   // nearest_[at]: which of the first sets() rows of its span the row at `at` is nearest to.
   void find_nearest(const Growing<Span>& spans, LocalJoins& local_joins) {
     struct Part {
-      Span of, own;
+      Span of, rows;
     };
     Growing<Part> parts;
     for (size_t s = 0; s < spans.size(); ++s)
@@ -60,9 +60,9 @@ class Leaves {
         parts.push({spans[s], {at, std::min(spans[s].end, at + kPassRows)}});
     local_joins.each(static_cast<int64_t>(parts.size()), [&](LocalJoin& local_join, int64_t t) {
       const Part& part = parts[t];
-      for (int64_t at = part.own.first; at < part.own.end; at += kLeafRows) {
+      for (int64_t at = part.rows.first; at < part.rows.end; at += kLeafRows) {
         local_join.begin();
-        for (int64_t i = at; i < std::min(part.own.end, at + kLeafRows); ++i) local_join.add(rows_[i]);
+        for (int64_t i = at; i < std::min(part.rows.end, at + kLeafRows); ++i) local_join.add(rows_[i]);
         local_join.find_nearest(rows_ + part.of.first, part.of.sets(), nearest_.get() + at);
       }
     });
@@ -75,11 +75,11 @@ class Leaves {
     for (int64_t at = span.first; at < span.end; ++at) ++places[nearest_[at]];
     int64_t to = span.first;
     for (int s = 0; s < span.sets(); ++s) {
-      const Span own{to, to + places[s]};
-      const int64_t most = own.size() > span.size() / 16 * 15 ? kLeafRows : own.size();
-      for (int64_t at = own.first; at < own.end; at += most) settle({at, std::min(own.end, at + most)}, open);
-      places[s] = own.first;
-      to = own.end;
+      const Span rows{to, to + places[s]};
+      const int64_t most = rows.size() > span.size() / 16 * 15 ? kLeafRows : rows.size();
+      for (int64_t at = rows.first; at < rows.end; at += most) close_or_split({at, std::min(rows.end, at + most)}, open);
+      places[s] = rows.first;
+      to = rows.end;
     }
     for (int64_t at = span.first; at < span.end; ++at) sorted_[places[nearest_[at]]++] = rows_[at];
     for (int64_t at = span.first; at < span.end; ++at) rows_[at] = sorted_[at];
@@ -119,7 +119,7 @@ class Samples {
  private:
   enum Age { kNew, kOld };
 
-  int32_t* own(int64_t row, Age age) const { return own_.get() + (2 * row + age) * sample_; }
+  int32_t* sample_of(int64_t row, Age age) const { return own_.get() + (2 * row + age) * sample_; }
 
   // The first of the row's list that were not taken yet, and the first that were.
   void take(int64_t row) {
@@ -130,17 +130,17 @@ class Samples {
       const Age age = at.expanded() ? kOld : kNew;
       if (counts[age] == sample_) continue;
       const int64_t id = listed(row, list[i]);
-      own(row, age)[counts[age]++] = static_cast<int32_t>(id);
+      sample_of(row, age)[counts[age]++] = static_cast<int32_t>(id);
       const uint64_t entry = others_[age].entry(id, row, at.key());
       others_[age].update(id, &entry, 1);
       list[i] |= 1u;
     }
     for (const Age age : {kNew, kOld})
-      if (counts[age] < sample_) own(row, age)[counts[age]] = -1;
+      if (counts[age] < sample_) sample_of(row, age)[counts[age]] = -1;
   }
 
   void gather(int64_t row, Age age, LocalJoin& local_join) const {
-    const int32_t* const ids = own(row, age);
+    const int32_t* const ids = sample_of(row, age);
     for (int64_t i = 0; i < sample_ && ids[i] >= 0; ++i) local_join.add_new(ids[i]);
     const uint64_t* const list = others_[age].list(row);
     for (int64_t i = 0; i < sample_ && list[i] != kNoKeyId; ++i) local_join.add_new(listed(row, list[i]));

@@ -103,21 +103,21 @@ class Weaver {
       : args_(args), leading_(leading), woven_(static_cast<size_t>(args.degree)) {}
 
   void weave(int64_t row) {
-    int32_t* const own = args_.neighbors + row * args_.degree;
+    int32_t* const neighbors = args_.neighbors + row * args_.degree;
     const uint64_t* const leading = leading_.list(row);
     count_ = 0;
-    for (int64_t e = 0; e < (args_.degree + 1) / 2; ++e) add(own[e]);
+    for (int64_t e = 0; e < (args_.degree + 1) / 2; ++e) add(neighbors[e]);
     for (int64_t i = 0; i < args_.degree && leading[i] != kNoKeyId; ++i) add(static_cast<int32_t>(listed(row, leading[i])));
-    for (int64_t e = (args_.degree + 1) / 2; e < args_.degree; ++e) add(own[e]);
-    for (int64_t e = 0; e < args_.degree; ++e) own[e] = e < count_ ? woven_[e] : -1;
+    for (int64_t e = (args_.degree + 1) / 2; e < args_.degree; ++e) add(neighbors[e]);
+    for (int64_t e = 0; e < args_.degree; ++e) neighbors[e] = e < count_ ? woven_[e] : -1;
   }
 
  private:
   void add(int32_t id) {
     if (id < 0 || count_ == args_.degree) return;
-    bool met = false;
-    for (int64_t i = 0; i < count_; ++i) met |= woven_[i] == id;
-    if (!met) woven_[count_++] = id;
+    bool present = false;
+    for (int64_t i = 0; i < count_; ++i) present |= woven_[i] == id;
+    if (!present) woven_[count_++] = id;
   }
 
   const NnDescentArgs& args_;
@@ -146,10 +146,10 @@ void nn_descent_prune(const NnDescentArgs& args) {
   each_row(
       args, [] { return 0; },
       [&](int, int64_t row) {
-        const int32_t* const own = args.neighbors + row * args.degree;
-        for (int64_t e = 0; e < args.degree && own[e] >= 0; ++e) {
-          const uint64_t entry = leading.entry(own[e], row, static_cast<float>(e));
-          leading.update(own[e], &entry, 1);
+        const int32_t* const neighbors = args.neighbors + row * args.degree;
+        for (int64_t e = 0; e < args.degree && neighbors[e] >= 0; ++e) {
+          const uint64_t entry = leading.entry(neighbors[e], row, static_cast<float>(e));
+          leading.update(neighbors[e], &entry, 1);
         }
       });
   each_row(args, [&] { return Weaver(args, leading); }, [](Weaver& weaver, int64_t row) { weaver.weave(row); });

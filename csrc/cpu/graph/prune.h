@@ -121,8 +121,8 @@ class Pruner {
       const PruneCandidate& other = near[left_[i]];
       bool occluded = false;
       if (next < asked && asked_[next] == i) {
-        const float between = scale * keys_[next++], own = other.at.key();
-        occluded = between < own;
+        const float between = scale * keys_[next++], key = other.at.key();
+        occluded = between < key;
       }
       left_[to] = left_[i];
       to += !occluded;

@@ -20,7 +20,7 @@ constexpr int64_t kQueriesATask = 16;
 class Searcher : public SearchScratch {
  public:
   Searcher(const SearchGraphArgs& args, const DistanceComputer& computer, const DistanceComputer* fine)
-      : SearchScratch{[](SearchScratch* own) { delete static_cast<Searcher*>(own); }},
+      : SearchScratch{[](SearchScratch* scratch) { delete static_cast<Searcher*>(scratch); }},
         args_(&args),
         computer_(&computer),
         fine_(fine),
@@ -94,7 +94,7 @@ class Searcher : public SearchScratch {
     if (!turn.plan.filtered) {
       const SearchBuffer& buffer = turn.search->buffer();
       for (int64_t i = 0; i < std::min(buffer.size(), wanted); ++i) found_.push(buffer[i]);
-    } else if (!turn.plan.exact && turn.search->filtered().settled()) {
+    } else if (!turn.plan.exact && turn.search->filtered().ended()) {
       turn.search->filtered().results(wanted, found_);
     } else {
       score_allowed(turn, wanted);
@@ -177,26 +177,26 @@ void search_graph(const SearchGraphArgs& args) {
   struct Workers {
     Searcher** all;
     size_t count;
-    SearchScratch** kept;  // of the first, the caller
-    bool whole = false;    // no search was stopped in its middle
+    SearchScratch** kept;    // of the first, the caller
+    bool completed = false;  // no search was stopped in its middle
     Workers(size_t n, SearchScratch** place) : all(new Searcher*[n]()), count(n), kept(place) {
       if (kept != nullptr) all[0] = static_cast<Searcher*>(__atomic_exchange_n(kept, nullptr, __ATOMIC_ACQUIRE));
     }
     ~Workers() {
       SearchScratch* first = all[0];
-      if (kept != nullptr && whole) first = __atomic_exchange_n(kept, first, __ATOMIC_ACQ_REL);
+      if (kept != nullptr && completed) first = __atomic_exchange_n(kept, first, __ATOMIC_ACQ_REL);
       if (first != nullptr) first->release(first);
       for (size_t w = 1; w < count; ++w) delete all[w];
       delete[] all;
     }
-  } own(workers, args.kept);
-  if (own.all[0] != nullptr) own.all[0]->begin(args, *computer, fine.get());
+  } searchers(workers, args.kept);
+  if (searchers.all[0] != nullptr) searchers.all[0]->begin(args, *computer, fine.get());
   auto task = [&](int w, int64_t t) {
-    if (own.all[w] == nullptr) own.all[w] = new Searcher(args, *computer, fine.get());
-    if (!own.all[w]->run(t * each, std::min(m, (t + 1) * each))) bad.note();
+    if (searchers.all[w] == nullptr) searchers.all[w] = new Searcher(args, *computer, fine.get());
+    if (!searchers.all[w]->run(t * each, std::min(m, (t + 1) * each))) bad.note();
   };
   parallel_for(args.exec.threads, tasks, args.exec.interrupted, task);
-  own.whole = true;
+  searchers.completed = true;
   if (bad.is_asked()) bad.report(args.base, args.exec);
 }
 

@@ -20,11 +20,11 @@ constexpr int64_t bit_table_bytes(int64_t words) { return words * kBitTableBytes
 inline void make_bit_tables(const int8_t* numbers, int64_t words, int8_t* tables) {
   for (int64_t w = 0; w < words; ++w, numbers += 32, tables += kBitTableBytes)
     for (int nibble = 0; nibble < 8; ++nibble) {
-      const int8_t* const own = numbers + nibble * 4;
+      const int8_t* const group = numbers + nibble * 4;
       int8_t* const out = tables + nibble % 2 * 64 + nibble / 2 * 16;
       out[0] = 0;
       for (int bit = 0; bit < 4; ++bit)
-        for (int i = 0; i < 1 << bit; ++i) out[i + (1 << bit)] = static_cast<int8_t>(out[i] + own[bit]);
+        for (int i = 0; i < 1 << bit; ++i) out[i + (1 << bit)] = static_cast<int8_t>(out[i] + group[bit]);
     }
 }
 
@@ -43,9 +43,9 @@ ANNK_HD void bit_sums(Rows rows, int64_t words, const int8_t* tables, int32_t* o
       const __m512i bits = _mm512_castps_si512(quads[i].v);
       const __m512i index0 = _mm512_ternarylogic_epi32(bits, low, part, 0xea);  // bits & low | part
       const __m512i index1 = _mm512_ternarylogic_epi32(_mm512_srli_epi16(bits, 4), low, part, 0xea);
-      const int8_t* const own = tables + (w + i) * kBitTableBytes;
-      sums[0] = Codes8::step(sums[0], {_mm512_permutexvar_epi8(index0, _mm512_loadu_si512(own))}, ones);
-      sums[1] = Codes8::step(sums[1], {_mm512_permutexvar_epi8(index1, _mm512_loadu_si512(own + 64))}, ones);
+      const int8_t* const tables_at = tables + (w + i) * kBitTableBytes;
+      sums[0] = Codes8::step(sums[0], {_mm512_permutexvar_epi8(index0, _mm512_loadu_si512(tables_at))}, ones);
+      sums[1] = Codes8::step(sums[1], {_mm512_permutexvar_epi8(index1, _mm512_loadu_si512(tables_at + 64))}, ones);
     }
   }
   (sums[0] + sums[1]).store(out);
@@ -115,12 +115,12 @@ __attribute__((noinline)) void add_bits(Rows rows, int64_t from, int64_t to, con
 #pragma GCC unroll 8
         for (int i = 0; i < 8; ++i) codes[i] = next[i];
       }
-      const uint8_t* const own = tables + (at + half * 8) * 32;
+      const uint8_t* const tables_at = tables + (at + half * 8) * 32;
 #pragma GCC unroll 8
       for (int i = 0; i < 8; i += kTogether / 2) {
         const auto found = [&](int s) __attribute__((always_inline)) {
-          const CodeBytes low = codes[s].low().look_up(CodeBytes::repeat(own + s * 32));
-          return low.add8(codes[s].high().look_up(CodeBytes::repeat(own + s * 32 + 16)));
+          const CodeBytes low = codes[s].low().look_up(CodeBytes::repeat(tables_at + s * 32));
+          return low.add8(codes[s].high().look_up(CodeBytes::repeat(tables_at + s * 32 + 16)));
         };
         CodeBytes sum = found(i);
         if constexpr (kTogether == 4) sum = sum.add8(found(i + 1));

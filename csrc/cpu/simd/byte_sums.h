@@ -107,11 +107,11 @@ ANNK_HD void sum_bytes(const Rows& rows, int64_t parts, const uint8_t* next, con
       __m512i codes[kByteStrip];
       transpose_strip(rows, group * 64, from, next, codes);
       next += next != nullptr ? kByteStrip * 64 : 0;
-      const uint8_t* const own = tables + from * 256;
+      const uint8_t* const tables_at = tables + from * 256;
 #pragma GCC unroll 8
       for (int s = 0; s < kByteStrip; s += 2) {
         if (from + s >= parts) break;
-        sum.add(ByteTable(own + s * 256).find(codes[s]), ByteTable(own + (s + 1) * 256).find(codes[s + 1]));
+        sum.add(ByteTable(tables_at + s * 256).find(codes[s]), ByteTable(tables_at + (s + 1) * 256).find(codes[s + 1]));
       }
     }
     sums[group] = sum;
@@ -148,8 +148,8 @@ ANNK_HD void add_bytes(const uint8_t* codes, int64_t parts, const uint8_t* table
 
 // 16 floats, not negative, as bytes: rounded down, at most `most`.
 ANNK_HD void store_bytes(F32 x, F32 most, uint8_t* out) {
-  const __m512i whole = _mm512_cvttps_epi32(_mm512_min_ps(x.v, most.v));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(whole));
+  const __m512i rounded = _mm512_cvttps_epi32(_mm512_min_ps(x.v, most.v));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(rounded));
 }
 #endif
 

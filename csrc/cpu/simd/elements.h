@@ -36,8 +36,8 @@ ANNK_HD F32 load_part(const T* p, int64_t count) {
   return load_widened(copy);
 }
 
-// `look` gathers 0 * x, which is NaN where x is NaN or infinite.
-ANNK_HD bool finite(F32 look) { return below(look, F32::zero()) == 0; }
+// `check` gathers 0 * x, which is NaN where x is NaN or infinite.
+ANNK_HD bool finite(F32 check) { return below(check, F32::zero()) == 0; }
 
 template <class T>
 bool row_has_nan(const T* x, int64_t dims) {
@@ -47,9 +47,9 @@ bool row_has_nan(const T* x, int64_t dims) {
 }
 template <class T>
 bool row_is_finite(const T* x, int64_t dims) {
-  F32 look = F32::zero();
-  for (int64_t j = 0; j < dims; j += kLanes) look = multiply_add(load_part(x + j, dims - j), F32::zero(), look);
-  return finite(look);
+  F32 check = F32::zero();
+  for (int64_t j = 0; j < dims; j += kLanes) check = multiply_add(load_part(x + j, dims - j), F32::zero(), check);
+  return finite(check);
 }
 
 inline float inverse_norm_of_row(const Matrix& m, int64_t row) {

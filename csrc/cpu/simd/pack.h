@@ -37,11 +37,11 @@ ANNK_HD void fetch_rows(const Matrix& m, int64_t first, int count = kTileRows) {
 // gives units u .. u + kLanes - 1 of row r as the lanes of an F32, load_last(r, u) the same where fewer are whole; no
 // arithmetic is done on them.
 template <int kRows = kTileRows, class Load, class LoadLast>
-ANNK_HD void pack_transposed(int64_t units, int64_t whole, float* tile, Load&& load, LoadLast&& load_last) {
+ANNK_HD void pack_transposed(int64_t units, int64_t padded, float* tile, Load&& load, LoadLast&& load_last) {
   // Where kRows < kLanes, a store runs over into the next unit, which is written after it.
   static_assert(kRows <= kLanes || kRows % kLanes == 0);
   int64_t u = 0;
-  for (; u + kLanes <= whole; u += kLanes)
+  for (; u + kLanes <= padded; u += kLanes)
     for (int from = 0; from < kRows; from += kLanes) {
       F32 block[kLanes];
 #pragma GCC unroll 16

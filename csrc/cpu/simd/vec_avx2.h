@@ -120,7 +120,7 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm256_castsi256_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm256_cvtepi32_ps(x.v)}; }
-ANNK_HD I32 to_i32(F32 whole) { return {_mm256_cvttps_epi32(whole.v)}; }
+ANNK_HD I32 to_i32(F32 x) { return {_mm256_cvttps_epi32(x.v)}; }
 ANNK_HD I32 shift_left(I32 x, int bits) { return {_mm256_sll_epi32(x.v, _mm_cvtsi32_si128(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm256_or_si256(a.v, b.v)}; }
@@ -209,8 +209,8 @@ ANNK_HD I32 load_group2(const uint8_t* group, int i) {
 }
 ANNK_HD I32 load_group1(const uint8_t* group, int i) {
   const __m256i bytes = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-  const __m256i own = _mm256_shuffle_epi8(I32::broadcast(group + i / 8).v, bytes);
-  const __m256i set = _mm256_and_si256(own, _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
+  const __m256i spread = _mm256_shuffle_epi8(I32::broadcast(group + i / 8).v, bytes);
+  const __m256i set = _mm256_and_si256(spread, _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
   return {_mm256_min_epu8(set, _mm256_set1_epi8(1))};
 }
 

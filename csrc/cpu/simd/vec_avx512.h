@@ -122,7 +122,7 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm512_castsi512_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm512_cvtepi32_ps(x.v)}; }
-ANNK_HD I32 to_i32(F32 whole) { return {_mm512_cvttps_epi32(whole.v)}; }
+ANNK_HD I32 to_i32(F32 x) { return {_mm512_cvttps_epi32(x.v)}; }
 ANNK_HD I32 shift_left(I32 x, int bits) { return {_mm512_sll_epi32(x.v, _mm_cvtsi32_si128(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm512_or_si512(a.v, b.v)}; }

@@ -99,7 +99,7 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {vreinterpretq_f32_s32(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {vcvtq_f32_s32(x.v)}; }
-ANNK_HD I32 to_i32(F32 whole) { return {vcvtq_s32_f32(whole.v)}; }
+ANNK_HD I32 to_i32(F32 x) { return {vcvtq_s32_f32(x.v)}; }
 ANNK_HD I32 shift_left(I32 x, int bits) { return {vshlq_s32(x.v, vdupq_n_s32(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {vaddq_s32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {vorrq_s32(a.v, b.v)}; }

@@ -95,7 +95,7 @@ struct I32 {
 };
 ANNK_HD F32 as_f32(I32 x) { return {_mm_castsi128_ps(x.v)}; }  // the same bits
 ANNK_HD F32 to_f32(I32 x) { return {_mm_cvtepi32_ps(x.v)}; }
-ANNK_HD I32 to_i32(F32 whole) { return {_mm_cvttps_epi32(whole.v)}; }
+ANNK_HD I32 to_i32(F32 x) { return {_mm_cvttps_epi32(x.v)}; }
 ANNK_HD I32 shift_left(I32 x, int bits) { return {_mm_sll_epi32(x.v, _mm_cvtsi32_si128(bits))}; }
 ANNK_HD I32 operator+(I32 a, I32 b) { return {_mm_add_epi32(a.v, b.v)}; }
 ANNK_HD I32 operator|(I32 a, I32 b) { return {_mm_or_si128(a.v, b.v)}; }
@@ -165,9 +165,9 @@ ANNK_HD I32 load_group2(const uint8_t* group, int i) {
 }
 ANNK_HD I32 load_group1(const uint8_t* group, int i) {
   constexpr uint64_t kEach = 0x0101010101010101;
-  const __m128i own =
+  const __m128i spread =
       _mm_set_epi64x(static_cast<int64_t>(kEach * group[i / 8 + 1]), static_cast<int64_t>(kEach * group[i / 8]));
-  const __m128i set = _mm_and_si128(own, _mm_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
+  const __m128i set = _mm_and_si128(spread, _mm_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
   return {_mm_min_epu8(set, _mm_set1_epi8(1))};
 }
 

@@ -36,8 +36,8 @@ struct BlockTeam {
     ANNK_SHARED(double, sum, [1]);
     sync();
     if (warp_id() == 0) {
-      const double whole = RowTeam<kWarp>().sum16(count, term);
-      if (lane_id() == 0) *sum = whole;
+      const double total = RowTeam<kWarp>().sum16(count, term);
+      if (lane_id() == 0) *sum = total;
     }
     sync();
     return *sum;

@@ -27,7 +27,7 @@ struct LvqCodec {
     uint32_t* const codes = word_of_row(view.codes, view.code_bytes, row, team.lane);
     const int slots = 32 / view.bits;
     uint32_t word = 0;
-    double whole = 0.0;
+    double squared = 0.0;
     float most = 0.0f;
     long long sum = 0, squares = 0;
     const int64_t end = view.code_bytes * 8 / view.bits / 16;  // whole blocks
@@ -41,7 +41,7 @@ struct LvqCodec {
         sum += code;
         squares += code * code;
         const float y = mean[j] + view.unit * scale.value(code);
-        whole += static_cast<double>(y) * static_cast<double>(y);
+        squared += static_cast<double>(y) * static_cast<double>(y);
       }
       if (slot != slots - 1) continue;
       codes[t / slots * 16] = word;
@@ -49,7 +49,7 @@ struct LvqCodec {
     }
     if (view.residual_bits != 0) encode_residual(team, scaled, row, scale);
     most = team.all(most, [](float a, float b) { return larger(a, b); });
-    write_norms(team, row, scale, team.sum(sum), team.sum(squares), whole, most);
+    write_norms(team, row, scale, team.sum(sum), team.sum(squares), squared, most);
     return true;
   }
 
@@ -120,9 +120,9 @@ struct LvqCodec {
       }
       low = team.all(low, [](float a, float b) { return b < a ? b : a; });
       high = team.all(high, [](float a, float b) { return b > a ? b : a; });
-      const LvqScales own = view.dims > 0 ? LvqScale::of(low, high, view.bits) : LvqScales{{0}, {0}};
-      if (team.lane == 0) view.scales[row] = own;
-      scale = {widen(own.step), widen(own.low), view.bits};
+      const LvqScales scales = view.dims > 0 ? LvqScale::of(low, high, view.bits) : LvqScales{{0}, {0}};
+      if (team.lane == 0) view.scales[row] = scales;
+      scale = {widen(scales.step), widen(scales.low), view.bits};
     }
     return scale.low > -INFINITY && scale.step < INFINITY;
   }
@@ -147,8 +147,8 @@ struct LvqCodec {
 
   // sum (low + step c)^2 from the sums of c and c^2, which are exact; `whole` is this thread's part of sum16.
   __device__ __forceinline__ void write_norms(const Team& team, int64_t row, const LvqScale& scale, long long sum,
-                                              long long squares, double whole, float most) const {
-    const float inverse = view.kept_inverse(team.total16(whole), most, scale.step);
+                                              long long squares, double squared, float most) const {
+    const float inverse = view.kept_inverse(team.total16(squared), most, scale.step);
     if (team.lane == 0) view.norms[row] = {lvq_squared(scale, view.dims, view.unit, sum, squares), inverse};
   }
 };

@@ -50,7 +50,7 @@ struct PqCodec {
     float most = 0.0f;
     for (int64_t j = team.lane; j < dims; j += kLanes) most = larger(absolute(x(j)), most);
     most = team.all(most, [](float a, float b) { return larger(a, b); });
-    const double whole = product(team, y, y), squared = most > 0.0f ? whole : 0.0;
+    const double product_of_row = product(team, y, y), squared = most > 0.0f ? product_of_row : 0.0;
     if (team.lane == 0) view.norms[row] = inverse_norm(squared);
     if (view.tilts == nullptr) return true;
     const double along = product(team, y, view.mean), mean_squared = product(team, view.mean, view.mean);

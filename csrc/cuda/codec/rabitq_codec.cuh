@@ -32,8 +32,8 @@ struct TeamRotation {
 
  private:
   __device__ __forceinline__ void flip(float* x, int t) const {
-    const int8_t* const own = of.signs + t * of.dims;
-    for (int64_t j = team.lane; j < of.dims; j += Team::kSize) x[j] *= static_cast<float>(own[j]);
+    const int8_t* const signs = of.signs + t * of.dims;
+    for (int64_t j = team.lane; j < of.dims; j += Team::kSize) x[j] *= static_cast<float>(signs[j]);
     team.sync();
   }
   __device__ __forceinline__ void butterfly(float* x) const {
@@ -100,11 +100,12 @@ struct RabitqCodec {
     TeamRotation<Team>{team, view.rotation}.apply(z, other);
 
     const double dot = code_row(team, row, z, view.bits == 1 ? 0.0f : best_scale(team, z), other);
-    const double whole =
+    const double squared_length =
         team.sum16(view.dims, [&](int64_t j) { return static_cast<double>(x(j)) * static_cast<double>(x(j)); });
-    if (view.binary) return put_binary_terms(team, row, whole == 0.0, scratch);
+    if (view.binary) return put_binary_terms(team, row, squared_length == 0.0, scratch);
     const double lost = kLostShare * product(team, view.mean, view.mean, view.dims);
-    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)), whole > lost ? inverse_norm(whole) : 0.0f};
+    RabitqTerms terms{0.0f, along, static_cast<float>(squared * (power * power)),
+                      squared_length > lost ? inverse_norm(squared_length) : 0.0f};
     if (dot > 0.0) terms.step = static_cast<float>(squared / dot * power);
     put_terms(team, row, terms);
     return terms.step < INFINITY;
@@ -230,8 +231,8 @@ struct RabitqCodec {
     team.sync();
     decode_codes(team, y, scratch, terms, [&](int64_t j, float x) { out[j] = x; });
     team.sync();
-    const double whole = product(team, out, out, view.dims);
-    terms.inverse = zero ? 0.0f : inverse_norm(whole);
+    const double squared_length = product(team, out, out, view.dims);
+    terms.inverse = zero ? 0.0f : inverse_norm(squared_length);
     terms.squared = static_cast<float>(team.sum16(view.dims, [&](int64_t j) {
       const float r = out[j] - view.mean[j];
       return static_cast<double>(r) * static_cast<double>(r);

@@ -14,8 +14,8 @@ inline constexpr KeyId kNoKeyId = ~KeyId{0};
 __device__ __forceinline__ KeyId make_key_id(uint32_t key_bits, uint32_t position) {
   return key_bits == kNoKey ? kNoKeyId : static_cast<KeyId>(key_bits) << 32 | position;
 }
-__device__ __forceinline__ uint32_t key_bits_of(KeyId entry) { return static_cast<uint32_t>(entry >> 32); }
-__device__ __forceinline__ uint32_t position_of(KeyId entry) { return static_cast<uint32_t>(entry); }
+__device__ __forceinline__ uint32_t key_bits_of(KeyId key_id) { return static_cast<uint32_t>(key_id >> 32); }
+__device__ __forceinline__ uint32_t position_of(KeyId key_id) { return static_cast<uint32_t>(key_id); }
 
 // The order of (key, position) itself. Another order, over ids that lie elsewhere, is in select_source.cuh.
 struct ByPosition {

@@ -106,7 +106,7 @@ struct FloatArith {
     if constexpr (Step::kMetric == Metric::chebyshev) return ptx::larger_or_nan(sum, absolute(q - x));
     return Step::step(sum, q, x);
   }
-  __device__ static __forceinline__ float own(float sum, float x) { return multiply_add(x, x, sum); }
+  __device__ static __forceinline__ float add_self_dot(float sum, float x) { return multiply_add(x, x, sum); }
 
   static constexpr bool needs_row_word(Metric metric) { return has_term(Metrics{}, metric, Term::inverse_norm); }
   __device__ static __forceinline__ uint32_t row_word(Metric, float sum, const unsigned char* row, int64_t dims) {
@@ -148,7 +148,7 @@ struct IntArith {
     for (int i = 0; i < 4; ++i) to[i] = word_of(raw, i);
   }
   __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) { return dot4(T{}, q, x, sum); }
-  __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return dot4(T{}, x, x, sum); }
+  __device__ static __forceinline__ int32_t add_self_dot(int32_t sum, uint32_t x) { return dot4(T{}, x, x, sum); }
 
   static constexpr bool by_norm(Metric metric) { return has_term(Metrics{}, metric, Term::inverse_norm); }
   static constexpr bool needs_row_word(Metric metric) { return from_squares(metric) || by_norm(metric); }
@@ -180,7 +180,7 @@ struct BitArith {
   __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) {
     return sum + __popc(M::combine(q, x));
   }
-  __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t x) { return sum + __popc(x); }
+  __device__ static __forceinline__ int32_t add_self_dot(int32_t sum, uint32_t x) { return sum + __popc(x); }
 
   // Asked at run time: where it is constant, ptxas takes 20 registers more for a beam search.
   static constexpr bool needs_row_word(Metric metric) {

@@ -51,9 +51,9 @@ struct Select {
     template <int kRegisters>
     __device__ __forceinline__ void add(const QueryKeys<kShape>& mine, int q, int row) {
       uint32_t limit = __shfl_sync(kAllLanes, limit_, q);
-      KeyId* const own = list_of(q);
+      KeyId* const list_at = list_of(q);
       WarpSelect<kRegisters> list;
-      list.load(own, s_.k);
+      list.load(list_at, s_.k);
 #pragma unroll 1
       for (int r = 0; r < kR; ++r) {
         uint32_t key_bits = mine[0];
@@ -64,7 +64,7 @@ struct Select {
         list.add(enters ? make_key_id(key_bits, static_cast<uint32_t>(row + r * kWarp)) : kNoKeyId);
         limit = key_bits_of(list.worst(s_.k));
       }
-      list.store(own, s_.k);
+      list.store(list_at, s_.k);
       if (lane_id() == q) limit_ = limit;
     }
 

@@ -25,11 +25,11 @@ template <class Arith>
 struct PairSums {
   static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   using Operand = typename Arith::Operand;
-  typename Arith::Sum sum = 0, own = 0;
+  typename Arith::Sum sum = 0, self_dot = 0;
 
   // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces; a team's may end earlier.
   template <class Team>
-  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t query, bool with_own,
+  __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t query, bool with_self_dot,
                                           const Team& team) {
     constexpr int kSize = Team::kSize, kQueryPiece = 16 * Arith::kParts;
     const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
@@ -40,16 +40,16 @@ struct PairSums {
       for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * kSize * i, bytes, a.vector_loads);
 #pragma unroll
       for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece * kSize)
-        if (kSize == 1 || at + 16 * kSize * i < bytes) take(raw[i], from, with_own);
+        if (kSize == 1 || at + 16 * kSize * i < bytes) take(raw[i], from, with_self_dot);
     }
     if constexpr (kSize > 1) {
       sum = team.sum(sum);
-      if (with_own) own = team.sum(own);
+      if (with_self_dot) self_dot = team.sum(self_dot);
     }
   }
 
  private:
-  __device__ __forceinline__ void take(const uint4& raw, const unsigned char* query, bool with_own) {
+  __device__ __forceinline__ void take(const uint4& raw, const unsigned char* query, bool with_self_dot) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
       Operand x[4], y[4];
@@ -57,9 +57,9 @@ struct PairSums {
       read4(query + 16 * part, y);
 #pragma unroll
       for (int i = 0; i < 4; ++i) sum = Arith::step(sum, y[i], x[i]);
-      if (with_own)
+      if (with_self_dot)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) own = Arith::own(own, x[i]);
+        for (int i = 0; i < 4; ++i) self_dot = Arith::add_self_dot(self_dot, x[i]);
     }
   }
 };
@@ -91,7 +91,7 @@ __device__ __forceinline__ uint32_t key_bits_of_pair(const ScanArgs& a, int64_t 
   if constexpr (Terms<Arith>::kRead) {
     row_term = Arith::row_term(a.metric, a.base, number);
   } else if (summed) {
-    row_term = Arith::row_word(a.metric, sums.own, row, a.base.dims);
+    row_term = Arith::row_word(a.metric, sums.self_dot, row, a.base.dims);
   }
   typename Terms<Arith>::Query query_term{};
   if (a.query_words != nullptr) query_term = reinterpret_cast<const typename Terms<Arith>::Query*>(a.query_words)[query];

@@ -93,11 +93,11 @@ int64_t padded(const ScanPlan& plan, int64_t m) {
 }
 
 // The rows that the kernels read: those of an array, a store's own codes, or float32 rows that a store's are decoded to.
-Dataset rows_read(const Dataset& base, const StoreScan* own, const void* decoded) {
+Dataset rows_read(const Dataset& base, const StoreScan* store, const void* decoded) {
   Dataset read = base;
   if (base.kind == StoreKind::array) return read;
   static_cast<Matrix&>(read) =
-      own != nullptr ? own->rows(base) : Matrix{decoded, base.rows, base.dims, ceil_div<int64_t>(base.dims, 4) * 16};
+      store != nullptr ? store->rows(base) : Matrix{decoded, base.rows, base.dims, ceil_div<int64_t>(base.dims, 4) * 16};
   return read;
 }
 
@@ -108,21 +108,21 @@ StoreChunk chunk_of(const ScanPlan& plan, DType dtype) {
 }
 
 // `rows` are read in all.
-ScanPlan plan_of(const StoreScan* own, const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries,
+ScanPlan plan_of(const StoreScan* store, const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries,
                  bool pairs, int64_t rows) {
   ScanPlan plan;
-  plan.own = own;
-  const Dataset read = rows_read(base, plan.own, nullptr);
-  plan.family = plan.own != nullptr ? Family::store : family_of_call(metric, read.dtype, queries.dtype, read.dims);
+  plan.store = store;
+  const Dataset read = rows_read(base, plan.store, nullptr);
+  plan.family = plan.store != nullptr ? Family::store : family_of_call(metric, read.dtype, queries.dtype, read.dims);
   plan.launch_queries = queries.rows < most_queries ? queries.rows : most_queries;
   plan.wide = !pairs && use_wide(plan.launch_queries);
-  const StoreChunk chunk = plan.own != nullptr ? plan.own->chunk(base, plan.wide) : chunk_of(plan, read.dtype);
+  const StoreChunk chunk = plan.store != nullptr ? plan.store->chunk(base, plan.wide) : chunk_of(plan, read.dtype);
   plan.chunks = static_cast<int32_t>(read.dims > 0 ? ceil_div(read.dims, chunk.positions) : 1);
   plan.pitch = plan.chunks * chunk.query_bytes;
   const int64_t tile = plan.tile_queries(), fit = kPreparedBytes / plan.pitch / tile * tile;
   plan.launch_queries = std::min(plan.launch_queries, std::max(fit, tile));
-  if (plan.own != nullptr) {
-    plan.query_words = plan.own->query_words;
+  if (plan.store != nullptr) {
+    plan.query_words = plan.store->query_words;
   } else if (base.kind != StoreKind::array) {
     plan.decoded_bytes = read.stride;
     plan.decoded_rows = decoded_rows(rows, read.stride);
@@ -139,9 +139,9 @@ ScanPlan plan_pairs(const Matrix& queries, const Dataset& base, Metric metric, i
   return plan_of(store_scan(base, metric), queries, base, metric, most_queries, true, pairs);
 }
 ScanPlan plan_graph_keys(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries, int64_t rows) {
-  const StoreScan* const own = store_scan(base, metric);
-  const bool serves = own != nullptr && own->serves_graphs();
-  return plan_of(serves ? own : nullptr, queries, base, metric, most_queries, true, rows);
+  const StoreScan* const store = store_scan(base, metric);
+  const bool serves = store != nullptr && store->serves_graphs();
+  return plan_of(serves ? store : nullptr, queries, base, metric, most_queries, true, rows);
 }
 
 KeyChunk plan_chunk(const Matrix& queries, const Dataset& base, Metric metric, int64_t k) {
@@ -164,7 +164,7 @@ Prepared take_prepared(Workspace& workspace, const ScanPlan& plan) {
 
 ScanArgs scan_of(const ScanPlan& plan, const Prepared& to, const Dataset& base, Metric metric, int64_t begin, int64_t m) {
   ScanArgs a;
-  a.base = rows_read(base, plan.own, to.decoded);
+  a.base = rows_read(base, plan.store, to.decoded);
   a.metric = metric;
   a.queries = to.rows;
   a.query_words = widens(plan.family) ? nullptr : to.words;
@@ -201,7 +201,8 @@ ScanArgs prepare(const ScanPlan& plan, const Prepared& to, const Matrix& queries
       ANNK_LAUNCH((prepare_bytes<uint8_t, true>), rows, kThreads, 0, stream, p);
       break;
     case Family::store:
-      plan.own->prepare({queries, nullptr, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words}, stream);
+      plan.store->prepare({queries, nullptr, base, metric, begin, m, rows, plan.pitch, plan.wide, to.rows, to.words},
+                          stream);
       break;
   }
   return scan_of(plan, to, base, metric, begin, m);

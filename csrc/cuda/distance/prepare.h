@@ -13,10 +13,10 @@ struct ScanPlan {
   int64_t launch_queries = 0;  // of the largest launch; the others have fewer
   int64_t pitch = 0;           // bytes of a prepared query
   int32_t chunks = 1, query_words = 1;
-  int64_t decoded_rows = 0;        // rows of a store that are decoded at a time; 0: the kernels read the base as it is
-  const StoreScan* own = nullptr;  // of Family::store
-  int64_t decoded_bytes = 0;       // of such a row
-  ScanShape shape() const { return own != nullptr ? own->shapes[wide ? 1 : 0] : scan_shape(wide); }
+  int64_t decoded_rows = 0;          // rows of a store that are decoded at a time; 0: the kernels read the base as it is
+  const StoreScan* store = nullptr;  // of Family::store
+  int64_t decoded_bytes = 0;         // of such a row
+  ScanShape shape() const { return store != nullptr ? store->shapes[wide ? 1 : 0] : scan_shape(wide); }
   int64_t tile_queries() const { return shape().queries(); }
 };
 ScanPlan plan_scan(const Matrix& queries, const Dataset& base, Metric metric, int64_t most_queries);

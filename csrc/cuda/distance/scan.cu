@@ -22,7 +22,7 @@ const ScanKernels& kernels_of(const ScanPlan& plan) {
     case Family::bits:
       return bit_kernels;
     case Family::store:
-      return plan.own->kernels;
+      return plan.store->kernels;
   }
   no_kernel("family");
 }

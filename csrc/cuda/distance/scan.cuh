@@ -55,12 +55,32 @@ class KeysOfWarp {
   uint32_t query_word_;
 };
 
+// Whether this block's queries are scanned: all are, or one of them has lost more candidates than may be. The same for all
+// its threads.
+template <int kQueries>
+__device__ __forceinline__ bool is_scanned(const ScanArgs& a, int query0) {
+  if (a.redo == nullptr) return true;
+  const int query = query0 + static_cast<int>(threadIdx.x);
+  const bool open = static_cast<int>(threadIdx.x) < kQueries && query < a.m && a.redo[query] > a.redo_above;
+  return __syncthreads_or(open);
+}
+
+// What the base keeps of this thread's rows, of which the first is `thread_row` in a part of `rows` that starts at `begin`.
+template <class Arith, int kRows>
+__device__ __forceinline__ void read_terms(const ScanArgs& a, int64_t begin, int thread_row, int rows,
+                                           typename Terms<Arith>::Row (&term)[kRows]) {
+#pragma unroll
+  for (int i = 0; i < kRows; ++i)
+    if (thread_row + i * kScanThreads < rows)
+      term[i] = Arith::row_term(a.metric, a.base, begin + thread_row + i * kScanThreads);
+}
+
 template <class Arith, bool kWide, class E>
 __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min_blocks)
     scan_kernel(const ScanArgs a, const E epilogue) {
   using Shared = TileOf<Arith, kWide>;
   constexpr ScanShape kShape = Shared::kShape;
-  constexpr int kOwn = Shared::kRows / kScanThreads;  // rows whose terms a thread sees to
+  constexpr int kTermRows = Shared::kRows / kScanThreads;  // rows whose terms a thread sees to
   ANNK_DYN_SHARED(unsigned char, shared);
   const int stage_bytes = Shared::stage_bytes(a.base);
   using RowTerm = typename Terms<Arith>::Row;
@@ -69,11 +89,7 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
   // Blocks of one split run side by side, so that its rows are read from memory once.
   const int64_t split = blockIdx.x / a.query_tiles;
   const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kShape.queries();
-  if (a.redo != nullptr) {
-    const int query = query0 + static_cast<int>(threadIdx.x);
-    const bool open = static_cast<int>(threadIdx.x) < kShape.queries() && query < a.m && a.redo[query] > a.redo_above;
-    if (!__syncthreads_or(open)) return;
-  }
+  if (!is_scanned<kShape.queries()>(a, query0)) return;
   const bool needs_term = Terms<Arith>::needed(a.metric), summed = !Terms<Arith>::kRead && needs_term;
   const ScanWarp<kShape> warp(a, split, query0);
   const KeysOfWarp<Arith, kWide> keys_of_warp(warp);
@@ -98,12 +114,9 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
   for (int row = 0; row < rows; row += Shared::kRows) {
     Shared tile;
     tile.clear();
-    const int own = row + static_cast<int>(threadIdx.x);
-    RowTerm term[kOwn]{};  // asked for before the tile's dimensions, so that it is there behind them
-    if constexpr (Terms<Arith>::kRead)
-#pragma unroll
-      for (int i = 0; i < kOwn; ++i)
-        if (own + i * kScanThreads < rows) term[i] = Arith::row_term(a.metric, a.base, begin + own + i * kScanThreads);
+    const int thread_row = row + static_cast<int>(threadIdx.x);
+    RowTerm term[kTermRows]{};  // asked for before the tile's dimensions, so that it is there behind them
+    if constexpr (Terms<Arith>::kRead) read_terms<Arith>(a, begin, thread_row, rows, term);
     for (int chunk = 0; chunk < a.chunks; ++chunk) {
       // The barrier says both that the chunk has arrived for all, and that all are done with the stage fetched next.
       ptx::cp_async_wait<kShape.stages - 2>();
@@ -114,9 +127,10 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
     }
     if (needs_term) {
       if constexpr (!Terms<Arith>::kRead)
-        term[0] = Arith::row_word(a.metric, tile.own, own < rows ? a.base.row(begin + own) : nullptr, a.base.dims);
+        term[0] = Arith::row_word(a.metric, tile.self_dot, thread_row < rows ? a.base.row(begin + thread_row) : nullptr,
+                                  a.base.dims);
 #pragma unroll
-      for (int i = 0; i < kOwn; ++i) row_terms[threadIdx.x + i * kScanThreads] = term[i];
+      for (int i = 0; i < kTermRows; ++i) row_terms[threadIdx.x + i * kScanThreads] = term[i];
       __syncthreads();
     }
     const int in_tile = warp.row_warp() * kWarp * kShape.rows_per_lane + lane_id();

@@ -28,7 +28,7 @@ struct Tile {
   using Sum = typename Arith::Sum;
 
   Sum sums[kQ][kR];
-  Sum own;  // of row thread % 128: what its term is made from
+  Sum self_dot;  // of row thread % 128: what its term is made from
 
   // Eight lanes that read piece p of eight rows in a row read eight different groups of banks. Rows that differ by a
   // multiple of eight are permuted alike, and place(row, p) = place(row, 0) ^ 16 p.
@@ -89,7 +89,7 @@ struct Tile {
   }
 
   __device__ __forceinline__ void clear() {
-    own = 0;
+    self_dot = 0;
 #pragma unroll
     for (int q = 0; q < kQ; ++q)
 #pragma unroll
@@ -100,7 +100,7 @@ struct Tile {
   static constexpr bool kByWords = kWide && Arith::kParts == 4;
 
   // Adds a stage's dimensions to the sums, in ascending order.
-  __device__ __forceinline__ void accumulate(const Dataset&, const unsigned char* stage, int, bool with_own) {
+  __device__ __forceinline__ void accumulate(const Dataset&, const unsigned char* stage, int, bool with_self_dot) {
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * kRowBytes + query_warp * kQ * kQueryBytes;
     const int place0 = place(row_warp * kWarp * kR + lane, 0), own_place0 = place(static_cast<int>(threadIdx.x), 0);
@@ -131,18 +131,18 @@ struct Tile {
             for (int r = 0; r < kR; ++r) sums[q][r] = Arith::step(sums[q][r], y[i], x[r][i]);
         }
       }
-      if (with_own) add_own(*reinterpret_cast<const uint4*>(stage + (own_place0 ^ 16 * piece)));
+      if (with_self_dot) add_self_dots(*reinterpret_cast<const uint4*>(stage + (own_place0 ^ 16 * piece)));
     }
   }
 
  private:
-  __device__ __forceinline__ void add_own(const uint4& raw) {
+  __device__ __forceinline__ void add_self_dots(const uint4& raw) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
       Operand x[4];
       Arith::expand(raw, part, x);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) own = Arith::own(own, x[i]);
+      for (int i = 0; i < 4; ++i) self_dot = Arith::add_self_dot(self_dot, x[i]);
     }
   }
 };

@@ -16,8 +16,8 @@ namespace annk::cuda {
 __device__ __forceinline__ KeyId key_id_of_row(uint32_t key_bits, int32_t row) {
   return static_cast<KeyId>(key_bits) << 32 | static_cast<uint32_t>(row) << 1;
 }
-__device__ __forceinline__ int32_t row_of(KeyId entry) { return static_cast<int32_t>(position_of(entry) >> 1); }
-__device__ __forceinline__ bool expanded(KeyId entry) { return (entry & 1u) != 0; }
+__device__ __forceinline__ int32_t row_of(KeyId key_id) { return static_cast<int32_t>(position_of(key_id) >> 1); }
+__device__ __forceinline__ bool expanded(KeyId key_id) { return (key_id & 1u) != 0; }
 
 // body.template run<Arith>() for the arithmetic of float32 sums.
 template <class T, class Body>
@@ -155,14 +155,14 @@ struct DecodedRows {
                                        KeyId* to) const {
     const RowTeam<Codec::kLanes> team;
     const int in_block = static_cast<int>(threadIdx.x) / Codec::kLanes;
-    float* const own = reinterpret_cast<float*>(scratch) + in_block * codec.scratch_floats;
+    float* const decoded = reinterpret_cast<float*>(scratch) + in_block * codec.scratch_floats;
     unsigned char* const room =
         static_cast<unsigned char*>(const_cast<void*>(scan.base.data)) + blockIdx.x * (kDecodedAtOnce * scan.base.stride);
     for (int first = 0; first < count; first += kDecodedAtOnce) {
       const int here = count - first < kDecodedAtOnce ? count - first : kDecodedAtOnce;
       if (in_block < teams)
         for (int i = in_block; i < here; i += teams) {
-          codec.decode_row(team, ids[first + i], reinterpret_cast<float*>(room + i * scan.base.stride), own);
+          codec.decode_row(team, ids[first + i], reinterpret_cast<float*>(room + i * scan.base.stride), decoded);
           team.sync();  // all have read the scratch
         }
       __syncthreads();

@@ -74,18 +74,18 @@ __global__ void __launch_bounds__(kThreads) make_floats(const OperandArgs a) {
     const uint32_t exponent = block_largest(largest) >> 23;
     if (exponent > 60 && exponent < 200) scale = float_of_bits((254u + 14u - exponent) << 23);
   }
-  float squared = 0.0f, own = 0.0f, error = 0.0f;
+  float squared = 0.0f, operand_squares = 0.0f, error = 0.0f;
   for (int64_t j = threadIdx.x; j < dims; j += kThreads) {
     const float x = from[j], scaled = x * scale, operand = store_operand(to + j, scaled), missing = scaled - operand;
     squared = multiply_add(x, x, squared);
-    own = multiply_add(operand, operand, own);
+    operand_squares = multiply_add(operand, operand, operand_squares);
     error = multiply_add(missing, missing, error);
   }
   squared = block_sum(squared);
-  own = block_sum(own);
+  operand_squares = block_sum(operand_squares);
   error = block_sum(error);
   if (threadIdx.x != 0) return;
-  a.call.facts[query] = {squared, sqrtf(own), sqrtf(error), scale};
+  a.call.facts[query] = {squared, sqrtf(operand_squares), sqrtf(error), scale};
   a.call.thresholds[query] = {0.0f, 0.0f, NAN, 0.0f};
   a.call.counts[query] = 0;
 }
@@ -176,9 +176,9 @@ void prefilter(const Prefilter& plan, const ScanArgs& scan, const Filter& filter
   a.queries = scan.queries;
   a.query_words = scan.query_words;
   a.query_pitch = scan.query_pitch;
-  const bool own = plan.family != Family::integer;
-  a.operands = own ? plan.operands : scan.queries;
-  a.operand_pitch = own ? a.chunks * int64_t{64} : scan.query_pitch;
+  const bool as_floats = plan.family != Family::integer;
+  a.operands = as_floats ? plan.operands : scan.queries;
+  a.operand_pitch = as_floats ? a.chunks * int64_t{64} : scan.query_pitch;
   a.facts = plan.facts;
   a.thresholds = plan.thresholds;
   a.counts = plan.counts;

@@ -13,7 +13,7 @@ class CandidateFinder {
  public:
   __device__ __forceinline__ CandidateFinder(const PrefilterArgs& args, int query0) : a_(args), query0_(query0) {
 #pragma unroll
-    for (int i = 0; i < kQueries; ++i) open_ |= static_cast<unsigned>(query0 + own(i) < a_.m) << i;
+    for (int i = 0; i < kQueries; ++i) open_ |= static_cast<unsigned>(query0 + place_of(i) < a_.m) << i;
   }
 
   // `row` is the tile's first; rows of the level end at `end`. `limits` are those of the block's queries.
@@ -22,7 +22,7 @@ class CandidateFinder {
     unsigned hits[2] = {0, 0};
     Threshold limits[kQueries];
 #pragma unroll
-    for (int i = 0; i < kQueries; ++i) limits[i] = all_limits[own(i)];
+    for (int i = 0; i < kQueries; ++i) limits[i] = all_limits[place_of(i)];
 #pragma unroll
     for (int n = 0; n < Tile::kRowBlocks; ++n) {
       const float4 two = *reinterpret_cast<const float4*>(norms + Tile::first_row(n) + lane_id() % 4 * 2);
@@ -49,13 +49,13 @@ class CandidateFinder {
 
  private:
   // This lane's i-th query in the block.
-  __device__ static __forceinline__ int own(int i) {
+  __device__ static __forceinline__ int place_of(int i) {
     return Tile::query_warp() * Tile::kQueryBlocks * 16 + 8 * i + lane_id() / 4;
   }
 
   // Once a query has too many, this thread finds no more for it.
   __device__ __forceinline__ void add(int i, int row) {
-    const int query = query0_ + own(i);
+    const int query = query0_ + place_of(i);
     if (!a_.filter.is_allowed(a_.query_begin + query, row * a_.step)) return;
     const uint32_t at = atomicAdd(a_.counts + query, 1u);
     if (at < a_.capacity) {
@@ -81,8 +81,9 @@ __global__ void __launch_bounds__(kPrefilterThreads, 2) prefilter_kernel(const P
   const int each = static_cast<int>(a.splits.rows_each), begin = static_cast<int>(blockIdx.x / a.query_tiles) * each;
   const int left = static_cast<int>(a.rows.rows) - begin, rows = left < each ? left : each;
   const int query0 = static_cast<int>(blockIdx.x % a.query_tiles) * kPrefilterTile;
-  const int own = static_cast<int>(threadIdx.x);
-  if (own < kPrefilterTile) limits[own] = query0 + own < a.m ? a.thresholds[query0 + own] : Threshold{0, 0, INFINITY, 0};
+  const int query = static_cast<int>(threadIdx.x);
+  if (query < kPrefilterTile)
+    limits[query] = query0 + query < a.m ? a.thresholds[query0 + query] : Threshold{0, 0, INFINITY, 0};
   CandidateFinder<Mma> finder(a, query0);
 
   int fetch_row = 0, fetch_chunk = 0, stage = 1;  // the stage fetched next is the one before

@@ -39,9 +39,9 @@ template <class Arith>
 __device__ __forceinline__ uint32_t exact_key_bits(const PrefilterArgs& a, int query, const unsigned char* row) {
   using Operand = typename Arith::Operand;
   const int bytes = static_cast<int>(a.row_bytes);
-  const bool with_own = Arith::needs_row_word(a.metric);
+  const bool with_self_dot = Arith::needs_row_word(a.metric);
   const unsigned char* from = a.queries + query * a.query_pitch;
-  typename Arith::Sum sum = 0, own = 0;
+  typename Arith::Sum sum = 0, self_dot = 0;
   const auto add = [&](int at, const uint4& raw) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
@@ -50,16 +50,16 @@ __device__ __forceinline__ uint32_t exact_key_bits(const PrefilterArgs& a, int q
       read4(from + at * Arith::kParts + 16 * part, y);
 #pragma unroll
       for (int i = 0; i < 4; ++i) sum = Arith::step(sum, y[i], x[i]);
-      if (!with_own) continue;
+      if (!with_self_dot) continue;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) own = Arith::own(own, x[i]);
+      for (int i = 0; i < 4; ++i) self_dot = Arith::add_self_dot(self_dot, x[i]);
     }
   };
   int at = 0;
 #pragma unroll 4
   for (; at + 16 <= bytes; at += 16) add(at, *reinterpret_cast<const uint4*>(row + at));
   if (at < bytes) add(at, read_rest<typename Arith::Element>(row + at, bytes - at));
-  const uint32_t row_word = with_own ? Arith::row_word(a.metric, own, row, a.rows.dims) : 0;
+  const uint32_t row_word = with_self_dot ? Arith::row_word(a.metric, self_dot, row, a.rows.dims) : 0;
   const uint32_t query_word = a.query_words != nullptr ? a.query_words[query] : 0;
   uint32_t key_bits;
   visit_list(typename Arith::Metrics{}, a.metric,

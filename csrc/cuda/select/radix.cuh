@@ -63,26 +63,26 @@ __device__ __forceinline__ void for_share(const RadixArgs<Source>& a, int64_t ro
   const KeyId* buffer = a.buffer + row * a.capacity;
   for (int64_t first = begin; first < end; first += 4 * kRadixThreads) {
     const int64_t i = first + 4 * static_cast<int64_t>(threadIdx.x);
-    KeyId entries[4];
+    KeyId key_ids[4];
     if (buffered > 0 || i >= end) {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) entries[j] = i + j < end ? buffer[i + j] : kNoKeyId;
+      for (int j = 0; j < 4; ++j) key_ids[j] = i + j < end ? buffer[i + j] : kNoKeyId;
     } else {
-      a.source.read4(row, i, end, entries);
+      a.source.read4(row, i, end, key_ids);
     }
-    body(entries);
+    body(key_ids);
   }
 }
 
 // Appends the entries that `wanted` marks to a list in memory: one atomic a warp.
-__device__ __forceinline__ void append(KeyId entry, bool wanted, KeyId* list, uint32_t* count) {
+__device__ __forceinline__ void append(KeyId key_id, bool wanted, KeyId* list, uint32_t* count) {
   const unsigned lanes = __ballot_sync(kAllLanes, wanted);
   if (lanes == 0) return;
   const int leader = __ffs(static_cast<int>(lanes)) - 1;
   uint32_t at = 0;
   if (lane_id() == leader) at = atomicAdd(count, static_cast<uint32_t>(__popc(lanes)));
   at = __shfl_sync(kAllLanes, at, leader) + __popc(lanes & ((1u << lane_id()) - 1u));
-  if (wanted) list[at] = entry;
+  if (wanted) list[at] = key_id;
 }
 
 // Where the wanted-th of the counted digits lies: its bin, what lies below it and in it.
@@ -168,16 +168,16 @@ __global__ void __launch_bounds__(kRadixThreads, 4) radix_count(const RadixArgs<
   const Digit digit = digit_of(pass, a.tie_bits);
   const int above = digit.shift + digit.bits;
   const bool collect = pass == 1 && state.buffered > 0;
-  for_share(a, row, share, pass > 1 ? state.buffered : 0, [&](const KeyId(&entries)[4]) {
+  for_share(a, row, share, pass > 1 ? state.buffered : 0, [&](const KeyId(&key_ids)[4]) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const KeyId entry = entries[j];
-      const uint32_t key_bits = key_bits_of(entry);
-      const uint64_t tie = digit.of_tie && key_bits == state.key_bits ? a.source.tie(row, entry) : 0;
-      const uint64_t known = digit.of_tie ? state.tie : state.key_bits, own = digit.of_tie ? tie : key_bits;
+      const KeyId key_id = key_ids[j];
+      const uint32_t key_bits = key_bits_of(key_id);
+      const uint64_t tie = digit.of_tie && key_bits == state.key_bits ? a.source.tie(row, key_id) : 0;
+      const uint64_t known = digit.of_tie ? state.tie : state.key_bits, number = digit.of_tie ? tie : key_bits;
       const bool counts =
-          entry != kNoKeyId && (!digit.of_tie || key_bits == state.key_bits) && own >> above == known >> above;
-      const uint32_t bin = static_cast<uint32_t>(own >> digit.shift) & ((1u << digit.bits) - 1u);
+          key_id != kNoKeyId && (!digit.of_tie || key_bits == state.key_bits) && number >> above == known >> above;
+      const uint32_t bin = static_cast<uint32_t>(number >> digit.shift) & ((1u << digit.bits) - 1u);
       // Distances share their leading bits: one lane counts for all that agree with it.
       const unsigned lanes = __ballot_sync(kAllLanes, counts);
       if (lanes != 0) {
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kRadixThreads, 4) radix_count(const RadixArgs<
         if (counts && bin != common) atomicAdd(&bins[bin], 1u);
       }
       if (collect)
-        append(entry, entry != kNoKeyId && key_bits >> above <= state.key_bits >> above, a.buffer + row * a.capacity,
+        append(key_id, key_id != kNoKeyId && key_bits >> above <= state.key_bits >> above, a.buffer + row * a.capacity,
                a.buffered + row);
     }
   });
@@ -203,14 +203,14 @@ __global__ void __launch_bounds__(kRadixThreads, 4) radix_gather(const RadixArgs
   const uint32_t row = blockIdx.x / a.shares, share = blockIdx.x % a.shares;
   const RowState last = state_before(a, row, a.passes);
   const bool all = a.passes == 0;
-  for_share(a, row, share, last.buffered, [&](const KeyId(&entries)[4]) {
+  for_share(a, row, share, last.buffered, [&](const KeyId(&key_ids)[4]) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const KeyId entry = entries[j];
-      const uint32_t key_bits = key_bits_of(entry);
-      const bool wanted = entry != kNoKeyId && (all || key_bits < last.key_bits ||
-                                                (key_bits == last.key_bits && a.source.tie(row, entry) <= last.tie));
-      append(entry, wanted, a.selected + row * a.k, a.selected_counts + row);
+      const KeyId key_id = key_ids[j];
+      const uint32_t key_bits = key_bits_of(key_id);
+      const bool wanted = key_id != kNoKeyId && (all || key_bits < last.key_bits ||
+                                                 (key_bits == last.key_bits && a.source.tie(row, key_id) <= last.tie));
+      append(key_id, wanted, a.selected + row * a.k, a.selected_counts + row);
     }
   });
 }

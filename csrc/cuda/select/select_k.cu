@@ -15,9 +15,9 @@ struct RowsOut {
   int64_t* ids;
   int64_t k;
 
-  __device__ __forceinline__ void write(const ValueSource& source, int64_t row, int64_t rank, KeyId entry) const {
-    const bool there = entry != kNoKeyId;
-    const ValueSource::Place at = source.place(position_of(entry));
+  __device__ __forceinline__ void write(const ValueSource& source, int64_t row, int64_t rank, KeyId key_id) const {
+    const bool there = key_id != kNoKeyId;
+    const ValueSource::Place at = source.place(position_of(key_id));
     values[row * k + rank] = there ? source.value(row, at) : source.largest ? -INFINITY : INFINITY;
     ids[row * k + rank] = there ? source.id(row, at) : -1;
   }
@@ -57,10 +57,10 @@ __device__ __forceinline__ void read_into(ValueList<kRegisters>& list, const Lis
     bool any = false;
 #pragma unroll
     for (int u = 0; u < kReads; ++u) {
-      KeyId entries[4];
-      a.source.read4(row, first + 4 * (u * kWarp + lane_id()), end, entries);
+      KeyId key_ids[4];
+      a.source.read4(row, first + 4 * (u * kWarp + lane_id()), end, key_ids);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) sortable_keys[4 * u + j] = key_bits_of(entries[j]);
+      for (int j = 0; j < 4; ++j) sortable_keys[4 * u + j] = key_bits_of(key_ids[j]);
     }
 #pragma unroll
     for (int i = 0; i < 4 * kReads; ++i) any = any || sortable_keys[i] <= key_bits_of(worst);
@@ -70,10 +70,10 @@ __device__ __forceinline__ void read_into(ValueList<kRegisters>& list, const Lis
       uint32_t key_bits = sortable_keys[0];
 #pragma unroll
       for (int at = 1; at < 4 * kReads; ++at) key_bits = at == i ? sortable_keys[at] : key_bits;
-      const KeyId entry = make_key_id(key_bits, static_cast<uint32_t>(first + 4 * (i / 4 * kWarp + lane_id()) + i % 4));
-      const bool enters = list.less(entry, worst);
+      const KeyId key_id = make_key_id(key_bits, static_cast<uint32_t>(first + 4 * (i / 4 * kWarp + lane_id()) + i % 4));
+      const bool enters = list.less(key_id, worst);
       if (!__any_sync(kAllLanes, enters)) continue;
-      list.add(enters ? entry : kNoKeyId);
+      list.add(enters ? key_id : kNoKeyId);
       worst = list.worst(static_cast<int>(a.out.k));
     }
   }
@@ -219,17 +219,17 @@ struct Pieces {
         values(workspace.take<float>(count * args.m * args.k)),
         ids(workspace.take<int64_t>(count * args.m * args.k)) {}
 
-  ValueSource piece(const ValueSource& whole, int64_t i) const {
+  ValueSource piece(const ValueSource& source_of_all, int64_t i) const {
     const int64_t part = i / in_part, column = i % in_part * each;
-    ValueSource source = whole;
+    ValueSource source = source_of_all;
     source.parts = 1;
-    source.n = whole.n - column < each ? whole.n - column : each;
-    source.values += part * whole.part_stride + column;
-    if (whole.ids != nullptr) source.ids += part * whole.ids_part_stride + column;
-    source.first_id = part * whole.n + column;
+    source.n = source_of_all.n - column < each ? source_of_all.n - column : each;
+    source.values += part * source_of_all.part_stride + column;
+    if (source_of_all.ids != nullptr) source.ids += part * source_of_all.ids_part_stride + column;
+    source.first_id = part * source_of_all.n + column;
     return source;
   }
-  ValueSource results(const ValueSource& whole, int64_t m, int64_t k) const {
+  ValueSource results(const ValueSource& source_of_all, int64_t m, int64_t k) const {
     ValueSource source;
     source.values = values;
     source.ids = ids;
@@ -237,7 +237,7 @@ struct Pieces {
     source.n = k;
     source.part_stride = source.ids_part_stride = m * k;
     source.row_stride = source.ids_row_stride = k;
-    source.largest = whole.largest;
+    source.largest = source_of_all.largest;
     return source;
   }
 };

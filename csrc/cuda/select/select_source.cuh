@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a selection reads. A source gives the candidates of a row by place, four at a time, as entries; tie(row, entry) is
+// What a selection reads. A source gives the candidates of a row by place, four at a time, as entries; tie(row, key_id) is
 // the number that decides between equal keys, and less() the order of entries by (key, tie).
 #pragma once
 #include "core/view.h"
@@ -40,7 +40,7 @@ struct ValueSource {
     if (ids == nullptr) return first_id + at.part * n + at.column;
     return ids[at.part * ids_part_stride + row * ids_row_stride + at.column];
   }
-  __device__ __forceinline__ KeyId entry(int64_t row, int64_t i, Place at, float value) const {
+  __device__ __forceinline__ KeyId key_id(int64_t row, int64_t i, Place at, float value) const {
     if (ids != nullptr && id(row, at) < 0) return kNoKeyId;
     const uint32_t key_bits = value != value ? kNanKey : sortable_bits(largest ? -value : value);
     return make_key_id(key_bits, static_cast<uint32_t>(i));
@@ -51,24 +51,24 @@ struct ValueSource {
     if (vector_loads && i + 4 <= end) {
       const float4 four = *reinterpret_cast<const float4*>(values + row * row_stride + i);
       const uint32_t column = static_cast<uint32_t>(i);
-      to[0] = entry(row, i, {0, column}, four.x);
-      to[1] = entry(row, i + 1, {0, column + 1}, four.y);
-      to[2] = entry(row, i + 2, {0, column + 2}, four.z);
-      to[3] = entry(row, i + 3, {0, column + 3}, four.w);
+      to[0] = key_id(row, i, {0, column}, four.x);
+      to[1] = key_id(row, i + 1, {0, column + 1}, four.y);
+      to[2] = key_id(row, i + 2, {0, column + 2}, four.z);
+      to[3] = key_id(row, i + 3, {0, column + 3}, four.w);
       return;
     }
     Place at = i < end ? place(i) : Place{0, 0};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      to[j] = i + j < end ? entry(row, i + j, at, value(row, at)) : kNoKeyId;
+      to[j] = i + j < end ? key_id(row, i + j, at, value(row, at)) : kNoKeyId;
       const bool last = ++at.column == n;
       at.part += last ? 1 : 0;
       at.column = last ? 0 : at.column;
     }
   }
 
-  __device__ __forceinline__ uint64_t tie(int64_t row, KeyId entry) const {
-    return ids == nullptr ? position_of(entry) : static_cast<uint64_t>(id(row, place(position_of(entry))));
+  __device__ __forceinline__ uint64_t tie(int64_t row, KeyId key_id) const {
+    return ids == nullptr ? position_of(key_id) : static_cast<uint64_t>(id(row, place(position_of(key_id))));
   }
   __device__ __forceinline__ bool less(int64_t row, KeyId a, KeyId b) const {
     if (ids == nullptr || key_bits_of(a) != key_bits_of(b) || a == b) return a < b;
@@ -110,7 +110,7 @@ struct KeySource {
     }
   }
 
-  __device__ __forceinline__ uint64_t tie(int64_t, KeyId entry) const { return position_of(entry); }
+  __device__ __forceinline__ uint64_t tie(int64_t, KeyId key_id) const { return position_of(key_id); }
   __device__ __forceinline__ bool less(int64_t, KeyId a, KeyId b) const { return a < b; }
 };
 

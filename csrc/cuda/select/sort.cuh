@@ -12,17 +12,17 @@ inline constexpr int kSortTile = 2048;
 // A block per run; rows of k entries, of which counts[row] are there, the rest becomes kNoKeyId.
 template <class Source>
 __global__ void __launch_bounds__(kSortThreads)
-    sort_runs(const Source source, KeyId* entries, const uint32_t* counts, int64_t k) {
+    sort_runs(const Source source, KeyId* key_ids, const uint32_t* counts, int64_t k) {
   ANNK_SHARED(KeyId, tile, [kSortTile]);
   const int64_t runs = ceil_div<int64_t>(k, kSortTile);
   const int64_t row = blockIdx.x / runs, begin = blockIdx.x % runs * kSortTile;
   const BySource<Source> less{&source, row};
-  KeyId* own = entries + row * k + begin;
+  KeyId* slots = key_ids + row * k + begin;
   const int length = k - begin < kSortTile ? static_cast<int>(k - begin) : kSortTile;
   int padded = 2;
   while (padded < length) padded *= 2;
   for (int i = static_cast<int>(threadIdx.x); i < padded; i += kSortThreads)
-    tile[i] = i < length && begin + i < counts[row] ? own[i] : kNoKeyId;
+    tile[i] = i < length && begin + i < counts[row] ? slots[i] : kNoKeyId;
   __syncthreads();
   for (int run = 2; run <= padded; run *= 2) {
     for (int distance = run / 2; distance > 0; distance /= 2) {
@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kSortThreads)
       __syncthreads();
     }
   }
-  for (int i = static_cast<int>(threadIdx.x); i < length; i += kSortThreads) own[i] = tile[i];
+  for (int i = static_cast<int>(threadIdx.x); i < length; i += kSortThreads) slots[i] = tile[i];
 }
 
 // Merges neighboring runs of a row: an entry goes to its own place plus its rank in the other run. Entries of the left run
@@ -51,14 +51,14 @@ __global__ void __launch_bounds__(kSortThreads)
   const int64_t row = at / k, i = at % k, pair = i / (2 * run) * 2 * run;
   const bool left = i < pair + run;
   const BySource<Source> less{&source, row};
-  const KeyId* own = from + row * k;
-  const KeyId mine = own[i];
+  const KeyId* sorted = from + row * k;
+  const KeyId mine = sorted[i];
   const int64_t other = left ? pair + run : pair;
   int64_t low = other < k ? other : k, high = other + run < k ? other + run : k;
   const int64_t first = low;
   while (low < high) {
     const int64_t middle = low + (high - low) / 2;
-    const bool before = left ? less(own[middle], mine) : !less(mine, own[middle]);
+    const bool before = left ? less(sorted[middle], mine) : !less(mine, sorted[middle]);
     if (before) {
       low = middle + 1;
     } else {
@@ -70,18 +70,18 @@ __global__ void __launch_bounds__(kSortThreads)
 
 // Sorts and returns where the sorted rows lie: `entries` or `other`, both (rows, k).
 template <class Source>
-KeyId* sort_rows(const Source& source, KeyId* entries, KeyId* other, const uint32_t* counts, int64_t rows, int64_t k,
+KeyId* sort_rows(const Source& source, KeyId* key_ids, KeyId* other, const uint32_t* counts, int64_t rows, int64_t k,
                  void* stream) {
-  ANNK_LAUNCH(sort_runs<Source>, (rows * ceil_div<int64_t>(k, kSortTile)), kSortThreads, 0, stream, source, entries, counts,
+  ANNK_LAUNCH(sort_runs<Source>, (rows * ceil_div<int64_t>(k, kSortTile)), kSortThreads, 0, stream, source, key_ids, counts,
               k);
   for (int64_t run = kSortTile; run < k; run *= 2) {
-    ANNK_LAUNCH(merge_runs<Source>, (ceil_div<int64_t>(rows * k, kSortThreads)), kSortThreads, 0, stream, source, entries,
+    ANNK_LAUNCH(merge_runs<Source>, (ceil_div<int64_t>(rows * k, kSortThreads)), kSortThreads, 0, stream, source, key_ids,
                 other, rows, k, run);
     KeyId* sorted = other;
-    other = entries;
-    entries = sorted;
+    other = key_ids;
+    key_ids = sorted;
   }
-  return entries;
+  return key_ids;
 }
 
 }  // namespace annk::cuda

@@ -72,7 +72,7 @@ struct WarpSelect {
     return __shfl_sync(kAllLanes, best[kRegisters - 1], (k - 1) % kWarp);
   }
 
-  // Takes in one candidate a lane; kNoKeyId is none. Few are inserted one by one (about 12 instructions each), more are
+  // Adds one candidate a lane; kNoKeyId is none. Few are inserted one by one (about 12 instructions each), more are
   // sorted and merged as a whole (about 200).
   __device__ __forceinline__ void add(KeyId candidate) {
     unsigned waiting = __ballot_sync(kAllLanes, candidate != kNoKeyId);

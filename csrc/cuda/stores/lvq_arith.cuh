@@ -18,7 +18,7 @@ struct LvqArith {
   static constexpr bool kWidens = false;
 
   struct alignas(16) QueryTerm {
-    LvqQueryTerms<float> own;
+    LvqQueryTerms<float> terms;
     float unit, unused[2];  // zero, and no padding: terms are copied by words
   };
   struct alignas(8) RowTerm {
@@ -31,7 +31,7 @@ struct LvqArith {
     for (int i = 0; i < 4; ++i) to[i] = kCodeBits == 8 ? word_of(raw, i) : word_of(raw, i) >> (4 * part) & 0x0f0f0f0fu;
   }
   __device__ static __forceinline__ int32_t step(int32_t sum, uint32_t q, uint32_t x) { return ptx::dot4_mixed(x, q, sum); }
-  __device__ static __forceinline__ int32_t own(int32_t sum, uint32_t) { return sum; }
+  __device__ static __forceinline__ int32_t add_self_dot(int32_t sum, uint32_t) { return sum; }
 
   __device__ static __forceinline__ RowTerm row_term(Metric metric, const Dataset& store, int64_t row) {
     const LvqView view(store);
@@ -45,7 +45,7 @@ struct LvqArith {
   __device__ static __forceinline__ uint32_t key_bits(Key, int32_t sum, const QueryTerm& query, const RowTerm& row) {
     const LvqRowTerms<float> terms{ptx::widen_half(row.scales.low.bits) * query.unit,
                                    ptx::widen_half(row.scales.step.bits) * query.unit, row.norm, row.along};
-    const float key = lvq_key<Key>(static_cast<float>(sum), query.own, terms, 0.0f, 2.0f);
+    const float key = lvq_key<Key>(static_cast<float>(sum), query.terms, terms, 0.0f, 2.0f);
     return sortable_bits(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
   }
 };

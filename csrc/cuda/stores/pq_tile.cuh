@@ -36,7 +36,7 @@ struct PqNibbleTile {
   static_assert(kRows == kScanThreads && kWarp == kBlockRows, "a lane's rows lie in as many blocks");
 
   int32_t sums[kQ][kR];
-  int32_t own = 0;
+  int32_t self_dot = 0;
 
   __host__ __device__ static constexpr int stage_bytes(const Dataset&) { return kCodeBytes + kTableBytes; }
 
@@ -110,7 +110,7 @@ struct PqNibbleTile {
 };
 
 struct PqNibblePair {
-  int32_t sum = 0, own = 0;
+  int32_t sum = 0, self_dot = 0;
 
   __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool) {
     const int64_t in_block = number % kBlockRows, parts = a.base.dims;
@@ -134,7 +134,7 @@ struct PqByteTile {
   static constexpr int kCodeBytes = kRows * kParts, kTableBytes = kParts * kPartTable;
 
   float sums[kQ][kR];
-  int32_t own = 0;
+  int32_t self_dot = 0;
 
   __host__ __device__ static constexpr int stage_bytes(const Dataset&) { return kCodeBytes + kTableBytes; }
 
@@ -197,7 +197,7 @@ struct PqByteTile {
 
 struct PqBytePair {
   float sum = 0.0f;
-  int32_t own = 0;
+  int32_t self_dot = 0;
 
   __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool) {
     const float* table = reinterpret_cast<const float*>(a.queries + query * a.query_pitch);

@@ -6,7 +6,7 @@
 namespace annk::cuda {
 
 struct alignas(16) RabitqQueryTerm {
-  RabitqQueryTerms<float> own;
+  RabitqQueryTerms<float> terms;
   int32_t zero_point[2];  // of each part: what is added to the sum of products
 };
 
@@ -42,7 +42,7 @@ struct RabitqArith {
     float dot = static_cast<float>(sum.part[0] + query.zero_point[0]);
     if constexpr (kParts == 2) dot = dot * 128.0f + static_cast<float>(sum.part[1] + query.zero_point[1]);
     const RabitqRowTerms<float> terms{row.step, row.along, row.norm, row.tilt};
-    const float key = rabitq_key<Key>(dot, query.own, terms, 0.0f, 2.0f);
+    const float key = rabitq_key<Key>(dot, query.terms, terms, 0.0f, 2.0f);
     return sortable_bits(Key::kMetric == Metric::euclidean ? sqrtf(key) : key);
   }
 };

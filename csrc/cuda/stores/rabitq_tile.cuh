@@ -100,7 +100,7 @@ struct RabitqTile {
   static_assert(kShape.query_warps * kShape.row_warps * kWarp == kScanThreads);
 
   RabitqSum<kParts> sums[kQ][kR];
-  int32_t own = 0;
+  int32_t self_dot = 0;
 
   __host__ __device__ static __forceinline__ RabitqChunk chunk_of(const Dataset& base) {
     return RabitqChunk(RabitqView::bits_of(base), kWide);
@@ -205,7 +205,7 @@ struct RabitqTile {
 template <bool kOneBit, int kParts>
 struct RabitqPair {
   RabitqSum<kParts> sum = {};
-  int32_t own = 0;
+  int32_t self_dot = 0;
 
   __device__ __forceinline__ void add_row(const ScanArgs& a, int64_t number, int64_t query, bool) {
     const unsigned char* const row = a.base.row(number);

@@ -109,9 +109,9 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries 
   __syncthreads();
   if (threadIdx.x != 0) return;
   for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
-  const float whole = low * static_cast<float>(view.dims) + step * static_cast<float>(sum);
+  const float total = low * static_cast<float>(view.dims) + step * static_cast<float>(sum);
   reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
-      {most / 127.0f, whole, row < 0 ? 0.0f : view.norms[row].squared, 1.0f, 0.0f}, view.unit};
+      {most / 127.0f, total, row < 0 ? 0.0f : view.norms[row].squared, 1.0f, 0.0f}, view.unit};
 }
 
 template <int kCodeBits>

@@ -28,8 +28,8 @@ struct PqQuery {
     const int64_t first = view.parts.first(s), width = view.parts.width(s);
     float sum = 0.0f;
     for (int64_t j = 0; j < width; ++j) {
-      const float own = y[first + j], word = book[j * view.codewords];
-      sum = product ? sum - own * word : sum + (own - word) * (own - word);
+      const float value = y[first + j], word = book[j * view.codewords];
+      sum = product ? sum - value * word : sum + (value - word) * (value - word);
     }
     return sum;
   }
@@ -47,8 +47,8 @@ __device__ PqQueryTerm nibble_table(const StoreQueries& a, const Team& team, con
   };
   float span = 0.0f;
   for (int64_t s = team.lane / 16; s < parts; s += kThreads / 16) {
-    const float own = entry(s), least = half.all(own, [](float x, float y) { return y < x ? y : x; });
-    span = larger(half.all(own, [](float x, float y) { return larger(x, y); }) - least, span);
+    const float value = entry(s), least = half.all(value, [](float x, float y) { return y < x ? y : x; });
+    span = larger(half.all(value, [](float x, float y) { return larger(x, y); }) - least, span);
     if (half.lane == 0) low[s] = least;
   }
   span = team.all(span, [](float x, float y) { return larger(x, y); });
@@ -105,9 +105,9 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_pq(const StoreQueries a) 
   }
   const PqQuery query{view, y, from_product(a.metric)};
   if (view.blocked) {
-    PqQueryTerm whole = nibble_table(a, team, query, rotated + dims);
-    whole.share = share;
-    if (team.lane == 0) *term = whole;
+    PqQueryTerm made = nibble_table(a, team, query, rotated + dims);
+    made.share = share;
+    if (team.lane == 0) *term = made;
   } else {
     float* const table = reinterpret_cast<float*>(a.rows + number * a.pitch);
     team.each(a.pitch / static_cast<int64_t>(sizeof(float)), [&](int64_t at) {

@@ -25,34 +25,34 @@ __device__ RabitqQueryTerms<float> rotate_query(const Team& team, const RabitqVi
   const bool dot = from_product(metric);
   const int64_t dims = view.dims;
   const float offset = metric == Metric::cosine || (dot && view.binary) ? view.offset() : 0.0f;
-  RabitqQueryTerms<float> own{0.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
+  RabitqQueryTerms<float> terms{0.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f};
   team.each(dims, [&](int64_t j) { w[j] = x(j); });
   if (offset > 0.0f) {
     const double product = team.product16(w, view.mean, dims), squared = team.product16(w, w, dims);
     const MeanSplit split(metric == Metric::cosine ? wide_inverse_norm(squared) : 1.0, product, offset);
     team.each(dims, [&](int64_t j) { w[j] = split.across(w[j], view.mean[j]); });
-    own.shift = static_cast<float>(product);
-    own.start = static_cast<float>(1.0 - split.along);
-    own.share = static_cast<float>(split.along);
+    terms.shift = static_cast<float>(product);
+    terms.start = static_cast<float>(1.0 - split.along);
+    terms.share = static_cast<float>(split.along);
   } else if (metric == Metric::cosine) {
     const float inverse = inverse_norm(team.product16(w, w, dims));
     team.each(dims, [&](int64_t j) { w[j] = w[j] * inverse; });
   }
   if (dot) {
-    if (metric == Metric::cosine || !(offset > 0.0f)) own.shift = static_cast<float>(team.product16(w, view.mean, dims));
+    if (metric == Metric::cosine || !(offset > 0.0f)) terms.shift = static_cast<float>(team.product16(w, view.mean, dims));
   } else {
     team.each(dims, [&](int64_t j) { w[j] = w[j] - view.mean[j]; });
   }
-  own.along = static_cast<float>(team.product16(w, view.axis, dims));
-  team.each(dims, [&](int64_t j) { w[j] = w[j] - own.along * view.axis[j]; });
-  if (!dot) own.shift = static_cast<float>(team.product16(w, w, dims));
+  terms.along = static_cast<float>(team.product16(w, view.axis, dims));
+  team.each(dims, [&](int64_t j) { w[j] = w[j] - terms.along * view.axis[j]; });
+  if (!dot) terms.shift = static_cast<float>(team.product16(w, w, dims));
 
   const PowerOfTwo unit(team.largest(w, dims));
   team.each(view.padded, [&](int64_t j) { w[j] = j < dims ? w[j] * unit.inverse : 0.0f; });
   team.sync();
   TeamRotation<Team>{team, view.rotation}.apply(w, other);
-  own.scale = unit.power;
-  return own;
+  terms.scale = unit.power;
+  return terms;
 }
 
 // A block per query.
@@ -69,12 +69,12 @@ __global__ void __launch_bounds__(kThreads) prepare_rabitq(const StoreQueries a)
     return;
   }
   const T* const from = reinterpret_cast<const T*>(a.queries.row(a.begin + blockIdx.x));
-  RabitqQueryTerm whole{};
-  whole.own = rotate_query(team, view, a.metric, [&](int64_t j) { return widen(from[j]); }, w, w + view.padded);
+  RabitqQueryTerm made{};
+  made.terms = rotate_query(team, view, a.metric, [&](int64_t j) { return widen(from[j]); }, w, w + view.padded);
 
   const float top = static_cast<float>(rabitq_query_top(view.bits)), most = team.largest(w, view.padded);
   const float steps = most > 0.0f ? top / most : 0.0f;
-  whole.own.scale = most / top * whole.own.scale;
+  made.terms.scale = most / top * made.terms.scale;
   const RabitqChunk chunk(view.bits, a.wide);
   const bool two = rabitq_query_top(view.bits) > 127;
   int first_sum = 0, second_sum = 0;
@@ -93,10 +93,10 @@ __global__ void __launch_bounds__(kThreads) prepare_rabitq(const StoreQueries a)
   for (int part = 0; part < 2; ++part) {
     const long long twice =
         ((1 << view.bits) - 1) * team.all(part == 0 ? first_sum : second_sum, [](int a, int b) { return a + b; });
-    whole.zero_point[part] = static_cast<int32_t>(-((twice + 1) >> 1));
-    whole.own.half += static_cast<float>(twice & 1) * (two && part == 0 ? 64.0f : 0.5f);
+    made.zero_point[part] = static_cast<int32_t>(-((twice + 1) >> 1));
+    made.terms.half += static_cast<float>(twice & 1) * (two && part == 0 ? 64.0f : 0.5f);
   }
-  if (team.lane == 0) *term = whole;
+  if (team.lane == 0) *term = made;
 }
 
 void prepare_queries(const StoreQueries& a, void* stream) {

@@ -128,8 +128,13 @@ def run(
         stop(error)
     finally:
         lines.close()
-    own = [c for c in comparisons(lines.lines) if c.dataset["name"] == prepared.name and c.k in options.ks]
-    for comparison in own:
+    show_run(work, lines, out)
+
+
+def show_run(work: Run, lines: journal.Journal, out: Path) -> None:
+    """What was measured of a set, in one table for each k."""
+    of_set = [c for c in comparisons(lines.lines) if c.dataset["name"] == work.dataset.name and c.k in work.options.ks]
+    for comparison in of_set:
         show(comparison, comparison.threads()[-1])
     if not work.measured():
         stop(f"{out}: no method was measured")

@@ -171,10 +171,10 @@ def comparisons(lines: Iterable[Line]) -> list[Comparison]:
             groups.setdefault((line["machine"], line["dataset"], line["n"], line["k"]), []).append(line)
     found = []
     for (machine, dataset, n, k), points in groups.items():
-        own = [
+        of_set = [
             r for r in runs if r["machine"]["id"] == machine and r["dataset"]["name"] == dataset and r["dataset"]["n"] == n
         ]
-        if not own:
+        if not of_set:
             continue
         same = [
             line for line in lines if line.get("machine") == machine and (line.get("dataset"), line.get("n")) == (dataset, n)
@@ -186,8 +186,8 @@ def comparisons(lines: Iterable[Line]) -> list[Comparison]:
                 last[line["method"]] = line
         failures = [line for line in last.values() if line["kind"] == "failure"]
         used = {line.get("run") for line in points}
-        made = [run for run in own if run["run"] in used] or own
-        facts = own[-1]["dataset"], k, own[-1]["machine"]
+        made = [run for run in of_set if run["run"] in used] or of_set
+        facts = of_set[-1]["dataset"], k, of_set[-1]["machine"]
         found.append(Comparison(*facts, curves_of(points, builds), failures, skips, made))
     return found
 

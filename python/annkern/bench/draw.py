@@ -84,9 +84,9 @@ def left_out(comparison: Comparison, threads: int) -> str:
 
 def _leads_somewhere(curve: Curve, comparison: Comparison, threads: int) -> bool:
     """Whether one of its points is on the front of its own library's methods together."""
-    own = [point for other in comparison.curves if other.peer == curve.peer for point in other.front(threads)]
+    points_of_peer = [point for other in comparison.curves if other.peer == curve.peer for point in other.front(threads)]
     return any(
-        not any(other.recall >= point.recall and other.qps > point.qps for other in own)
+        not any(other.recall >= point.recall and other.qps > point.qps for other in points_of_peer)
         for point in curve.front(threads)
         if point.recall >= LEAST_RECALL
     )

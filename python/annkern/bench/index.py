@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the field's harnesses run: "flat,<store>" or "graph<degree>,<store>" over an array. Needs NumPy alone.
-
-"flat,f32" and "flat,f16" are exact search; other stores, and graphs, are `annkern.compress` and `annkern.Index`.
-"""
+"""What the field's harnesses run: arrays that are searched as they are, or an `annkern.Index` by its spec."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ Array = np.ndarray[Any, Any]
 # The names of ann-benchmarks, big-ann-benchmarks and cuvs-bench.
 METRICS = {"euclidean": "sqeuclidean", "angular": "cosine", "cosine": "cosine", "ip": "inner_product"}
 METRICS |= {"inner_product": "inner_product", "dot": "inner_product", "sqeuclidean": "sqeuclidean", "hamming": "hamming"}
-PLAIN = {"f32": np.float32, "f16": np.float16}
+EXACT = {"flat,f32": np.float32, "flat,f16": np.float16, "flat,u8": np.uint8}  # arrays
 
 
 def metric_of(name: str) -> str:
@@ -31,35 +28,26 @@ class SpecIndex:
 
     def __init__(self, spec: str, metric: str, threads: int | None = None) -> None:
         self.spec, self.metric, self.threads = spec, metric_of(metric), threads
-        kind, _, self.store = spec.partition(",")
-        if not self.store or not (kind == "flat" or (kind.startswith("graph") and kind[5:].isdigit())):
-            raise ValueError(f'spec: expected "flat,<store>" or "graph<degree>,<store>", got {spec!r}')
-        self.flat = kind == "flat"
-        self.base: Any = None
+        self.exact = spec in EXACT or self.metric == "hamming"
+        self.base: Any = None  # the array, or the index's store
         self.index: Any = None
 
     def fit(self, x: Any, learn_queries: Any = None) -> SpecIndex:
         x = self.packed(np.asarray(x))
-        if not self.flat:
-            options = {} if learn_queries is None else {"learn_queries": learn_queries}
-            self.index = ak.Index.build(x, self.spec, metric=self.metric, threads=self.threads, **options)
-        elif x.dtype.itemsize == 1:  # bits and bytes are searched as they are
-            self.base = x
-        elif self.store in PLAIN:
-            self.base = np.ascontiguousarray(x, PLAIN[self.store])
-        else:
-            options = {} if learn_queries is None else {"learn_queries": learn_queries}
-            self.base = ak.compress(x, self.store, metric=self.metric, threads=self.threads, **options)
+        if self.exact:  # bits and bytes are searched as they are
+            self.base = x if x.dtype.itemsize == 1 else np.ascontiguousarray(x, EXACT[self.spec])
+            return self
+        self.index = ak.Index.build(x, self.spec, self.metric, self.threads, learn_queries=learn_queries)
+        self.base = self.index.store
         return self
 
     def search(self, queries: Any, k: int, *, threads: int | None = None, **settings: Any) -> tuple[Array, Array]:
         """(distances, ids), (m, k)."""
-        queries = self.packed(np.asarray(queries))
-        threads = threads or self.threads
-        if self.index is not None:
-            found: tuple[Array, Array] = self.index.search(queries, k, threads=threads, **settings)
-            return found
-        return ak.knn(self.base, queries, k, self.metric, threads=threads, **settings)
+        queries, threads = self.packed(np.asarray(queries)), threads or self.threads
+        if self.exact:
+            return ak.knn(self.base, queries, k, self.metric, threads=threads, **settings)
+        found: tuple[Array, Array] = self.index.search(queries, k, threads=threads, **settings)
+        return found
 
     def packed(self, x: Array) -> Array:
         if self.metric == "hamming" and x.dtype == bool:
@@ -82,7 +70,8 @@ class SpecIndex:
 
     def load(self, path: Path) -> bool:
         """False where there is none."""
-        if self.flat or not path.exists():
+        if not path.exists():
             return False
         self.index = ak.load(str(path))
+        self.base = self.index.store
         return True

@@ -20,12 +20,12 @@ def keys_of(base: Array, queries: Array, ids: Array, metric: str) -> Array:
     for start in range(0, len(ids), ROWS):
         part = slice(start, start + ROWS)
         found = np.where((ids[part] >= 0) & (ids[part] < len(base)), ids[part], 0)
-        rows, own = base[found].astype(np.float64), queries[part].astype(np.float64)
+        rows, asked = base[found].astype(np.float64), queries[part].astype(np.float64)
         if metric == "sqeuclidean":
-            rows -= own[:, None, :]
+            rows -= asked[:, None, :]
             near = np.einsum("mkd,mkd->mk", rows, rows)
         else:
-            near = -np.einsum("mkd,md->mk", rows, own)
+            near = -np.einsum("mkd,md->mk", rows, asked)
         keys[part] = np.where((ids[part] >= 0) & (ids[part] < len(base)), near, np.inf)
     return keys
 

@@ -54,7 +54,7 @@ class Job:
 
 
 class Listener:
-    """What a run tells of itself. The command line draws progress bars."""
+    """What a run reports. The command line draws progress bars."""
 
     def say(self, text: str) -> None:
         print(text, flush=True)

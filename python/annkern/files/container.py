@@ -265,6 +265,6 @@ def _array(what: str, file: IO[bytes], mapped: Array | None, start: int, entry: 
 def _from_parts(tree: dict[str, Any], arrays: dict[str, Array]) -> Any:
     if tree["form"] not in FORMS:
         raise ValueError(f"expected one of {', '.join(FORMS)}, got {tree['form']!r}, which this annkern does not know")
-    own = {key: arrays[name] for key, name in tree["arrays"].items()}
+    named = {key: arrays[name] for key, name in tree["arrays"].items()}
     objects = {key: _from_parts(part, arrays) for key, part in tree["objects"].items()}
-    return FORMS[tree["form"]].from_parts(Parts(tree["parameters"], own, objects))
+    return FORMS[tree["form"]].from_parts(Parts(tree["parameters"], named, objects))

@@ -142,11 +142,11 @@ def full_lists(neighbors: Array) -> Array:
     n, degree = neighbors.shape
     full = np.empty((n, degree), np.uint32)
     for first in range(0, n, BLOCK_ROWS):
-        own = neighbors[first : first + BLOCK_ROWS]
-        rows = np.arange(first, first + len(own), dtype=np.int32)[:, None]
-        beyond = neighbors[np.maximum(own[:, :4], 0)]
-        beyond[own[:, :4] < 0] = -1
-        found = np.concatenate([own, beyond.reshape(len(own), -1)], axis=1)
+        block = neighbors[first : first + BLOCK_ROWS]
+        rows = np.arange(first, first + len(block), dtype=np.int32)[:, None]
+        beyond = neighbors[np.maximum(block[:, :4], 0)]
+        beyond[block[:, :4] < 0] = -1
+        found = np.concatenate([block, beyond.reshape(len(block), -1)], axis=1)
         found[found == rows] = -1
         by_id = np.argsort(found, axis=1, kind="stable")
         sorted_ids = np.take_along_axis(found, by_id, axis=1)
@@ -157,5 +157,5 @@ def full_lists(neighbors: Array) -> Array:
         best = np.take_along_axis(found, first_ones, axis=1)
         count = (best >= 0).sum(axis=1, keepdims=True)
         turn = np.take_along_axis(best, np.arange(degree)[None] % np.maximum(count, 1), axis=1)
-        full[first : first + len(own)] = np.where(count > 0, turn, rows)
+        full[first : first + len(block)] = np.where(count > 0, turn, rows)
     return full

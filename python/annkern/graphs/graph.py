@@ -146,19 +146,19 @@ class Graph:
         if wrong.any():
             row, place = (int(at[0]) for at in np.nonzero(wrong))
             raise ValueError(f"neighbors: expected rows in [0, {n}) or {none} for none, got {ids[row, place]} in row {row}")
-        own = aligned((n, degree), "int32")
-        own[:] = ids
-        own[ids == none] = -1  # of unsigned types that are narrower than int32, too
-        own[own == np.arange(n)[:, None]] = -1  # an edge of a row to itself leads a search nowhere
-        own[:] = np.take_along_axis(own, np.argsort(own < 0, axis=1, kind="stable"), axis=1)
+        edges = aligned((n, degree), "int32")
+        edges[:] = ids
+        edges[ids == none] = -1  # of unsigned types that are narrower than int32, too
+        edges[edges == np.arange(n)[:, None]] = -1  # an edge of a row to itself leads a search nowhere
+        edges[:] = np.take_along_axis(edges, np.argsort(edges < 0, axis=1, kind="stable"), axis=1)
         begin = found.entries if entries is None else asarray("entries", entries)
         if begin is not None and (begin.ndim != 1 or begin.dtype.kind not in "iu" or ((begin < 0) | (begin >= n)).any()):
             raise ValueError(f"entries: expected rows in [0, {n}), got {begin!r}")
         if begin is None or len(begin) == 0:
-            popular = np.bincount(own[own >= 0], minlength=n)
+            popular = np.bincount(edges[edges >= 0], minlength=n)
             begin = np.array([int(popular.argmax())] if n else [], np.int32)
-        reaching = _entries_that_reach(own, begin.astype(np.int32))
-        return cls(frozen(own), frozen(reaching), found.metric, found.deleted)
+        reaching = _entries_that_reach(edges, begin.astype(np.int32))
+        return cls(frozen(edges), frozen(reaching), found.metric, found.deleted)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -265,8 +265,8 @@ class Graph:
 
     def native(self, backend: ModuleType) -> Any:
         """The graph as the kernels see it."""
-        (n, degree), (own, entries) = self.shape, (x for _, x in self.views())
-        return backend.Graph(own.address, n, degree, degree, entries.address, entries.shape[0])
+        (n, degree), (neighbors, entries) = self.shape, (x for _, x in self.views())
+        return backend.Graph(neighbors.address, n, degree, degree, entries.address, entries.shape[0])
 
     def views(self) -> list[tuple[str, View]]:
         """Its arrays by name, contiguous."""
@@ -314,10 +314,10 @@ def _refuse_unfit(named: list[tuple[str, View]]) -> None:
 
 
 def _deleted_rows(given: Any, n: int) -> Any:
-    own = read_only("graph.deleted", given if isinstance(given, np.ndarray) else host_copy(view("graph.deleted", given)))
-    if own.shape != (n,) or own.dtype != bool:
-        raise ValueError(f"graph.deleted: expected ({n},) bool, got {own.shape} {own.dtype}")
-    return own
+    deleted = read_only("graph.deleted", given if isinstance(given, np.ndarray) else host_copy(view("graph.deleted", given)))
+    if deleted.shape != (n,) or deleted.dtype != bool:
+        raise ValueError(f"graph.deleted: expected ({n},) bool, got {deleted.shape} {deleted.dtype}")
+    return deleted
 
 
 def _parts(graph: Graph) -> Parts:

@@ -66,13 +66,13 @@ def _hnswlib(index: Any, metric: str | None) -> Imported:
     labels = np.ascontiguousarray(records[:, state["label_offset"] : state["label_offset"] + 8]).view(np.uint64)[:, 0]
     if not (np.sort(labels) == np.arange(n, dtype=np.uint64)).all():
         raise ValueError(f"neighbors: {LABELS_0_TO_N}, got others in the hnswlib index")
-    own = labels.astype(np.int64)
+    rows_of_label = labels.astype(np.int64)
     there = np.arange(most) < counts[:, None]
     out = np.empty((n, most), np.int64)
-    out[own] = np.where(there, own[np.where(there, ids, 0)], -1)
+    out[rows_of_label] = np.where(there, rows_of_label[np.where(there, ids, 0)], -1)
     deleted = np.empty(n, bool)
-    deleted[own] = links[:, 2] & 1
-    return Imported(out, own[[state["enterpoint_node"]]], metric, deleted if deleted.any() else None)
+    deleted[rows_of_label] = links[:, 2] & 1
+    return Imported(out, rows_of_label[[state["enterpoint_node"]]], metric, deleted if deleted.any() else None)
 
 
 def _faiss(index: Any, metric: str | None) -> Imported:

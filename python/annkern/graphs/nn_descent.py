@@ -45,11 +45,11 @@ def descend(
         "nn_descent_prune", operands.base.native, metric, (0, 0), _held(lists, width), (degree, neighbors.address), 0, 0
     )
     del lists
-    own = host_copy(neighbors)
-    add_equals(own, firsts)
-    state = np.repeat((own >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
+    found = host_copy(neighbors)
+    add_equals(found, firsts)
+    state = np.repeat((found >= 0).sum(axis=1, keepdims=True), 2, axis=1).astype(np.int32)
     sizes = (width, degree, degree, degree)
-    return finish(operands, metric, insertion, sizes, 1.0, to_device(context, own), to_device(context, state))
+    return finish(operands, metric, insertion, sizes, 1.0, to_device(context, found), to_device(context, state))
 
 
 def nearest_lists(operands: Operands, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:

@@ -95,11 +95,11 @@ class Reach:
 
     def _give(self, row: int, to: int, spare: bool) -> bool:
         """An edge in the first free place of `row`; or else, to spare, in that of the last one that is no parent's."""
-        own = self.neighbors[row].tolist()
-        place = own.index(-1) if -1 in own else -1
+        listed = self.neighbors[row].tolist()
+        place = listed.index(-1) if -1 in listed else -1
         if place < 0 and spare:
             # An edge of a row to itself is no parent's, though a row where searches begin is its own parent.
-            place = max((p for p, other in enumerate(own) if other == row or self.parents[other] != row), default=-1)
+            place = max((p for p, other in enumerate(listed) if other == row or self.parents[other] != row), default=-1)
         if place < 0:
             return False
         self.neighbors[row, place] = to

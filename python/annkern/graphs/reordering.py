@@ -70,11 +70,11 @@ def in_ids(distances: Any, indices: Any, order: Array, similarity: bool) -> Any:
     seen = view("out[1]", indices)
     ids, record = as_numpy(seen), as_numpy(view("out[0]", distances))
     there = ids >= 0
-    own = np.full(ids.shape, np.iinfo(np.int64).max)
-    own[there] = order[ids[there]]
-    own = np.take_along_axis(own, np.lexsort((own, -record if similarity else record), axis=1), axis=1)
-    own[own == np.iinfo(np.int64).max] = -1
+    caller_ids = np.full(ids.shape, np.iinfo(np.int64).max)
+    caller_ids[there] = order[ids[there]]
+    caller_ids = np.take_along_axis(caller_ids, np.lexsort((caller_ids, -record if similarity else record), axis=1), axis=1)
+    caller_ids[caller_ids == np.iinfo(np.int64).max] = -1
     if not seen.library.writable:
-        return seen.library.from_numpy(own, seen.device)
-    ids[:] = own
+        return seen.library.from_numpy(caller_ids, seen.device)
+    ids[:] = caller_ids
     return indices

@@ -57,34 +57,34 @@ def build_graph(
 
     def padded(width: int) -> NDArray[np.int32]:
         out = np.full((len(base), width), -1, np.int32)
-        for row, own in enumerate(lists):
-            out[row, : len(own)] = own
+        for row, listed in enumerate(lists):
+            out[row, : len(listed)] = listed
         return out
 
     def add(first: int, count: int, entries: NDArray[np.int32], alpha: float) -> None:
         snapshot, arrivals = padded(room), [int(row) for row in order[first : first + count]]
         for row in arrivals:
             _, expanded = beam_search(snapshot, entries, keys[row], window)
-            met = [id for _, id in expanded if id != row]
-            met = met[max(0, len(met) + len(lists[row]) - most) :]
-            lists[row] = prune(row, list({*met, *lists[row]}), keys, degree, alpha, similarity)
+            visited = [id for _, id in expanded if id != row]
+            visited = visited[max(0, len(visited) + len(lists[row]) - most) :]
+            lists[row] = prune(row, list({*visited, *lists[row]}), keys, degree, alpha, similarity)
         sources: dict[int, list[int]] = {}
         for row in arrivals:
             for target in lists[row]:
                 if row not in lists[target]:
                     sources.setdefault(target, []).append(row)
         for target, new in sources.items():
-            own = lists[target]
-            lists[target] = own + new
-            if len(own) + len(new) > room:
-                near = sorted(new, key=lambda c: (keys[target, c], c))[: most - len(own)]
-                lists[target] = prune(target, own + near, keys, degree, alpha, similarity)
+            listed = lists[target]
+            lists[target] = listed + new
+            if len(listed) + len(new) > room:
+                near = sorted(new, key=lambda c: (keys[target, c], c))[: most - len(listed)]
+                lists[target] = prune(target, listed + near, keys, degree, alpha, similarity)
 
     for turn, (alpha, batches) in enumerate(passes):
         for first, count in batches:
             if turn > 0 or first > 0:
                 add(first, count, order[:entry_count] if turn > 0 else order[: min(entry_count, first)], alpha)
-    for row, own in enumerate(lists):
-        if len(own) > degree:
-            lists[row] = prune(row, own, keys, degree, alpha, similarity)
+    for row, listed in enumerate(lists):
+        if len(listed) > degree:
+            lists[row] = prune(row, listed, keys, degree, alpha, similarity)
     return padded(degree)

@@ -13,7 +13,7 @@ from .pairwise import pairwise
 from .select_k import select_k
 
 
-def passes(filter: NDArray[Any] | None, m: int, n: int) -> NDArray[np.bool_]:
+def allowed_rows(filter: NDArray[Any] | None, m: int, n: int) -> NDArray[np.bool_]:
     """(m, n): which rows each query may return. Packed filters hold row i in bit i % 32 of word i // 32."""
     if filter is None:
         return np.ones((m, n), bool)
@@ -34,5 +34,5 @@ def knn(
     """Distances and indices (m, k) of the rows nearest to each query, nearest first, ties to the smaller index."""
     row = find(metric)
     distances = pairwise(queries, base, metric)
-    ids = np.where(passes(filter, *distances.shape), np.arange(len(base)), -1)
+    ids = np.where(allowed_rows(filter, *distances.shape), np.arange(len(base)), -1)
     return select_k(distances, k, largest=row.similarity, ids=ids, missing=row.missing)

@@ -108,11 +108,11 @@ def encode(
 
     step64, low64 = step[:, 0].astype(np.float64), low[:, 0].astype(np.float64)
     squared = d * (low64 * low64) + 2.0 * low64 * step64 * codes.sum(axis=1) + step64 * step64 * (codes**2).sum(axis=1)
-    whole = (mean + unit * value).astype(np.float64)
+    decoded = (mean + unit * value).astype(np.float64)
     most = np.abs(x).max(axis=1, initial=0.0)
     decoded_as_zero = np.float32(-0.0 if residual_bits or "selectors" in arrays else 0.0)
     made_up = np.where(most == 0, decoded_as_zero, np.float32(0))
-    inverse = np.where(most > np.float32(0.5) * (unit * step[:, 0]), inverse_norms(sum16(whole * whole)), made_up)
+    inverse = np.where(most > np.float32(0.5) * (unit * step[:, 0]), inverse_norms(sum16(decoded * decoded)), made_up)
     with np.errstate(over="ignore"):
         squared = (squared * (float(unit) * float(unit))).astype(np.float32)
     arrays["norms"] = np.stack([np.broadcast_to(squared, n), inverse], axis=1)
@@ -161,7 +161,7 @@ def pairwise(
 
     The query (less the mean under L2, over its norm under cosine) is rounded to 255 levels, so that its product with the
     codes is a sum of integers. With an offset, the length of the mean, cosine and inner_product round what is left of the
-    query across the mean; what lies along it meets the row's part along the mean, unrounded.
+    query across the mean; what lies along it is multiplied by the row's part along the mean, unrounded.
     """
     mean, unit = arrays["mean"], np.float32(2.0**exponent)
     v = np.asarray(queries, np.float32)
@@ -189,12 +189,12 @@ def pairwise(
     total = sum16(v.astype(np.float64)).astype(np.float32)
     most = np.abs(v).max(axis=1, initial=0.0)
     steps = np.where(most > 0, np.float32(LEVELS) / np.where(most > 0, most, np.float32(1)), np.float32(0))
-    whole = np.clip(np.rint(v * steps[:, None]), -LEVELS, LEVELS).astype(np.int64)
+    rounded = np.clip(np.rint(v * steps[:, None]), -LEVELS, LEVELS).astype(np.int64)
     scale = most / np.float32(LEVELS)
 
     step, low = (arrays["scales"].astype(np.float32) * unit).T[:, None, :]
     squared, inverse = arrays["norms"].T[:, None, :]
-    dot = (whole @ unpack(arrays["codes"], len(mean), bits).T).astype(np.float32)
+    dot = (rounded @ unpack(arrays["codes"], len(mean), bits).T).astype(np.float32)
     product = low * total[:, None] + step * (scale[:, None] * dot)
     if metric == "inner_product":
         return (shift[:, None] + along * row_along) + product + np.float32(0)  # -0 is reported as 0

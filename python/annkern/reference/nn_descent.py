@@ -44,7 +44,7 @@ class NearestLists:
     def rank(self, row: int, id: int) -> tuple[Any, int]:
         return self.keys[row, id], place(row, id)
 
-    def meet(self, pairs: Iterator[tuple[int, int]]) -> None:
+    def compare(self, pairs: Iterator[tuple[int, int]]) -> None:
         for a, b in pairs:
             self.offer(a, b)
             self.offer(b, a)
@@ -70,30 +70,30 @@ def leaves(keys: Keys, rows: Sequence[int]) -> Iterator[list[int]]:
     firsts = list(rows)[: min(MOST_SETS, -(-2 * len(rows) // LEAF_ROWS))]
     nearest = keys[np.ix_(firsts, rows)].argmin(axis=0)
     for s in range(len(firsts)):
-        own = [row for row, at in zip(rows, nearest, strict=True) if at == s]
-        if len(own) > len(rows) // 16 * 15:
-            for at in range(0, len(own), LEAF_ROWS):
-                yield own[at : at + LEAF_ROWS]
-        elif own:
-            yield from leaves(keys, own)
+        members = [row for row, at in zip(rows, nearest, strict=True) if at == s]
+        if len(members) > len(rows) // 16 * 15:
+            for at in range(0, len(members), LEAF_ROWS):
+                yield members[at : at + LEAF_ROWS]
+        elif members:
+            yield from leaves(keys, members)
 
 
 def start(lists: NearestLists, order: Sequence[int]) -> None:
-    """Rows of a leaf meet one another."""
+    """Rows of a leaf are compared with one another."""
     for leaf in leaves(lists.keys, order):
-        lists.meet(combinations(leaf, 2))
+        lists.compare(combinations(leaf, 2))
 
 
 def descend(lists: NearestLists, sample: int) -> None:
-    """A round: what each row takes of its list, and who takes it, meet one another; two that are both old do not."""
+    """A round: what each row takes of its list, and who takes it, are compared; two that are both old are not."""
     n = len(lists.keys)
     taken: dict[bool, list[list[int]]] = {new: [[] for _ in range(n)] for new in (True, False)}
     takers: dict[bool, list[list[int]]] = {new: [[] for _ in range(n)] for new in (True, False)}
     for row in range(n):
         for new in (True, False):
-            own = [id for id in lists.ids[row] if (id not in lists.taken[row]) == new][:sample]
-            taken[new][row] = own
-            for id in own:
+            sampled = [id for id in lists.ids[row] if (id not in lists.taken[row]) == new][:sample]
+            taken[new][row] = sampled
+            for id in sampled:
                 takers[new][id].append(row)
     for row in range(n):
         lists.taken[row] |= set(taken[True][row])
@@ -104,26 +104,26 @@ def descend(lists: NearestLists, sample: int) -> None:
             near = sorted(takers[new][row], key=lambda by: (lists.keys[by, row], place(row, by)))[:sample]
             groups[new] = list(dict.fromkeys(taken[new][row] + near))
         old = [id for id in groups[False] if id not in groups[True]]
-        lists.meet(combinations(groups[True], 2))
-        lists.meet((a, b) for a in groups[True] for b in old)
+        lists.compare(combinations(groups[True], 2))
+        lists.compare((a, b) for a in groups[True] for b in old)
 
 
 def prune(ids: NDArray[np.int32], degree: int) -> NDArray[np.int32]:
     """(n, degree): of (n, width) nearest rows, those with the fewest detours, and those that lead to a row behind the first
     half of them. Of entries i < j, i is a detour to j where row i's list holds row j before place j."""
-    lists = [[int(id) for id in own if id >= 0] for own in ids]
+    lists = [[int(id) for id in listed if id >= 0] for listed in ids]
     kept: list[list[int]] = []
-    for own in lists:
-        ranks = [{id: rank for rank, id in enumerate(lists[other])} for other in own]
-        detours = [sum(ranks[i].get(id, len(own)) < j for i in range(j)) for j, id in enumerate(own)]
-        kept.append([own[j] for j in sorted(range(len(own)), key=lambda j: (detours[j], j))][:degree])
+    for listed in lists:
+        ranks = [{id: rank for rank, id in enumerate(lists[other])} for other in listed]
+        detours = [sum(ranks[i].get(id, len(listed)) < j for i in range(j)) for j, id in enumerate(listed)]
+        kept.append([listed[j] for j in sorted(range(len(listed)), key=lambda j: (detours[j], j))][:degree])
     leading: list[list[tuple[int, int, int]]] = [[] for _ in lists]
-    for row, own in enumerate(kept):
-        for rank, id in enumerate(own):
+    for row, listed in enumerate(kept):
+        for rank, id in enumerate(listed):
             leading[id].append((rank, place(id, row), row))
     half, woven = (degree + 1) // 2, []
-    for own, others in zip(kept, leading, strict=True):
-        chain = own[:half] + [row for _, _, row in sorted(others)[:degree]] + own[half:]
+    for listed, others in zip(kept, leading, strict=True):
+        chain = listed[:half] + [row for _, _, row in sorted(others)[:degree]] + listed[half:]
         woven.append(list(dict.fromkeys(chain))[:degree])
     return _padded(woven, degree)
 
@@ -132,7 +132,7 @@ def add_equals(neighbors: NDArray[np.int32], firsts: NDArray[np.int32]) -> NDArr
     """Rows that equal one another, of which only the first was in the descent, lead to those that follow in a ring of
     theirs, half of `degree` at most, and else where the first leads, each beginning where the one before it ends."""
     degree = neighbors.shape[1]
-    lists = [[int(id) for id in own if id >= 0] for own in neighbors]
+    lists = [[int(id) for id in listed if id >= 0] for listed in neighbors]
     for first in set(firsts.tolist()):
         equals = np.flatnonzero(firsts == first).tolist()
         beyond = lists[first]
@@ -146,6 +146,6 @@ def add_equals(neighbors: NDArray[np.int32], firsts: NDArray[np.int32]) -> NDArr
 
 def _padded(lists: Sequence[Sequence[int]], width: int) -> NDArray[np.int32]:
     out = np.full((len(lists), width), -1, np.int32)
-    for row, own in enumerate(lists):
-        out[row, : len(own)] = own
+    for row, listed in enumerate(lists):
+        out[row, : len(listed)] = listed
     return out

@@ -97,9 +97,9 @@ def tables(
         for s, columns in enumerate(parts_of(q.shape[1], codebook)):
             pairs = [(q[:, j, None], codebook[s, i]) for i, j in enumerate(columns)]
             if metric in ("inner_product", "cosine"):
-                table[:, s] = chain([-(own * word) for own, word in pairs])
+                table[:, s] = chain([-(value * word) for value, word in pairs])
             else:
-                table[:, s] = chain([(own - word) * (own - word) for own, word in pairs])
+                table[:, s] = chain([(value - word) * (value - word) for value, word in pairs])
     return table
 
 
@@ -111,8 +111,8 @@ def rounded(table: Floats) -> tuple[Bytes, Floats, Floats]:
     lift = np.where(span < np.float32(2.0**-100), np.float32(2.0**64), np.float32(1))
     steps = np.where(span > 0, LEVELS / np.where(span > 0, span * lift, np.float32(1)), np.float32(0))
     scaled = (table - low) * lift[:, None, None]
-    whole = np.minimum(np.rint(scaled * steps[:, None, None]), LEVELS).astype(np.uint8)
-    return whole, span / LEVELS, sum16(low[:, :, 0].astype(np.float64)).astype(np.float32)
+    table_bytes = np.minimum(np.rint(scaled * steps[:, None, None]), LEVELS).astype(np.uint8)
+    return table_bytes, span / LEVELS, sum16(low[:, :, 0].astype(np.float64)).astype(np.float32)
 
 
 def pairwise(
@@ -129,8 +129,8 @@ def pairwise(
     table = tables(queries, codebook, metric, rotation, mean)
     rows = range(codes.shape[1])
     if codebook.shape[2] == 16:
-        whole, step, bias = rounded(table)
-        total = sum((whole[:, s][:, codes[:, s]].astype(np.int64) for s in rows), np.zeros((1, 1), np.int64))
+        table_bytes, step, bias = rounded(table)
+        total = sum((table_bytes[:, s][:, codes[:, s]].astype(np.int64) for s in rows), np.zeros((1, 1), np.int64))
         key = bias[:, None] + step[:, None] * total.astype(np.float32)
     else:
         with np.errstate(over="ignore", invalid="ignore"):

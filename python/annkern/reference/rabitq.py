@@ -62,8 +62,8 @@ def _segment(t: int, width: int) -> slice:
 def rotate(z: Floats, signs: NDArray[np.int8]) -> Floats:
     """z (n, D) float32, signs (rounds, D)."""
     z, width = z.copy(), z.shape[1]
-    for t, own in enumerate(signs):
-        z *= own.astype(F)
+    for t, row_signs in enumerate(signs):
+        z *= row_signs.astype(F)
         at = _segment(t, width)
         z[:, at] = _hadamard(z[:, at])
         if width & (width - 1):
@@ -171,7 +171,7 @@ class Rabitq:
         return self.offset is not None and (metric == "cosine" or (metric == "inner_product" and self.binary))
 
     def tilts(self, terms: Floats, metric: str) -> Floats:
-        """What of each row meets that: 1 - cos(mean, row) under cosine, <mean, row - mean> / |mean| under inner_product."""
+        """Its factor in each row: 1 - cos(mean, row) under cosine, <mean, row - mean> / |mean| under inner_product."""
         if not self.splits(metric):
             return np.zeros(len(terms), F)
         assert self.offset is not None
@@ -226,16 +226,16 @@ class Rabitq:
 
     def keys(self, queries: Floats, codes: Codes, terms: Floats, metric: str) -> Floats:
         """(m, n) float32, smaller is nearer."""
-        a, own = self.query(queries, metric)
-        scale, along, shift, start, share = (own[:, i : i + 1] for i in range(5))
+        a, query_terms = self.query(queries, metric)
+        scale, along, shift, start, share = (query_terms[:, i : i + 1] for i in range(5))
         step, row_along, squared, inverse = terms.T
         product = step * (scale * self.dots(a, codes))
         tilt = self.tilts(terms, metric)
         if metric == "inner_product":
             return F(0) - (((shift + share * tilt) + along * row_along) + product)
         if metric == "cosine":
-            whole = (shift + along * row_along) + product
-            return np.clip((start + share * tilt) - whole * inverse, F(0), F(2))
+            total = (shift + along * row_along) + product
+            return np.clip((start + share * tilt) - total * inverse, F(0), F(2))
         gap = along - row_along
         keys = np.maximum(F(0), ((shift + squared) + gap * gap) - F(2) * product)
         return np.sqrt(keys) if metric == "euclidean" else keys

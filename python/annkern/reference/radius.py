@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .knn import passes
+from .knn import allowed_rows
 from .metrics import find
 from .pairwise import pairwise
 
@@ -28,6 +28,6 @@ def radius(
     row = find(metric)
     distances = pairwise(queries, base, metric)
     near = row.key(distances) <= row.key(np.float32(r))
-    near &= passes(filter, *distances.shape)
+    near &= allowed_rows(filter, *distances.shape)
     lims = np.concatenate([[0], np.cumsum(near.sum(axis=1))]).astype(np.int64)
     return lims, distances[near], np.nonzero(near)[1].astype(np.int64)

@@ -53,8 +53,8 @@ def filtered_search(
     judged, two_hop, least = False, False, 0
     while any(candidate not in expanded for candidate in buffer):
         place = next(at for at, candidate in enumerate(buffer) if candidate not in expanded)
-        settled = sum(bool(allowed[row]) for _, row in buffer[:place])
-        if not judged and settled >= SAMPLE:
+        confirmed = sum(bool(allowed[row]) for _, row in buffer[:place])
+        if not judged and confirmed >= SAMPLE:
             judged, sparse = True, place * count > 2 * SAMPLE * n
             least = 2 * place if sparse else 0
             two_hop = not sparse and PLAIN_SHARE * place > SAMPLE
@@ -64,7 +64,7 @@ def filtered_search(
                 visited -= {row for _, row in waiting}
         if not judged and 2 * place > steps:
             break
-        if settled >= window and place >= least:
+        if confirmed >= window and place >= least:
             return [candidate for candidate in buffer if allowed[candidate[1]]]
         left = [candidate for candidate in buffer if candidate not in expanded]
         if left:
@@ -110,12 +110,12 @@ def search_graph(
     distances = pairwise(queries, base, metric)
     out = np.full((len(queries), k), row.missing, distances.dtype)
     ids = np.full((len(queries), k), -1, np.int64)
-    for q, own in enumerate(distances):
+    for q, of_query in enumerate(distances):
         allowed = np.ones(len(base), bool) if filter is None else np.broadcast_to(filter, distances.shape)[q]
         if allowed.all():
-            buffer, _ = beam_search(neighbors, entries, row.key(own), max(window, k), expand)
+            buffer, _ = beam_search(neighbors, entries, row.key(of_query), max(window, k), expand)
         else:
-            buffer = filtered_search(neighbors, entries, row.key(own), allowed, max(window, k))
+            buffer = filtered_search(neighbors, entries, row.key(of_query), allowed, max(window, k))
         ids[q, : len(buffer)] = [candidate for _, candidate in buffer[:k]]
-        out[q, : len(buffer)] = own[ids[q, : len(buffer)]][:k]
+        out[q, : len(buffer)] = of_query[ids[q, : len(buffer)]][:k]
     return out, ids

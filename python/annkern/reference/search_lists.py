@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .knn import passes
+from .knn import allowed_rows
 from .metrics import find
 from .pairwise import pairwise
 
@@ -44,7 +44,7 @@ def search_lists(
     """
     row = find(metric)
     copies = int(np.bincount(np.concatenate(members)).max(initial=1)) if members else 1
-    allowed = passes(filter, len(queries), len(base))
+    allowed = allowed_rows(filter, len(queries), len(base))
     distances = pairwise(queries, base, metric)
     out = np.full((len(queries), k), row.missing, distances.dtype)
     ids = np.full((len(queries), k), -1, np.int64)

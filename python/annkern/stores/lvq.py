@@ -69,7 +69,7 @@ class _Turbo(Codec):
 
     def _fitted(self) -> dict[str, np.ndarray[Any, Any]]:
         optional = {"scales": self.scale_, "offset": self.offset_}
-        return {"mean": self.mean_, **{name: own for name, own in optional.items() if own is not None}}
+        return {"mean": self.mean_, **{name: value for name, value in optional.items() if value is not None}}
 
     def _store(self, n: int, arrays: dict[str, Any]) -> Store:
         numbers = self._numbers()

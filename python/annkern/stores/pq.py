@@ -208,11 +208,11 @@ class PQ(Codec):
         optional: dict[str, tuple[tuple[int, ...], str]] = {"norms": ((n,), "float32"), "rotation": ((d, d), "float32")}
         if "norms" in store.arrays and "tilts" in store.arrays:
             shapes |= {"mean": ((d,), "float32"), "tilts": ((n,), "float32")}
-        return {**shapes, **{name: own for name, own in optional.items() if name in store.arrays}}
+        return {**shapes, **{name: value for name, value in optional.items() if name in store.arrays}}
 
     def _fitted(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         optional = {"rotation": self.rotation_, "mean": self.mean_}
-        return {"codebook": self.codebook_, **{name: own for name, own in optional.items() if own is not None}}
+        return {"codebook": self.codebook_, **{name: value for name, value in optional.items() if value is not None}}
 
 
 class _Parts:

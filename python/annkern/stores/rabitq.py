@@ -295,8 +295,8 @@ def rotate(x: Floats, signs: np.ndarray[Any, Any]) -> Floats:
     z = np.zeros((n, width), np.float32)
     z[:, :d] = x
     power = 1 << max(width.bit_length() - 1, 0)
-    for t, own in enumerate(signs):
-        z *= own
+    for t, row_signs in enumerate(signs):
+        z *= row_signs
         part = z[:, :power] if t % 2 == 0 else z[:, width - power :]
         part[:] = _hadamard(part, power)
         if power != width:
@@ -353,10 +353,10 @@ def _lengths(rows: np.ndarray[Any, Any], store: Store, ids: np.ndarray[Any, Any]
     unique, back = np.unique(np.maximum(ids, 0), return_inverse=True)
     result = np.zeros((3, len(unique)))
     for at in range(0, len(unique), 4096):
-        own = rows[unique[at : at + 4096]]
-        terms = np.ascontiguousarray(own[:, width * bits // 8 :]).view(np.float32).astype(np.float64)
-        v = unpack(own[:, : width * bits // 8], bits).astype(np.float64) - (2**bits - 1) / 2
-        result[:, at : at + len(own)] = terms[:, 0] * np.sqrt((v * v).sum(axis=1)), terms[:, 2], terms[:, 3]
+        block = rows[unique[at : at + 4096]]
+        terms = np.ascontiguousarray(block[:, width * bits // 8 :]).view(np.float32).astype(np.float64)
+        v = unpack(block[:, : width * bits // 8], bits).astype(np.float64) - (2**bits - 1) / 2
+        result[:, at : at + len(block)] = terms[:, 0] * np.sqrt((v * v).sum(axis=1)), terms[:, 2], terms[:, 3]
     return [part[back.reshape(ids.shape)] for part in result]
 
 

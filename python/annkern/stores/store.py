@@ -88,8 +88,8 @@ class Store(Dataset):
         return sum(int(np.prod(x.shape, dtype=np.int64)) * ITEMSIZES[x.dtype] for x in views)
 
     def _all_arrays(self) -> list[Any]:
-        own = [*self.arrays.values(), *([] if self.projection is None else [self.projection])]
-        return [*own, *(x for level in self._levels or () if level is not self for x in level._all_arrays())]
+        arrays = [*self.arrays.values(), *([] if self.projection is None else [self.projection])]
+        return [*arrays, *(x for level in self._levels or () if level is not self for x in level._all_arrays())]
 
     def distances(
         self, queries: Any, ids: Any, metric: str | None = None, *, threads: int | None = None, stream: Any = None

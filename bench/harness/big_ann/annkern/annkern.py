@@ -86,10 +86,10 @@ class Annkern(BaseANN):
 
     def having(self, words):
         """Ids of the rows that have all words, ascending; None where none is asked for."""
-        own = self.rows_of_word
+        words_rows = self.rows_of_word
         found = None
-        for word in sorted(words, key=lambda w: own.indptr[w + 1] - own.indptr[w]):
-            rows = own.indices[own.indptr[word] : own.indptr[word + 1]]
+        for word in sorted(words, key=lambda w: words_rows.indptr[w + 1] - words_rows.indptr[w]):
+            rows = words_rows.indices[words_rows.indptr[word] : words_rows.indptr[word + 1]]
             found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
         return found
 

@@ -74,7 +74,7 @@ class AnnkernBackend(BenchmarkBackend):
                 raise ValueError(f"search_params: expected one setting a configuration, got {settings}")
             index = SpecIndex(config.build_param["spec"], dataset.distance_metric)
             if not self.find(index, config.file):
-                if not index.flat:
+                if not index.exact:
                     raise ValueError(f"{config.file}: no index; build it first")
                 self.fit(index, dataset, config.file)
             index, queries = self.kept[1], vectors(dataset, ("query_vectors",), dataset.query_file)

@@ -90,8 +90,8 @@ class AnnkernConfigLoader(ConfigLoader):
                 label = (algo if group == "base" else f"{algo}_{group}") + "." + plain(build["spec"])
                 rows = f".n{subset}" if subset else ""  # or a later run of all rows would search an index of some
                 index = str(folder / "index" / f"{label}{rows}.safetensors")
-                own = shared | {"name": label, "algo": algo, "output_filename": files}
-                configs.append(BenchmarkConfig([IndexConfig(label, algo, build, [search], index)], own))
+                config_values = shared | {"name": label, "algo": algo, "output_filename": files}
+                configs.append(BenchmarkConfig([IndexConfig(label, algo, build, [search], index)], config_values))
         return configs
 
 

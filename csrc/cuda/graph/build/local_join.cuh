@@ -44,7 +44,7 @@ __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* 
 template <class Arith>
 __device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigned char* row) {
   const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
-  typename Arith::Sum own = 0;
+  typename Arith::Sum self_dot = 0;
 #pragma unroll 1
   for (int64_t at = 0; at < bytes; at += 16) {
     const uint4 raw = load_piece(row, at, bytes, a.vector_loads);
@@ -53,10 +53,10 @@ __device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigne
       typename Arith::Operand x[4];
       Arith::expand(raw, part, x);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) own = Arith::own(own, x[j]);
+      for (int j = 0; j < 4; ++j) self_dot = Arith::add_self_dot(self_dot, x[j]);
     }
   }
-  return Arith::row_word(a.metric, own, row, a.base.dims);
+  return Arith::row_word(a.metric, self_dot, row, a.base.dims);
 }
 
 __device__ __forceinline__ void write_sortable_keys(uint32_t* to, const uint32_t (&sortable_keys)[kJoinQueries]) {

@@ -14,10 +14,10 @@ using namespace ANNK_ISA;
 __device__ __forceinline__ KeyId key_id_at(uint32_t key_bits, uint32_t place) {
   return static_cast<KeyId>(key_bits) << 32 | place << 1;
 }
-__device__ __forceinline__ uint32_t place_of(KeyId entry) { return position_of(entry) >> 1; }
+__device__ __forceinline__ uint32_t place_of(KeyId key_id) { return position_of(key_id) >> 1; }
 // The row that an entry of the list of `row` names.
-__device__ __forceinline__ int32_t listed(int64_t row, KeyId entry) {
-  return static_cast<int32_t>(TieOrder::id(row, place_of(entry)));
+__device__ __forceinline__ int32_t listed(int64_t row, KeyId key_id) {
+  return static_cast<int32_t>(TieOrder::id(row, place_of(key_id)));
 }
 
 // Chains of updates: a link says which comes next.
@@ -35,22 +35,22 @@ struct WarpSlots {
   template <bool kRepeats>
   __device__ __forceinline__ void update(KeyId mine) const {
     for (unsigned hits = __ballot_sync(kAllLanes, mine < last()); hits != 0; hits &= hits - 1) {
-      const KeyId entry = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(hits)) - 1);
-      if (entry < last()) insert<kRepeats>(entry);
+      const KeyId key_id = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(hits)) - 1);
+      if (key_id < last()) insert<kRepeats>(key_id);
     }
   }
 
   template <bool kRepeats>
-  __device__ __forceinline__ void insert(KeyId entry) const {
+  __device__ __forceinline__ void insert(KeyId key_id) const {
     const int lane = lane_id();
     int before = 0, same = width - 1;  // where the row is, or else what makes room
     KeyId known = kNoKeyId;
     for (int first = 0; first < width; first += kWarp) {
       const KeyId there = first + lane < width ? slots[first + lane] : kNoKeyId;
-      const unsigned smaller = __ballot_sync(kAllLanes, there < entry);
+      const unsigned smaller = __ballot_sync(kAllLanes, there < key_id);
       before += __popc(smaller);
       if (kRepeats) {
-        const unsigned equal = __ballot_sync(kAllLanes, there != kNoKeyId && place_of(there) == place_of(entry));
+        const unsigned equal = __ballot_sync(kAllLanes, there != kNoKeyId && place_of(there) == place_of(key_id));
         if (equal != 0) {
           const int at = __ffs(static_cast<int>(equal)) - 1;
           same = first + at;
@@ -60,9 +60,9 @@ struct WarpSlots {
         break;
       }
     }
-    if (kRepeats && key_bits_of(known) <= key_bits_of(entry)) return;
+    if (kRepeats && key_bits_of(known) <= key_bits_of(key_id)) return;
     make_room(before, same);
-    if (lane == 0) slots[before] = entry;
+    if (lane == 0) slots[before] = key_id;
     __syncwarp();
   }
 

@@ -22,7 +22,7 @@ void fill(void* from, int byte, int64_t bytes, void* stream) {
                   "clearing the workspace");
 }
 
-KeyId* entries(const NnDescentArgs& args) { return reinterpret_cast<KeyId*>(args.lists); }
+KeyId* key_ids(const NnDescentArgs& args) { return reinterpret_cast<KeyId*>(args.lists); }
 
 // ---- nn_descent_start
 
@@ -88,19 +88,19 @@ __global__ void __launch_bounds__(kThreads) take_samples(const Samples s, KeyId*
   const int lane = lane_id();
   int counts[2] = {0, 0};
   for (int64_t first = 0; first < width; first += kWarp) {
-    const KeyId entry = first + lane < width ? lists[row * width + first + lane] : kNoKeyId;
-    const bool there = entry != kNoKeyId;
+    const KeyId key_id = first + lane < width ? lists[row * width + first + lane] : kNoKeyId;
+    const bool there = key_id != kNoKeyId;
     for (int age = 0; age < 2; ++age) {
-      const bool mine = there && static_cast<int>(entry & 1u) == age;
+      const bool mine = there && static_cast<int>(key_id & 1u) == age;
       const unsigned lanes = __ballot_sync(kAllLanes, mine);
       const int rank = counts[age] + __popc(lanes & ((1u << lane) - 1u));
       counts[age] += __popc(lanes);
       if (!mine || rank >= s.sample) continue;
-      const int64_t id = listed(row, entry), slot = (2 * row + age) * s.sample + rank;
+      const int64_t id = listed(row, key_id), slot = (2 * row + age) * s.sample + rank;
       s.ids[slot] = static_cast<int32_t>(id);
-      s.sortable_keys[slot] = key_bits_of(entry);
+      s.sortable_keys[slot] = key_bits_of(key_id);
       s.next[slot] = atomicExch(s.heads + 2 * id + age, static_cast<uint32_t>(slot));
-      lists[row * width + first + lane] = entry | 1u;
+      lists[row * width + first + lane] = key_id | 1u;
     }
     if (__all_sync(kAllLanes, !there || (counts[0] >= s.sample && counts[1] >= s.sample))) break;
   }
@@ -115,22 +115,22 @@ struct Gathering {
   int count = 0;
 
   __device__ __forceinline__ void add_new(int32_t id) {
-    bool met = false;
-    for (int i = lane_id(); i < count; i += kWarp) met = met || ids[i] == id;
-    if (__any_sync(kAllLanes, met)) return;
+    bool present = false;
+    for (int i = lane_id(); i < count; i += kWarp) present = present || ids[i] == id;
+    if (__any_sync(kAllLanes, present)) return;
     if (lane_id() == 0) ids[count] = id;
     ++count;
     __syncwarp();
   }
   // What the row takes, and the nearest of those that take it, ties by how far they follow it.
   __device__ __forceinline__ void add(const Samples& s, int64_t row, int age) {
-    const int32_t* const own = s.ids + (2 * row + age) * s.sample;
-    for (int i = 0; i < s.sample && own[i] >= 0; ++i) add_new(own[i]);
+    const int32_t* const sampled = s.ids + (2 * row + age) * s.sample;
+    for (int i = 0; i < s.sample && sampled[i] >= 0; ++i) add_new(sampled[i]);
     for (int i = lane_id(); i < s.sample; i += kWarp) near.slots[i] = kNoKeyId;
     __syncwarp();
     for (uint32_t slot = s.heads[2 * row + age]; slot != kNoLink; slot = s.next[slot]) {
-      const KeyId entry = key_id_at(s.sortable_keys[slot], TieOrder::place(row, slot / (2 * s.sample)));
-      if (entry < near.last()) near.insert<false>(entry);
+      const KeyId key_id = key_id_at(s.sortable_keys[slot], TieOrder::place(row, slot / (2 * s.sample)));
+      if (key_id < near.last()) near.insert<false>(key_id);
     }
     for (int i = 0; i < s.sample && near.slots[i] != kNoKeyId; ++i) add_new(listed(row, near.slots[i]));
     __syncwarp();
@@ -163,9 +163,9 @@ __global__ void __launch_bounds__(kThreads) gather_groups(const Samples s, const
   }
 }
 
-__global__ void __launch_bounds__(kThreads) count_new(const KeyId* lists, int64_t entries, unsigned long long* still_new) {
+__global__ void __launch_bounds__(kThreads) count_new(const KeyId* lists, int64_t all, unsigned long long* still_new) {
   int count = 0;
-  for (int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; at < entries;
+  for (int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; at < all;
        at += static_cast<int64_t>(gridDim.x) * kThreads)
     count += (lists[at] & 1u) == 0 ? 1 : 0;
   count = warp_sum(count);
@@ -196,7 +196,7 @@ void round_of(const NnDescentArgs& args, RoundPlan& plan) {
   Samples& s = plan.samples;
   fill(s.heads, 0xff, 2 * n * 4, stream);
   fill(plan.groups.heads, 0xff, n * 4, stream);
-  ANNK_LAUNCH(take_samples, ceil_div<int64_t>(n, kWarps), kThreads, 0, stream, s, entries(args), n, args.width);
+  ANNK_LAUNCH(take_samples, ceil_div<int64_t>(n, kWarps), kThreads, 0, stream, s, key_ids(args), n, args.width);
   for (int64_t begin = 0; begin < args.count; begin += plan.groups_at_a_time) {
     const int64_t here = std::min(plan.groups_at_a_time, args.count - begin);
     plan.groups.positions = 4 * sample * here;
@@ -206,7 +206,7 @@ void round_of(const NnDescentArgs& args, RoundPlan& plan) {
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.query_ids, 2 * sample * here, stream);
     plan.queries.join(plan.groups.keys(), stream);
-    merge_updates(plan.groups, entries(args), args.width, stream);
+    merge_updates(plan.groups, key_ids(args), args.width, stream);
   }
 }
 
@@ -236,7 +236,7 @@ void nn_descent_start(const NnDescentArgs& args) {
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.groups.ids, plan.groups.positions, stream);
     plan.queries.join(plan.groups.keys(), stream);
-    merge_updates(plan.groups, entries(args), args.width, stream);
+    merge_updates(plan.groups, key_ids(args), args.width, stream);
   }
 }
 
@@ -259,7 +259,7 @@ void nn_descent_round(const NnDescentArgs& args) {
   round_of(args, plan);
   const int64_t all = args.base.rows * args.width;
   ANNK_LAUNCH(count_new, std::min<int64_t>(8 * kTargetBlocks, ceil_div<int64_t>(all, kThreads)), kThreads, 0, stream,
-              entries(args), all, reinterpret_cast<unsigned long long*>(args.still_new));
+              key_ids(args), all, reinterpret_cast<unsigned long long*>(args.still_new));
 }
 
 }  // namespace annk

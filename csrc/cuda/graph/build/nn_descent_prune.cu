@@ -63,15 +63,15 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
   if (thread == 0) filled[0] = 0;
   for (int i = thread; i < 1 << a.table_bits; i += kThreads) table.places[i] = -1;
   __syncthreads();
-  int own = 0;
+  int found = 0;
   for (int i = thread; i < width; i += kThreads) {
-    const KeyId entry = a.lists[row * a.width + i];
+    const KeyId key_id = a.lists[row * a.width + i];
     table.detours[i] = 0;
-    if (entry == kNoKeyId) break;
-    table.ids[i] = listed(row, entry);
-    ++own;
+    if (key_id == kNoKeyId) break;
+    table.ids[i] = listed(row, key_id);
+    ++found;
   }
-  atomicAdd(&filled[0], own);
+  atomicAdd(&filled[0], found);
   __syncthreads();
   const int count = filled[0];
   for (int i = thread; i < count; i += kThreads) table.put(i);
@@ -79,9 +79,9 @@ __global__ void __launch_bounds__(kThreads) count_detours(const PruneArgs a) {
   for (int i = warp_id(); i + 1 < count; i += kWarps) {
     const int64_t by = table.ids[i];
     for (int r = lane_id(); r + 1 < count; r += kWarp) {
-      const KeyId entry = a.lists[by * a.width + r];
-      if (entry == kNoKeyId) break;
-      const int j = table.find(listed(by, entry));
+      const KeyId key_id = a.lists[by * a.width + r];
+      if (key_id == kNoKeyId) break;
+      const int j = table.find(listed(by, key_id));
       if (j > i && j > r) atomicAdd(table.detours + j, 1u);
     }
   }
@@ -107,9 +107,9 @@ struct Weaving {
 
   __device__ __forceinline__ void add(int32_t id) {
     if (id < 0 || count == degree) return;
-    bool met = false;
-    for (int i = lane_id(); i < count; i += kWarp) met = met || woven[i] == id;
-    if (__any_sync(kAllLanes, met)) return;
+    bool present = false;
+    for (int i = lane_id(); i < count; i += kWarp) present = present || woven[i] == id;
+    if (__any_sync(kAllLanes, present)) return;
     if (lane_id() == 0) woven[count] = id;
     ++count;
     __syncwarp();
@@ -126,17 +126,17 @@ __global__ void __launch_bounds__(kThreads) weave(const PruneArgs a) {
   for (int e = lane; e < degree; e += kWarp) leading.slots[e] = kNoKeyId;
   __syncwarp();
   for (uint32_t place = a.heads[row]; place != kNoLink; place = a.next[place]) {
-    const KeyId entry =
+    const KeyId key_id =
         key_id_at(place % static_cast<uint32_t>(degree), TieOrder::place(row, place / static_cast<uint32_t>(degree)));
-    if (entry < leading.last()) leading.insert<false>(entry);
+    if (key_id < leading.last()) leading.insert<false>(key_id);
   }
-  int32_t* const own = a.neighbors + row * a.degree;
-  for (int e = 0; e < half; ++e) weaving.add(own[e]);
+  int32_t* const neighbors = a.neighbors + row * a.degree;
+  for (int e = 0; e < half; ++e) weaving.add(neighbors[e]);
   for (int i = 0; i < degree && leading.slots[i] != kNoKeyId && weaving.count < degree; ++i)
     weaving.add(listed(row, leading.slots[i]));
-  for (int e = half; e < degree; ++e) weaving.add(own[e]);
+  for (int e = half; e < degree; ++e) weaving.add(neighbors[e]);
   __syncwarp();
-  for (int e = lane; e < degree; e += kWarp) own[e] = e < weaving.count ? weaving.woven[e] : -1;
+  for (int e = lane; e < degree; e += kWarp) neighbors[e] = e < weaving.count ? weaving.woven[e] : -1;
 }
 
 PruneArgs plan(const NnDescentArgs& args, Workspace& workspace) {

@@ -19,13 +19,13 @@ __global__ void __launch_bounds__(kThreads) chain_positions(const Groups g) {
 __device__ __forceinline__ void merge_row(const Groups& g, int64_t row, const WarpSlots& list) {
   for (uint32_t at = g.heads[row]; at != kNoLink; at = g.next[at]) {
     const int p = static_cast<int>(at);
-    const JoinGroup own = g.join_groups[p];
-    const int place = p - own.first;
-    for (int first = own.first < 0 ? 0 : own.first; first < own.end; first += kWarp) {
+    const JoinGroup group = g.join_groups[p];
+    const int place = p - group.first;
+    for (int first = group.first < 0 ? 0 : group.first; first < group.end; first += kWarp) {
       const int q = first + lane_id();
       const uint32_t* key_bits = nullptr;
-      if (q < p && q - own.first < own.count) key_bits = g.sortable_keys + p * g.width + (q - own.first);  // its query
-      if (q > p && q < own.end && g.join_groups[q].count > place)
+      if (q < p && q - group.first < group.count) key_bits = g.sortable_keys + p * g.width + (q - group.first);  // its query
+      if (q > p && q < group.end && g.join_groups[q].count > place)
         key_bits = g.sortable_keys + q * g.width + place;  // whose query it is
       list.update<true>(key_bits != nullptr ? key_id_at(*key_bits, TieOrder::place(row, g.ids[q])) : kNoKeyId);
     }
@@ -41,16 +41,16 @@ __global__ void __launch_bounds__(kThreads, 6) merge_chains(const Groups g, KeyI
   const int64_t mine = p < g.positions ? g.ids[p] : -1;
   for (unsigned ends = __ballot_sync(kAllLanes, mine >= 0 && g.next[p] == kNoLink); ends != 0; ends &= ends - 1) {
     const int64_t row = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(ends)) - 1);
-    KeyId* const own = lists + row * width;
+    KeyId* const row_list = lists + row * width;
     const bool copied = width <= kSharedWidth;
-    const WarpSlots list{copied ? shared + warp_id() * width : own, static_cast<int>(width)};
+    const WarpSlots list{copied ? shared + warp_id() * width : row_list, static_cast<int>(width)};
     if (copied)
-      for (int64_t e = lane; e < width; e += kWarp) list.slots[e] = own[e];
+      for (int64_t e = lane; e < width; e += kWarp) list.slots[e] = row_list[e];
     __syncwarp();
     merge_row(g, row, list);
     __syncwarp();
     if (copied)
-      for (int64_t e = lane; e < width; e += kWarp) own[e] = list.slots[e];
+      for (int64_t e = lane; e < width; e += kWarp) row_list[e] = list.slots[e];
     if (lane == 0) g.heads[row] = kNoLink;
   }
 }

@@ -12,14 +12,14 @@ constexpr int kWarps = kThreads / kWarp;
 
 __global__ void __launch_bounds__(kThreads) open_whole(const Leaves leaves) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const Span whole{0, static_cast<int32_t>(leaves.count)};
+  const Span all{0, static_cast<int32_t>(leaves.count)};
   const bool open = leaves.count > kLeafRows;
   if (at < leaves.count) {
     leaves.span_of[at] = open ? 0 : -1;
-    if (!open) leaves.of[at] = whole;
+    if (!open) leaves.of[at] = all;
   }
   if (at == 0 && open) {
-    leaves.even[0] = whole;
+    leaves.even[0] = all;
     leaves.opened[0] = 1;
   }
 }
@@ -104,14 +104,14 @@ __device__ __forceinline__ void place_sets(const Leaves& leaves, const Span& spa
     const int s = static_cast<int>(threadIdx.x);
     int32_t first = span.first;
     for (int t = 0; t < s; ++t) first += cut.counts[t];
-    const Span own{first, first + cut.counts[s]};
-    const bool by_number = own.size() > span.size() / 16 * 15;
-    cut.sets[s] = own;
-    cut.most[s] = by_number ? static_cast<int32_t>(kLeafRows) : own.size();
+    const Span rows{first, first + cut.counts[s]};
+    const bool by_number = rows.size() > span.size() / 16 * 15;
+    cut.sets[s] = rows;
+    cut.most[s] = by_number ? static_cast<int32_t>(kLeafRows) : rows.size();
     cut.open[s] = -1;
     if (cut.most[s] > kLeafRows) {
       cut.open[s] = atomicAdd(leaves.opened + level + 1, 1);
-      leaves.open(level + 1)[cut.open[s]] = own;
+      leaves.open(level + 1)[cut.open[s]] = rows;
     }
   }
   __syncthreads();
@@ -130,12 +130,12 @@ __device__ __forceinline__ void deal(const Leaves& leaves, const Span& span, Cut
     if (set >= 0) {
       int32_t to = cut.counts[set] + rank;
       for (int w = 0; w < warp_id(); ++w) to += cut.of_warp[w][set];
-      const Span own = cut.sets[set];
+      const Span rows = cut.sets[set];
       leaves.sorted[to] = leaves.order[at];
       leaves.span_of[to] = cut.open[set];
       if (cut.open[set] < 0) {
-        const int32_t leaf = own.first + (to - own.first) / cut.most[set] * cut.most[set];
-        leaves.of[to] = {leaf, leaf + cut.most[set] < own.end ? leaf + cut.most[set] : own.end};
+        const int32_t leaf = rows.first + (to - rows.first) / cut.most[set] * cut.most[set];
+        leaves.of[to] = {leaf, leaf + cut.most[set] < rows.end ? leaf + cut.most[set] : rows.end};
       }
     }
     __syncthreads();

@@ -39,15 +39,15 @@ __global__ void __launch_bounds__(kThreads) name_candidates(const Pruning p) {
   if (at >= p.positions()) return;
   if (at >= p.count * p.most) {
     const int64_t row = p.rows[at - p.count * p.most];
-    const int32_t own = static_cast<int32_t>(at);
+    const int32_t query = static_cast<int32_t>(at);
     p.ids[at] = row;
-    p.join_groups[at] = {own, own + 1, own, row >= 0 ? 1 : 0};
+    p.join_groups[at] = {query, query + 1, query, row >= 0 ? 1 : 0};
     return;
   }
   const int32_t place = static_cast<int32_t>(at % p.most), first = static_cast<int32_t>(at - place);
-  const KeyId entry = p.near[at];
-  const bool there = entry != kNoKeyId;
-  p.ids[at] = there ? row_of(entry) : -1;
+  const KeyId key_id = p.near[at];
+  const bool there = key_id != kNoKeyId;
+  p.ids[at] = there ? row_of(key_id) : -1;
   p.join_groups[at] = {first, first + static_cast<int32_t>(p.most), first, there ? place + p.by_length : 0};
 }
 
@@ -65,10 +65,10 @@ __global__ void __launch_bounds__(kThreads, 8) prune_rows(const Pruning p) {
   const float nearest = key_of_bits(key_bits_of(near[0]));
   int kept = 0;
   for (int c = 0; c < most && kept < degree && near[c] != kNoKeyId; ++c) {
-    const float own = key_of_bits(key_bits_of(near[c]));
-    if (own == nearest && kept >= (degree + 1) / 2) continue;
+    const float key = key_of_bits(key_bits_of(near[c]));
+    if (key == nearest && kept >= (degree + 1) / 2) continue;
     bool occluded = false;
-    for (int k = lane; k < kept; k += kWarp) occluded = occluded || scales[k] * p.key(i * most + c, places[k]) < own;
+    for (int k = lane; k < kept; k += kWarp) occluded = occluded || scales[k] * p.key(i * most + c, places[k]) < key;
     if (__any_sync(kAllLanes, occluded)) continue;
     if (lane == 0) {
       places[kept] = c;

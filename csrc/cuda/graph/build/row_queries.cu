@@ -42,7 +42,7 @@ RowQueries::RowQueries(const Dataset& base, Metric metric)
   row.dtype = dtype_;
   row.rows = 1;
   plan_ = plan_graph_keys(row, base, metric_, 1, 1);
-  own_rows_ = plan_.own != nullptr && plan_.own->prepare_rows != nullptr;
+  own_rows_ = plan_.store != nullptr && plan_.store->prepare_rows != nullptr;
   pitch_ = own_rows_ ? 0 : ceil_div<int64_t>(row_bytes(row), 16) * 16;
 }
 
@@ -57,8 +57,8 @@ void RowQueries::take(Workspace& workspace, int64_t queries, int64_t positions) 
 void RowQueries::prepare(const int64_t* ids, int64_t m, void* stream) const {
   const int64_t tile = plan_.tile_queries(), padded = ceil_div(m, tile) * tile;
   if (own_rows_) {
-    plan_.own->prepare_rows({{}, ids, base_, metric_, 0, m, padded, plan_.pitch, false, prepared_.rows, prepared_.words},
-                            stream);
+    plan_.store->prepare_rows({{}, ids, base_, metric_, 0, m, padded, plan_.pitch, false, prepared_.rows, prepared_.words},
+                              stream);
     return;
   }
   const Matrix rows{rows_, m, base_.dims, pitch_, dtype_};
@@ -88,7 +88,7 @@ void RowQueries::join(JoinArgs keys, void* stream) const {
     case Family::bits:
       return join_codes(plan_.family, keys, stream);
     case Family::store:
-      return plan_.own->join(keys, stream);
+      return plan_.store->join(keys, stream);
     case Family::dot:
     case Family::l2:
     case Family::step:

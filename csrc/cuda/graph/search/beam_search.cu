@@ -9,7 +9,7 @@ void beam_search(const BeamSearchLaunch& to, const BeamSearchArgs& a, bool ahead
     case Family::bits:
       return beam_search_codes(to, a, ahead);
     case Family::store:
-      return to.plan.own->beam_search(to, a, ahead);
+      return to.plan.store->beam_search(to, a, ahead);
     case Family::dot:
     case Family::l2:
     case Family::step:

@@ -36,7 +36,7 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
       begin_search(all, plan, hop);
       search(all, hop);
       if (a_.stage == SearchStage::start) return this->save(true);
-      if (all || !plan.filtered || s_.settled != 0) return emit();
+      if (all || !plan.filtered || s_.ended != 0) return emit();
       all = true;
     }
   }
@@ -86,7 +86,7 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
     const int64_t most = plan.allowed < 1 ? 1 : plan.allowed;
     this->begin(!all ? plan.steps : a_.wanted < most ? a_.wanted : most, plan.filtered ? Visited::bits : Visited::table);
     hop.plan = plan;
-    if (threadIdx.x == 0) s_.settled = 0;
+    if (threadIdx.x == 0) s_.ended = 0;
     if (all) {
       if (threadIdx.x == 0) s_.fill = 0;
     } else if (a_.stage == SearchStage::finish && this->shared_search().begun != 0) {
@@ -158,9 +158,9 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
   // What of the smallest, at `place`, becomes of a search under a filter: -1 at its end.
   __device__ __forceinline__ int choose(Hop& hop, int place) const {
     if (place < 0) return -1;
-    const int settled = hop.expanded >= kSample ? allowed_before(place) : 0;
+    const int confirmed = hop.expanded >= kSample ? allowed_before(place) : 0;
     int next = place;
-    if (!hop.judged && settled >= kSample) {
+    if (!hop.judged && confirmed >= kSample) {
       hop.judged = true;
       hop.least = hop.plan.least(place);
       hop.two_hop = hop.plan.is_two_hop(place);
@@ -170,8 +170,8 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
       }
     }
     if (!hop.judged && hop.plan.is_hopeless(place)) return -1;
-    if (settled >= hop.plan.window && place >= hop.least) {
-      if (lane_id() == 0) s_.settled = 1;
+    if (confirmed >= hop.plan.window && place >= hop.least) {
+      if (lane_id() == 0) s_.ended = 1;
       return -1;
     }
     if (next >= 0 && this->is_allowed(row_of(buffer_.slots[next]))) ++hop.expanded;
@@ -191,12 +191,12 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
     int count = place;
     for (int at = place; at < size; at += kWarp) {
       const bool mine = at + lane_id() < size;
-      const KeyId entry = mine ? buffer_.slots[at + lane_id()] : kNoKeyId;
-      const bool kept = mine && (expanded(entry) || this->is_allowed(row_of(entry)));
-      if (mine && !kept) this->forget(row_of(entry));
+      const KeyId key_id = mine ? buffer_.slots[at + lane_id()] : kNoKeyId;
+      const bool kept = mine && (expanded(key_id) || this->is_allowed(row_of(key_id)));
+      if (mine && !kept) this->forget(row_of(key_id));
       const unsigned all = __ballot_sync(kAllLanes, kept);
       __syncwarp();  // all have read
-      if (kept) buffer_.slots[count + __popc(all & ((1u << lane_id()) - 1u))] = entry;
+      if (kept) buffer_.slots[count + __popc(all & ((1u << lane_id()) - 1u))] = key_id;
       count += __popc(all);
       __syncwarp();
     }
@@ -205,9 +205,9 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
   }
 
   // The last `s_.most_noted`, without the row that the search is to.
-  __device__ __forceinline__ void note(KeyId entry) const {
+  __device__ __forceinline__ void note(KeyId key_id) const {
     const Candidates& c = a_.candidates;
-    if (lane_id() == 0 && row_of(entry) != c.rows[query_]) c.near[query_ * c.most + s_.noted++ % s_.most_noted] = entry;
+    if (lane_id() == 0 && row_of(key_id) != c.rows[query_]) c.near[query_ * c.most + s_.noted++ % s_.most_noted] = key_id;
   }
 
   // Appends allowed rows and keeps excluded ones for their neighbors, in the order of the list, since it decides how far the
@@ -237,11 +237,11 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
       const int wanted = static_cast<int>(a_.wanted), size = s_.size;
       int found = 0;
       for (int at = 0; at < size && found < wanted; at += kWarp) {
-        const KeyId entry = at + lane_id() < size ? buffer_.slots[at + lane_id()] : kNoKeyId;
-        const bool allowed = entry != kNoKeyId && this->is_allowed(row_of(entry));
+        const KeyId key_id = at + lane_id() < size ? buffer_.slots[at + lane_id()] : kNoKeyId;
+        const bool allowed = key_id != kNoKeyId && this->is_allowed(row_of(key_id));
         const unsigned here = __ballot_sync(kAllLanes, allowed);
         const int rank = found + __popc(here & ((1u << lane_id()) - 1u));
-        if (allowed && rank < wanted) put(rank, entry);
+        if (allowed && rank < wanted) put(rank, key_id);
         found += __popc(here);
       }
       found = found < wanted ? found : wanted;
@@ -249,12 +249,12 @@ class SingleBlockSearch : protected ResumableSearch<Rows> {
     }
     __syncthreads();
   }
-  __device__ __forceinline__ void put(int rank, KeyId entry) const {
+  __device__ __forceinline__ void put(int rank, KeyId key_id) const {
     const int64_t at = query_ * a_.wanted + rank;
     if (a_.found != nullptr) {
-      a_.found[at] = entry == kNoKeyId ? -1 : row_of(entry);
+      a_.found[at] = key_id == kNoKeyId ? -1 : row_of(key_id);
     } else {
-      a_.out.neighbor(at, key_bits_of(entry), row_of(entry));
+      a_.out.neighbor(at, key_bits_of(key_id), row_of(key_id));
     }
   }
 };
@@ -277,7 +277,7 @@ class CandidateSearch : SingleBlockSearch<Rows, true> {
     const int most = static_cast<int>(c.most);
     KeyId* const near = c.near + query * most;
     const int64_t row = c.rows[query];
-    const int own = row < 0 ? 0 : c.lists.states[row].length, room = most - own;
+    const int length = row < 0 ? 0 : c.lists.states[row].length, room = most - length;
     this->open(query);
     this->begin(row < 0 ? 0 : c.listed ? room : a_.window, Visited::table);
     if (threadIdx.x == 0) {
@@ -299,9 +299,9 @@ class CandidateSearch : SingleBlockSearch<Rows, true> {
   }
 
  private:
-  __device__ __forceinline__ List list_of(int64_t row, bool own) const {
+  __device__ __forceinline__ List list_of(int64_t row, bool growing) const {
     const Candidates& c = a_.candidates;
-    if (own) return {c.lists.of(row), c.lists.states[row].length, 0};
+    if (growing) return {c.lists.of(row), c.lists.states[row].length, 0};
     if (!c.listed) return {a_.graph.entry_points, static_cast<int>(a_.graph.entry_point_count), 0};
     const int64_t count = c.edges.counts[row];
     return {c.edges.sources + (c.edges.ends[row] - count), static_cast<int>(count), 0};

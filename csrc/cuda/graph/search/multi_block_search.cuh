@@ -56,8 +56,8 @@ class ResumableSearch : public SearchBlock<Rows> {
     for (int at = s_.next; at < size && have < kSearchSlots; at += kWarp) {
       const KeyId mine = at + lane < size ? buffer_.slots[at + lane] : kNoKeyId;
       for (unsigned open = __ballot_sync(kAllLanes, !expanded(mine)); open != 0; open &= open - 1) {
-        const KeyId entry = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(open)) - 1);
-        if (lane == have++) wanted = entry;
+        const KeyId key_id = __shfl_sync(kAllLanes, mine, __ffs(static_cast<int>(open)) - 1);
+        if (lane == have++) wanted = key_id;
       }
     }
     bool kept = false, served = false;
@@ -70,9 +70,9 @@ class ResumableSearch : public SearchBlock<Rows> {
     unsigned empty = __ballot_sync(kAllLanes, lane < kSearchSlots && (chosen == kNoKeyId || !kept));
     if ((empty >> lane & 1u) != 0) chosen = kNoKeyId;
     for (; needy != 0; needy &= needy - 1, empty &= empty - 1) {
-      const KeyId entry = __shfl_sync(kAllLanes, wanted, __ffs(static_cast<int>(needy)) - 1);
+      const KeyId key_id = __shfl_sync(kAllLanes, wanted, __ffs(static_cast<int>(needy)) - 1);
       if (lane != __ffs(static_cast<int>(empty)) - 1) continue;
-      chosen = entry;
+      chosen = key_id;
       search.counts[lane] = -1;
     }
     if (lane < kSearchSlots) search.chosen[lane] = chosen;
@@ -149,8 +149,8 @@ class MultiBlockRound : ResumableSearch<Rows> {
   __device__ __forceinline__ bool take_over(SharedSearch& search) {
     if (warp_id() == 0) {
       const int place = buffer_.smallest_open(a_.expand), lane = lane_id();
-      const KeyId entry = place < 0 ? kNoKeyId : buffer_.slots[place];
-      const bool here = place >= 0 && lane < kSearchSlots && search.chosen[lane] == entry && search.counts[lane] >= 0;
+      const KeyId key_id = place < 0 ? kNoKeyId : buffer_.slots[place];
+      const bool here = place >= 0 && lane < kSearchSlots && search.chosen[lane] == key_id && search.counts[lane] >= 0;
       const int slot = __ffs(static_cast<int>(__ballot_sync(kAllLanes, here))) - 1;
       if (lane == 0) s_.slot = slot;
       if (slot >= 0) buffer_.mark_expanded(place);
@@ -162,8 +162,8 @@ class MultiBlockRound : ResumableSearch<Rows> {
     for (int first = 0; first < count; first += Room::kBatch) {
       const int here = count - first < Room::kBatch ? count - first : Room::kBatch;
       for (int i = static_cast<int>(threadIdx.x); i < here; i += kThreads) {
-        const KeyId entry = s_.batch[i] = ahead_of(slot)[first + i];
-        atomicExch(this->place_of(row_of(entry)), static_cast<uint32_t>(row_of(entry)));
+        const KeyId key_id = s_.batch[i] = ahead_of(slot)[first + i];
+        atomicExch(this->place_of(row_of(key_id)), static_cast<uint32_t>(row_of(key_id)));
       }
       __syncthreads();
       buffer_.merge(here);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nearest rows that a search has visited, sorted, in shared memory or, where the window is large, in the workspace. All
-// threads of a block take in a batch together: an entry goes to its own place plus its rank in the other list.
+// threads of a block merge a batch together: an entry goes to its own place plus its rank in the other list.
 #pragma once
 #include "cuda/graph/row_keys.cuh"
 
@@ -21,17 +21,17 @@ struct BlockState {
   int entering, repeated;
   int slot;        // where the keys of the row to expand lie; -1: not there yet
   int more;        // nonzero: there is more to read
-  int settled;     // nonzero: a search under a filter came to its end
+  int ended;       // nonzero: a search under a filter came to its end
   int noted;       // expanded rows that a CandidateSearch noted
   int most_noted;  // so many of the rows noted last are kept
 };
 
-// How many of sorted[0, count) are below `entry`.
-__device__ __forceinline__ int rank_in(const KeyId* sorted, int count, KeyId entry) {
+// How many of sorted[0, count) are below `key_id`.
+__device__ __forceinline__ int rank_in(const KeyId* sorted, int count, KeyId key_id) {
   int low = 0, high = count;
   while (low < high) {
     const int middle = low + (high - low) / 2;
-    if (sorted[middle] < entry) {
+    if (sorted[middle] < key_id) {
       low = middle + 1;
     } else {
       high = middle;
@@ -53,7 +53,7 @@ struct SearchBuffer {
     if (threadIdx.x == 0) s.size = s.next = s.entering = s.repeated = 0;
   }
 
-  // Takes in batch[0, count), of which none counts as expanded. A row that is there already is not taken in again, so that
+  // Merges batch[0, count), of which none counts as expanded. A row that is there already is not inserted again, so that
   // a row may be visited twice. Synchronises before it ends, but not before it begins.
   __device__ __forceinline__ void merge(int count) {
     const int size = s.size, entering = pick(count);
@@ -66,10 +66,10 @@ struct SearchBuffer {
     for (int end = size; end > first; end -= kThreads) {
       const int place = (end - kThreads > first ? end - kThreads : first) + static_cast<int>(threadIdx.x);
       const bool mine = place < end;
-      const KeyId entry = mine ? slots[place] : kNoKeyId;
-      const int to = place + (mine ? rank_in(s.batch, kept, entry) : 0);
+      const KeyId key_id = mine ? slots[place] : kNoKeyId;
+      const int to = place + (mine ? rank_in(s.batch, kept, key_id) : 0);
       __syncthreads();
-      if (mine && to < capacity) slots[to] = entry;
+      if (mine && to < capacity) slots[to] = key_id;
     }
     for (int i = static_cast<int>(threadIdx.x); i < kept; i += kThreads) {
       const int to = s.places[i] + i;
@@ -109,11 +109,11 @@ struct SearchBuffer {
     const int size = s.size;
     const KeyId worst = size < capacity ? kNoKeyId : slots[size - 1];
     for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
-      const KeyId entry = s.batch[i];
-      if (!(entry < worst)) continue;
-      const int place = rank_in(slots, size, entry);
-      if (place < size && (slots[place] | 1u) == (entry | 1u)) continue;
-      s.fresh[atomicAdd(&s.entering, 1)] = entry;
+      const KeyId key_id = s.batch[i];
+      if (!(key_id < worst)) continue;
+      const int place = rank_in(slots, size, key_id);
+      if (place < size && (slots[place] | 1u) == (key_id | 1u)) continue;
+      s.fresh[atomicAdd(&s.entering, 1)] = key_id;
     }
     __syncthreads();
     return s.entering;
@@ -130,10 +130,10 @@ struct SearchBuffer {
     __syncthreads();
     for (int i = static_cast<int>(threadIdx.x); i < entering; i += kThreads) {
       if (s.places[i] != 0) continue;
-      const KeyId entry = s.fresh[i];
+      const KeyId key_id = s.fresh[i];
       int rank = 0;
-      for (int j = 0; j < entering; ++j) rank += s.places[j] == 0 && s.fresh[j] < entry;
-      s.batch[rank] = entry;
+      for (int j = 0; j < entering; ++j) rank += s.places[j] == 0 && s.fresh[j] < key_id;
+      s.batch[rank] = key_id;
     }
     const int kept = entering - s.repeated;
     __syncthreads();

@@ -39,21 +39,21 @@ __global__ void __launch_bounds__(kThreads) write_missing(const NeighborOut out,
 struct Reranked {
   const int64_t* ids;
   const uint32_t* sortable_keys;
-  KeyId* entries;
+  KeyId* key_ids;
   uint32_t* counts;
   int64_t rows, width;
 };
 __global__ void __launch_bounds__(kThreads) join_candidates(const Reranked r) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at < r.rows) r.counts[at] = static_cast<uint32_t>(r.width);
-  if (at < r.rows * r.width) r.entries[at] = make_key_id(r.sortable_keys[at], static_cast<uint32_t>(r.ids[at]));
+  if (at < r.rows * r.width) r.key_ids[at] = make_key_id(r.sortable_keys[at], static_cast<uint32_t>(r.ids[at]));
 }
 __global__ void __launch_bounds__(kThreads)
     write_reranked(const NeighborOut out, const KeyId* sorted, int64_t rows, int64_t k, int64_t width) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= rows * k) return;
-  const KeyId entry = sorted[at / k * width + at % k];
-  out.neighbor(at, key_bits_of(entry), position_of(entry));
+  const KeyId key_id = sorted[at / k * width + at % k];
+  out.neighbor(at, key_bits_of(key_id), position_of(key_id));
 }
 
 // Sorted as they are.
@@ -124,9 +124,9 @@ struct Plan {
     fine_prepared = take_prepared(workspace, fine);
     search.found = workspace.take<int64_t>(all);
     sortable_keys = workspace.take<uint32_t>(all);
-    KeyId* const entries = workspace.take<KeyId>(all);
+    KeyId* const key_ids = workspace.take<KeyId>(all);
     sorted = workspace.take<KeyId>(all);
-    reranked = {search.found, sortable_keys, entries, workspace.take<uint32_t>(launch_queries), 0, width};
+    reranked = {search.found, sortable_keys, key_ids, workspace.take<uint32_t>(launch_queries), 0, width};
   }
 };
 
@@ -165,7 +165,7 @@ void rerank_all(const Plan& plan, const SearchGraphArgs& args, const BeamSearchA
   reranked.rows = search.m;
   ANNK_LAUNCH(join_candidates, ceil_div<int64_t>(pairs.pairs, kThreads), kThreads, 0, stream, reranked);
   const KeyId* sorted =
-      sort_rows(WholeKeyIds{}, reranked.entries, plan.sorted, reranked.counts, search.m, search.wanted, stream);
+      sort_rows(WholeKeyIds{}, reranked.key_ids, plan.sorted, reranked.counts, search.m, search.wanted, stream);
   ANNK_LAUNCH(write_reranked, ceil_div<int64_t>(search.m * args.k, kThreads), kThreads, 0, stream, search.out, sorted,
               search.m, args.k, search.wanted);
 }

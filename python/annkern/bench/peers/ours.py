@@ -53,8 +53,8 @@ def stores(d: int) -> dict[str, bool]:
     """Store -> whether its search is reranked by float16, for want of a finer level of its own."""
     half = max(1, d // 2)
     reranked = [f"pq{half}x4", "rabitq1", "rabitq4", "sq4", "bin"]
-    own = ["lvq8", "sq8", "lvq4x8", f"leanvec{half}:lvq4,lvq8"]
-    return dict.fromkeys(own, False) | dict.fromkeys(reranked, True)
+    specs = ["lvq8", "sq8", "lvq4x8", f"leanvec{half}:lvq4,lvq8"]
+    return dict.fromkeys(specs, False) | dict.fromkeys(reranked, True)
 
 
 # Graphs and the stores that they are searched over; the quick run takes the first two.

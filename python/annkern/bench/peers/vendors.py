@@ -133,8 +133,8 @@ class VsagSearcher(Searcher):
         vsag = self.library
         metric = {"sqeuclidean": "l2", "inner_product": "ip"}[self.metric]
         n, d = base.shape
-        own = params | {"build_thread_count": self.threads}
-        made = {"dtype": "float32", "metric_type": metric, "dim": d, "index_param": own}
+        index_params = params | {"build_thread_count": self.threads}
+        made = {"dtype": "float32", "metric_type": metric, "dim": d, "index_param": index_params}
         self.index: Any = vsag.Index("hgraph", json.dumps(made))
         self.index.build(vectors=np.array(base), ids=np.arange(n, dtype=np.int64), num_elements=n, dim=d)
 
