@@ -74,7 +74,7 @@ def test_a_filter_of_ids_says_how_to_make_a_mask(dtype):
         lambda given: ak.radius(X, X[:2], 1.0, filter=given),
     ]
     for call in calls:
-        with pytest.raises(TypeError, match=r"filter: expected bool, .*; of ids, make a mask: ") as error:
+        with pytest.raises(TypeError, match=r"filter: expected bool or uint32, .*; of ids, make a mask: ") as error:
             call(ids.astype(dtype))
         assert "filter.astype(bool)" not in str(error.value)
         assert ("of zeros and ones: filter != 0" in str(error.value)) == (dtype is np.uint8)

@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """annkern: the kernels under every vector search. Arrays in, arrays out, of the caller's own library.
 
-    index      class Index, tune                           what a caller keeps
-    ivf        build_lists, search_lists, class Lists
-    graphs     build_graph, search_graph, class Graph
-    stores     compress, the estimators, class Store       vectors in fewer bytes
-    ops        knn pairwise radius distances select_k merge_topk assign KMeans
-    runtime    backend, stream, workspace, results   |  files   save and load; vector files
-    arrays     any array -> address, shape, strides
+Search exactly:
+    dist, idx = knn(base, queries, k)                    the k nearest of each query; metric, filter, rerank
+    lims, dist, idx = radius(base, queries, r)           all within a distance
+    dist = pairwise(queries, base)                       all distances; distances(base, queries, ids): chosen ones
+    labels, dist = assign(x, centroids)                  the nearest one; KMeans(n_clusters).fit(x)
+    select_k, merge_topk                                 the k best of rows of values, and of several searches
 
-    _cpu _cuda _emu    the extension modules, from csrc/bind/module.cpp
-    reference          NumPy definitions of every operation; imports nothing from here
-    io                 vector files; imported on its own
-    bench              annkern-bench: beside the peers; sees the public names alone
+Keep vectors in fewer bytes, and search them wherever an array is:
+    store = compress(x, "lvq4x8")                        or an estimator: LVQ LeanVec PQ OPQ RaBitQ BinaryQuantizer
+                                                         ScalarQuantizer Cast, with .fit(x).encode(x) -> Store
 
-A room imports from those below it alone (tests/test_architecture.py): calls go down.
+Search a graph instead of all of them:
+    index = Index.build(x, "graph32,lvq4x8")             index.search(queries, k); Index.of(store, graph)
+    graph = build_graph(store)                           search_graph(graph, store, queries, k); class Graph
+    lists = build_lists(x)                               search_lists(lists, store, queries, k): class Lists, inverted lists
+    tune(index, queries, truth, recall=0.95) -> Tuned    the least work that reaches a recall
+
+Keep them, and see what is here:
+    index.save(path); load(path)                         also of stores and graphs
+    backends(), show_config()                            python -m annkern prints these, and where things are
+    annkern.io                                           vector files: .npy .fbin .fvecs .hdf5
+
+help(annkern.knn) and its like describe each. Where things are in the package, docs/design.md says.
 """
 
 from ._version import __version__ as __version__
@@ -74,3 +83,7 @@ __all__ = [
     "show_config",
     "tune",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__version__"]

@@ -164,18 +164,18 @@ def _grow(
     neighbors = to_device(context, np.full((n, room), -1, np.int32))
     state = to_device(context, np.zeros((n, 2), np.int32))
     order, outgrown = to_device(context, insertion[0]), allocate(context, (1,), "int64")
-    bar = Bar(2 * n, progress, "build")
 
     def step(op: str, here: tuple[int, int, int], rule: float, pruned: int) -> None:
         lists = (neighbors.address, state.address, outgrown.address, pruned)
         context.run(op, operands.base.native, metric, (order.address, *here), sizes, rule, lists, 0)
 
     for turn, rule in enumerate((strict(alpha, measure.similarity), alpha)):
+        bar = Bar(n, progress, f"build, pass {turn + 1} of 2")
         for first, count in batches(n, grows=turn == 0):
             here = (min(entries, first) if turn == 0 else entries, first, count)
             step("build_graph", here, rule, 0)
             step("link_graph", here, rule, 0 if context.device.on_host else int(host_copy(outgrown)[0]))
-            bar.at(turn * n + first + count)
+            bar.at(first + count)
     finish(operands, metric, insertion, sizes, alpha, neighbors, state)
     return first_columns(context, neighbors, degree)
 

@@ -70,9 +70,10 @@ def nearest_lists(operands: Operands, metric: str, width: int, members: Array, s
     for turn in range(MOST_ROUNDS):
         step("nn_descent_round", order)
         ended = int(host_copy(still_new)[0]) <= FEW_NEW * len(members) * width
-        bar.at(STARTS + (MOST_ROUNDS if ended else turn + 1))
+        bar.at(STARTS + turn + 1)
         if ended:
             break
+    bar.close()
     return lists
 
 

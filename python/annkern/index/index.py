@@ -16,11 +16,10 @@ from ..graphs.build_graph import build_graph
 from ..graphs.graph import Graph
 from ..graphs.search_graph import search_graph
 from ..ops.knn import knn
-from ..ops.metrics import metric_known, metric_of
-from ..runtime.backend import load
+from ..ops.metrics import DEFAULT_METRIC, metric_known
 from ..runtime.context import result_count, whole_number
-from ..stores.compress import compress
 from ..stores.store import Store
+from .source import CODED, has_codes, kept_as_it_is, source_of
 
 
 class Index:
@@ -71,7 +70,7 @@ class Index:
         cls,
         x: Any,
         spec: str,
-        metric: str = "sqeuclidean",
+        metric: str | None = None,
         threads: int | None = None,
         progress: bool = False,
         *,
@@ -85,21 +84,23 @@ class Index:
 
         Parameters
         ----------
-        x : array (n, d)
-            As in `compress`.
+        x : array (n, d), Store, or iterable of arrays (rows, d)
+            As in `compress`. A store of what `spec` names is kept; others are decoded. Of an iterable, such as a generator
+            that reads files, one block is held at a time: stores are fitted to the first 262,144 rows, and rows must not
+            be sorted by what they hold. Blocks are in host memory.
         spec : str
             "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph. <store> is what `compress` takes,
             or two of them, "lvq4+f32": the first is searched and the second reranks.
-        metric, threads, progress
-            As in `compress`.
-        learn_queries, seed
+        metric : str, optional
+            By default that of a store, and "sqeuclidean" else.
+        threads, progress, learn_queries, seed
             As in `compress`.
         window, method
             Of `build_graph`. For queries of another kind than the rows a window of 200 is worth its time.
         reorder : bool
             Keep the rows in an order in which searches visit them, so that neighbours share pages and cache lines. Results
             and filters are in the caller's ids all the same; of rows that are equally near, others may be the last of a
-            result. `x` is copied once.
+            result. `x` is copied once. Not of blocks.
 
         Returns
         -------
@@ -113,7 +114,8 @@ class Index:
         Notes
         -----
         The graph is built over "lvq8", whatever the store is: a quarter of the bytes of float32, and finer than the
-        4-bit codes that may be searched. Metrics that "lvq8" has no kernels for take `x` itself.
+        4-bit codes that may be searched. Metrics that "lvq8" has no kernels for take `x` itself; of blocks, what is
+        searched.
 
         Examples
         --------
@@ -127,23 +129,58 @@ class Index:
         degree, first, second = _parsed(spec)
         if reorder and degree is None:
             raise ValueError(f"reorder: expected False without a graph, got True for {spec!r}")
+        if metric is None:
+            metric = x.metric if isinstance(x, Store) else DEFAULT_METRIC
         metric = metric_known(metric)
         given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
-        store = None if reorder else compress(x, first, **given, progress=progress)
+        coded = CODED if degree is not None and has_codes(metric) else None
+        source = source_of(x, [spec for spec in (first, second, coded) if spec], reorder, given, progress)
         graph, order = None, None
         if degree is not None:
-            over = x
-            if metric_of(load("cpu"), metric).from_dot:
-                coded: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
-                over = store if store is not None and first == "lvq8" else compress(x, "lvq8", metric, **coded)
+            over = source.over(first, metric)
             graph = build_graph(over, metric, degree, window, None, seed, threads, progress, method=method)
             if reorder:
                 order = reordering.visiting_order(graph)
-                graph, x = reordering.in_order(graph, order), reordering.rows_in_order(x, order)
-        if store is None:
-            store = compress(x, first, **given, progress=progress)
-        rerank = compress(x, second, **given, progress=progress) if second else None
-        return cls(spec, metric, store, graph, rerank, order=order)
+                graph, source = reordering.in_order(graph, order), source.in_order(order)
+        store = source.store(first)
+        return cls(spec, metric, store, graph, source.store(second) if second else None, order=order)
+
+    @classmethod
+    def of(cls, store: Any, graph: Graph | None = None, *, rerank: Any = None, metric: str | None = None) -> Index:
+        """An index of parts that are there.
+
+        Parameters
+        ----------
+        store : Store or array (n, d)
+            What is searched. An array is kept as it is.
+        graph : Graph, optional
+            Over the same rows; without one `search` compares all of them.
+        rerank : Store or array (n, d), optional
+            The same rows in a finer form, by which candidates are put in order.
+        metric : str, optional
+            By default the graph's, or without one the store's ("sqeuclidean" for an array).
+
+        Returns
+        -------
+        Index
+
+        Examples
+        --------
+        >>> import numpy as np, annkern as ak
+        >>> x = np.random.default_rng(0).standard_normal((2000, 32), dtype=np.float32)
+        >>> ak.Index.of(ak.compress(x, "lvq8"), ak.build_graph(x, degree=32), rerank=x)
+        Index('graph32,lvq8+f32', n=2000, d=32, metric='sqeuclidean', 332 bytes a vector)
+        """
+        if graph is not None and not isinstance(graph, Graph):
+            raise TypeError(
+                f"graph: expected a Graph or None, got {type(graph).__name__}; Graph.of takes an array of neighbours"
+            )
+        kept = kept_as_it_is("store", store)
+        finer = None if rerank is None else kept_as_it_is("rerank", rerank)
+        _refuse_unlike(kept, graph, finer)
+        head = "flat" if graph is None else f"graph{graph.shape[1]}"
+        spec = f"{head},{kept.spec}" + (f"+{finer.spec}" if finer is not None else "")
+        return cls(spec, metric_known(metric or (graph or kept).metric), kept, graph, finer)
 
     def __len__(self) -> int:
         return len(self.store)

@@ -11,6 +11,8 @@ from ..arrays.columns import rows_of
 from ..arrays.host import host_rows
 from ..arrays.views import View, host_copy, row_major, view
 from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped, thread_count, whole_number
+from ..runtime.progress import Bar
+from ..runtime.shown import Shown
 from .assign import assign
 from .metrics import metric_known
 from .pairwise import pairwise
@@ -28,7 +30,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class KMeans:
+class KMeans(Shown):
     """k-means clustering by Lloyd's iterations.
 
     Parameters
@@ -47,6 +49,8 @@ class KMeans:
         The same seed gives the same bytes, for any number of threads.
     threads : int, optional
         CPU threads.
+    progress : bool
+        Show a bar on the terminal, which ends early where the clusters stop changing.
 
     Attributes
     ----------
@@ -93,6 +97,7 @@ class KMeans:
         init: Any = None,
         seed: int = 0,
         threads: int | None = None,
+        progress: bool = False,
     ) -> None:
         self.n_clusters = n_clusters
         self.metric = metric
@@ -101,6 +106,7 @@ class KMeans:
         self.init = init
         self.seed = seed
         self.threads = threads
+        self.progress = progress
 
     def fit(self, x: Any) -> KMeans:
         """Find the centroids.
@@ -135,7 +141,8 @@ class KMeans:
         if not np.isfinite(np.einsum("ij,ij->i", rows, rows)).all():
             raise ValueError("x: expected rows whose squared lengths float32 can hold, got larger numbers; scale them down")
         like = None if seen.device.on_host else seen
-        self.centroids_, self.n_iter_ = lloyd(rows, self._start(rows, k, metric), metric, iterations, self.threads, like)
+        start, bar = self._start(rows, k, metric), Bar(iterations, self.progress, "k-means", "iterations")
+        self.centroids_, self.n_iter_ = lloyd(rows, start, metric, iterations, self.threads, like, bar)
         self.labels_, self.inertia_ = self._label(x, seen, metric)
         return self
 
@@ -160,7 +167,8 @@ class KMeans:
     def _start(self, rows: Floats, k: int, metric: str) -> Floats:
         if self.init is None:
             random = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1))
-            start = seeds(unit(rows) if metric == "inner_product" else rows, k, random, self.threads)
+            bar = Bar(k, self.progress, "k-means++", "seeds")
+            start = seeds(unit(rows) if metric == "inner_product" else rows, k, random, self.threads, bar)
         else:
             start = host_rows(self.init, view("init", self.init), None)
             if start.shape != (k, rows.shape[1]):
@@ -187,12 +195,18 @@ class KMeans:
 
 
 def lloyd(
-    rows: Floats, centroids: Floats, metric: str, iterations: int, threads: int | None = None, like: View | None = None
+    rows: Floats,
+    centroids: Floats,
+    metric: str,
+    iterations: int,
+    threads: int | None = None,
+    like: View | None = None,
+    bar: Bar | None = None,
 ) -> tuple[Floats, int]:
     """Centroids after at most so many iterations, and how many were done; on the device of the array `like`."""
     clustered = _ClusteredRows(rows, metric, threads, like)
     means, done = iterate(
-        clustered.start(centroids), iterations, thin_iterations(len(rows), len(centroids), iterations), clustered
+        clustered.start(centroids), iterations, thin_iterations(len(rows), len(centroids), iterations), clustered, bar
     )
     return means + clustered.shift, done
 
@@ -207,19 +221,21 @@ class Clustered(Protocol):
         """The means of the rows of each label; and the centroids of the next iteration, none of them without rows."""
 
 
-def iterate(centroids: Floats, iterations: int, early: int, rows: Clustered) -> tuple[Floats, int]:
+def iterate(centroids: Floats, iterations: int, early: int, rows: Clustered, bar: Bar | None = None) -> tuple[Floats, int]:
     """Lloyd's iterations until no label changes, and how many were done. The first `early` see every THIN-th row."""
-    previous, means = None, centroids
+    previous, means, bar = None, centroids, bar or Bar(iterations, False)
     for done in range(1, iterations + 1):
         thin = THIN if done <= early else 1
         labels = rows.labels(centroids, thin)
         known = host_copy(view("labels", labels))
         if previous is not None and np.array_equal(known, previous):
             if thin == 1:
+                bar.close()
                 return means, done
             early = 0
         previous = known
         means, centroids = rows.updated(labels, centroids, thin)
+        bar.at(done)
     return means, iterations
 
 
@@ -278,8 +294,9 @@ class _ClusteredRows:
         return array if self.like is None else self.like.library.from_numpy(np.ascontiguousarray(array), self.like.device)
 
 
-def seeds(rows: Floats, k: int, random: np.random.Generator, threads: int | None = None) -> Floats:
+def seeds(rows: Floats, k: int, random: np.random.Generator, threads: int | None = None, bar: Bar | None = None) -> Floats:
     """k of the rows: each the one of a few, drawn by squared distance from those before, that brings all rows nearest."""
+    bar = bar or Bar(k, False)
     count = min(len(rows), max(SEED_ROWS * k, SEED_PAIRS // k))
     few = rows[np.sort(random.permutation(len(rows))[:count])]
     largest = float(np.abs(few).max(initial=0.0))
@@ -298,6 +315,8 @@ def seeds(rows: Floats, k: int, random: np.random.Generator, threads: int | None
         best = int(np.argmin(after.sum(axis=1)))
         chosen.append(int(drawn[best]))
         nearest = after[best]
+        bar.at(len(chosen))
+    bar.close()
     return few[chosen]
 
 

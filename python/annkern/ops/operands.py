@@ -125,7 +125,7 @@ class Operands:
             return backend.Filter()
         x = view("filter", given, self.context.stream)
         if x.dtype not in ("bool", "uint32"):
-            raise TypeError(f"filter: expected bool, or bits packed into uint32, got {x.dtype}; {_mask_hint(x, n)}")
+            raise TypeError(f"filter: expected bool or uint32, got {x.dtype}; {_mask_hint(x, n)}")
         packed = x.dtype == "uint32"
         width = (n + 31) // 32 if packed else n
         if x.shape not in ((width,), (self.m, width)):

@@ -4,4 +4,5 @@
 backend   which extension module serves which array
 call      stream, workspace, results, and checks of arguments
 progress  a bar on the terminal
+shown     how estimators print
 """

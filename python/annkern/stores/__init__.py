@@ -6,6 +6,7 @@ store                         class Store, what they all make
 codec                         what estimators share
 registry                      kinds and specs: each file of a store registers its own
 compress                      a store by its spec
+blocks                        stores of rows that come in blocks
 store_file                    a store as parts of a file
 projections                   how LeanVec finds its projections
 """

@@ -14,10 +14,11 @@ from ..arrays.views import View, view
 from ..ops.sampling import BLOCK_BYTES
 from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped
 from ..runtime.progress import Bar
+from ..runtime.shown import Shown
 from .store import Store
 
 
-class Codec:
+class Codec(Shown):
     """What the estimators share. A subclass stores its parameters in __init__ and gives
 
     kind, spec
@@ -107,28 +108,14 @@ class Codec:
             return self._store(n, {name: context.library.finish(array) for name, array in arrays.items()})
 
     def _encode_blocks(self, blocks: Iterator[Any], threads: int | None, progress: bool) -> Store:
-        room, n = 0, 0
-        arrays: dict[str, Any] = {}
-        bar = Bar(0, progress)
+        encoder, bar = BlockEncoder(self, threads), Bar(0, progress)
         for block in blocks:
-            lead = view("x", block)
-            context = Context.at(lead, threads, None)
-            if not context.device.on_host:
-                raise ValueError("x: expected blocks in host memory, got a device array; encode each by itself")
-            rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
-            self._check_width(rows)
-            here = rows.shape[0]
-            if n + here > room:
-                room = max(n + here, room + room // 4)
-                arrays = self._grown(arrays, room)
-            self._encode_rows(context, rows, 0, here, self._store(room, arrays), n)
-            release_pages(rows, 0, here)
-            n += here
-            bar.at(n)
+            encoder.add(block)
+            bar.at(encoder.n)
         bar.close()
-        return self._store(n, self._grown(arrays, n))
+        return encoder.store()
 
-    def _grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
+    def grown(self, arrays: dict[str, Any], rows: int) -> dict[str, Any]:
         """The arrays with room for so many rows. Memory that was never written to is not resident. The kernel moves large
         arrays without a copy, as long as none was freed: malloc would keep the next ones in its heap."""
         shapes = self._allocate(rows, lambda shape, dtype: (shape, numpy_dtype(dtype)))
@@ -166,3 +153,31 @@ class Codec:
     def limits(self) -> str:
         """What numbers the store can hold, in words."""
         return "any finite float32"
+
+
+class BlockEncoder:
+    """A store that grows by one block of rows after the other. `codec` is fitted."""
+
+    def __init__(self, codec: Codec, threads: int | None) -> None:
+        self.codec, self.threads = codec, threads
+        self.arrays: dict[str, Any] = {}
+        self.n = self.room = 0
+
+    def add(self, block: Any) -> None:
+        codec, lead = self.codec, view("x", block)
+        context = Context.at(lead, self.threads, None)
+        if not context.device.on_host:
+            raise ValueError("x: expected blocks in host memory, got a device array; encode each by itself")
+        rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
+        codec._check_width(rows)
+        here = rows.shape[0]
+        if self.n + here > self.room:
+            self.room = max(self.n + here, self.room + self.room // 4)
+            self.arrays = codec.grown(self.arrays, self.room)
+        codec._encode_rows(context, rows, 0, here, codec._store(self.room, self.arrays), self.n)
+        release_pages(rows, 0, here)
+        self.n += here
+
+    def store(self) -> Store:
+        self.arrays = self.codec.grown(self.arrays, self.n)
+        return self.codec._store(self.n, self.arrays)

@@ -74,15 +74,9 @@ def compress(
     Store('lvq4x8', n=1000, d=64, 140 bytes a vector)
     >>> dist, idx = ak.knn(store, x[:5], 10)
     """
-    metric_known(metric)
     thread_count(threads)
     x = rows_of("x", x)
-    seed = whole_number("seed", seed, 0)
-    estimator = codec(spec, metric)
-    for name, value in (("learn_queries", learn_queries), ("seed", seed), ("threads", threads)):
-        if hasattr(estimator, name):
-            setattr(estimator, name, value)
-    fitted = estimator.fit(x)
+    fitted = estimator(spec, metric, learn_queries, seed, threads).fit(x)
     if lists is None:
         return fitted.encode(x, threads=threads, progress=progress)
     return _arranged(fitted, x, lists, threads, progress)
@@ -111,3 +105,12 @@ def _arranged(fitted: Codec, x: Any, lists: Any, threads: int | None, progress: 
         if level is not None:
             level.arranged = lists.fingerprint
     return store
+
+
+def estimator(spec: str, metric: str, learn_queries: Any = None, seed: int = 0, threads: int | None = None) -> Codec:
+    """What `compress` fits."""
+    made = codec(spec, metric_known(metric))
+    for name, value in (("learn_queries", learn_queries), ("seed", whole_number("seed", seed, 0)), ("threads", threads)):
+        if hasattr(made, name):
+            setattr(made, name, value)
+    return made
