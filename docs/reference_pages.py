@@ -30,11 +30,17 @@ ROOMS = {
     "runtime": "What is here",
 }
 # What stands first in its room; the others follow in the order of the alphabet.
-FIRST = ("Index", "tune", "knn", "radius", "pairwise", "compress", "Store", "build_graph", "search_graph", "show_config")
+FIRST = ("Index", "tune", "knn", "radius", "pairwise", "compress", "Store", "build_graph", "search_graph", "build_lists")
 # Methods and properties that other modules of the package call: no part of what a user calls.
 INSIDE = ("array_names", "array_views", "direct", "direct_level", "fine", "layout", "limits", "live", "native", "plan")
-INSIDE += ("query_dims", "shared_arrays", "views")
-MADE_BY_OTHERS = ("annkern.Store", "annkern.Graph", "annkern.Index")
+INSIDE += ("coarse", "fingerprint", "host_ids", "order_metric", "places", "query_dims", "shared_arrays", "views")
+# Classes that functions make: their text has attributes, and no parameters.
+MADE_BY_OTHERS = tuple(
+    f"annkern.{name}"
+    for name in annkern.__all__
+    if inspect.isclass(thing := getattr(annkern, name))
+    and not re.search(r"^ *Parameters$", thing.__doc__ or "", re.MULTILINE)
+)
 LANGUAGES = {".h": "c++", ".cpp": "c++", ".cu": "c++", ".cuh": "c++", ".py": "python", ".json": "json", ".txt": "text"}
 # Pages of the repository that have a page here.
 ELSEWHERE = {"README.md": "index.md", "BENCHMARKS.md": "benchmarks.md", "CONTRIBUTING.md": "contributing.md"}
@@ -44,10 +50,8 @@ ELSEWHERE |= {"CHANGELOG.md": "changelog.md"}
 def rooms() -> dict[str, list[str]]:
     """The public names of annkern by title of their room."""
     found: dict[str, list[str]] = {title: [] for title in ROOMS.values()}
-    for name in (
-        *(name for name in FIRST if name in annkern.__all__),
-        *(name for name in annkern.__all__ if name not in FIRST),
-    ):
+    names = [*(name for name in FIRST if name in annkern.__all__), *sorted(annkern.__all__, key=str.swapcase)]
+    for name in dict.fromkeys(names):  # functions before classes
         room = getattr(annkern, name).__module__.split(".")[1]
         found.setdefault(ROOMS.get(room, room), []).append(name)
     found["Vector files: annkern.io"] = [f"io.{name}" for name in annkern.io.__all__]

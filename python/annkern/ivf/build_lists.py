@@ -74,7 +74,7 @@ def build_lists(
     -----
     Under "cosine", and under "inner_product" where all rows have about the same length, rows and centroids have unit length;
     otherwise centroids are means. With r = x - c for the nearest centroid c, the second list is that of smallest
-    |x - c'|^2 + soar_lambda <r / |r|, x - c'>^2 among the others (ties: the nearer one).
+    ``|x - c'|^2 + soar_lambda <r / |r|, x - c'>^2`` among the others (ties: the nearer one).
 
     Examples
     --------

@@ -148,11 +148,28 @@ class Lists:
         return self._places
 
     def convert(self, to: Callable[[Any], Any]) -> Lists:
-        """The same lists with their arrays passed through `to`: ``lists.convert(cupy.asarray)`` moves them to the GPU."""
+        """The same lists with their arrays passed through `to`: ``lists.convert(cupy.asarray)`` moves them to the GPU.
+
+        Parameters
+        ----------
+        to : callable
+            Of an array to an array of the same numbers: another library's, or on another device.
+
+        Returns
+        -------
+        Lists
+            New ones; `to` may return what it was given.
+        """
         return Lists(to(self.centroids), to(self.offsets), to(self.ids), self.metric)
 
     def save(self, path: Any) -> None:
-        """Write the lists as a safetensors file at `path`; see `annkern.load`."""
+        """Write the lists as a safetensors file, which `annkern.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file appears complete or not at all; one that is there is replaced.
+        """
         save(self, path)
 
     def native(self, backend: ModuleType, with_places: bool) -> Any:
