@@ -33,7 +33,7 @@ ROOMS = {
 FIRST = ("Index", "tune", "knn", "radius", "pairwise", "compress", "Store", "build_graph", "search_graph", "build_lists")
 # Methods and properties that other modules of the package call: no part of what a user calls.
 INSIDE = ("array_names", "array_views", "direct", "direct_level", "fine", "layout", "limits", "live", "native", "plan")
-INSIDE += ("coarse", "fingerprint", "host_ids", "order_metric", "places", "query_dims", "shared_arrays", "views")
+INSIDE += ("coarse", "fingerprint", "grown", "host_ids", "order_metric", "places", "query_dims", "shared_arrays", "views")
 # Classes that functions make: their text has attributes, and no parameters.
 MADE_BY_OTHERS = tuple(
     f"annkern.{name}"
