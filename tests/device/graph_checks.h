@@ -182,6 +182,7 @@ inline void check_graph(const GraphCase& c) {
                       s.metric,
                       c.k,
                       c.window,
+                      INT64_MAX,
                       in.base.view,
                       in.queries.view,
                       c.rerank_k,
