@@ -32,9 +32,13 @@ inline constexpr int64_t kPartStep = 4;  // parts of a block come in fours, 64 b
 struct PqShare {
   float start, along;
 };
-// The key of a row under cosine; sum: that of the table.
+// The key of a row under cosine; sum: that of the table. V is float or a register of floats.
+template <class V>
+ANNK_HD V pq_cosine(V sum, V start, V along, V inverse_norm, V tilt, V zero, V two) {
+  return smaller(two, larger(zero, (start + along * tilt) + sum * inverse_norm));
+}
 ANNK_HD float pq_cosine(float sum, const PqShare& query, float inverse_norm, float tilt) {
-  return smaller(2.0f, larger(0.0f, (query.start + query.along * tilt) + sum * inverse_norm));
+  return pq_cosine(sum, query.start, query.along, inverse_norm, tilt, 0.0f, 2.0f);
 }
 // What a table of this span is multiplied by before it is rounded.
 ANNK_HD float pq_lift(float span) { return span < 0x1p-100f ? 0x1p64f : 1.0f; }

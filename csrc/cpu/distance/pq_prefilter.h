@@ -198,8 +198,12 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
     for (int g = 0; g < kByteGroups; ++g) sums[g].store(bounds + g * 64);
     for (int i = 0; i < rows.count; ++i) {
       const float bound = scale.low + scale.step * bounds[i];
-      bounds[i] = this->finish(M::kMetric == Metric::euclidean && !(bound > 0.0f) ? 0.0f : bound, share, rows[i]);
+      bounds[i] = M::kMetric == Metric::euclidean && !(bound > 0.0f) ? 0.0f : bound;
     }
+    if (rows.ids == nullptr)
+      this->finish(bounds, rows.count, share, rows.first);
+    else
+      for (int i = 0; i < rows.count; ++i) bounds[i] = this->finish(bounds[i], share, rows[i]);
     found.count = 0;
     for (int i = 0; i < rows.count; i += kLanes) {
       uint32_t near = ~below(F32::broadcast(limit), F32::load(bounds + i));  // not below: bound <= limit

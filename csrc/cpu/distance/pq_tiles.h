@@ -101,6 +101,23 @@ class PqTables : public DistanceComputer {
     return key;
   }
 
+  // The same of `count` rows that are adjacent, in place.
+  void finish(float* keys, int64_t count, const PqShare& query, int64_t first) const {
+    if constexpr (M::kMetric == Metric::euclidean)
+      for (int64_t i = 0; i < count; ++i) keys[i] = sqrtf(keys[i]);
+    if constexpr (M::kMetric == Metric::cosine) {
+      const float *const norms = view_.norms + first, *const tilts = splits() ? view_.tilts + first : nullptr;
+      const F32 start = F32::broadcast(query.start), along = F32::broadcast(query.along);
+      const F32 zero = F32::zero(), two = F32::broadcast(2.0f);
+      int64_t i = 0;
+      for (; i + kLanes <= count; i += kLanes)
+        pq_cosine(F32::load(keys + i), start, along, F32::load(norms + i), tilts != nullptr ? F32::load(tilts + i) : zero,
+                  zero, two)
+            .store(keys + i);
+      for (; i < count; ++i) keys[i] = finish(keys[i], query, first + i);
+    }
+  }
+
   ANNK_HD bool splits() const { return M::kMetric == Metric::cosine && view_.tilts != nullptr; }
 
   PqView view_;
@@ -367,8 +384,7 @@ class PqBlockTiles final : public PqTables<M> {
     const int64_t from = at > first ? at : first, last = at + kNibbleRows < end ? at + kNibbleRows : end;
     if (!is_full)
       for (int64_t row = from; row < last; ++row) out[row - first] = keys[row - at];
-    if constexpr (M::kMetric == Metric::euclidean || M::kMetric == Metric::cosine)
-      for (int64_t row = from; row < last; ++row) out[row - first] = this->finish(out[row - first], scale.share, row);
+    this->finish(out + (from - first), last - from, scale.share, from);
   }
 
   size_t bytes_, scale_at_, float_at_;
