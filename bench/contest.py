@@ -122,7 +122,7 @@ class Contest:
         print("  ".join(f"{name} {value}" for name, value in machine.items()))
         for peer in ("faiss", "torch"):
             if not getattr(self, peer):
-                print(f"{peer} is not installed: its rows are left out (pip install 'annkern[bench]')")
+                print(f"{peer} is not installed: its rows are left out (pip install '.[bench]')")
         for name in self.options.only:
             self.row(name)
         if self.options.json:

@@ -168,6 +168,9 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+EXTENSIONS = (["_cpu"], ["_cuda"], ["_emu"])  # whose stubs hold types; they import nothing
+
+
 @functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Which files of the package import which, inside functions and under TYPE_CHECKING too."""
@@ -177,7 +180,7 @@ def import_graph() -> dict[str, set[str]]:
         found = set()
         for full in imports(path):
             parts = full.split(".")[1:]
-            if full.split(".")[0] == "annkern":
+            if full.split(".")[0] == "annkern" and parts[:1] not in EXTENSIONS:
                 longest = [".".join(parts[:count]) for count in range(len(parts), -1, -1)]
                 found.add(next(module for module in longest if module in modules))
         graph[name] = found - {name}

@@ -58,7 +58,7 @@ def test_decode_of_chosen_rows(backend, rng, spec):
     ids = np.array([7, 0, 299, 7])
     everything = backend.numpy(store.decode())
     np.testing.assert_array_equal(backend.numpy(store.decode(backend.array(ids))), everything[ids])
-    for wrong, error in ((ids[None], ValueError), (ids.astype(np.int32), TypeError), (ids > 0, TypeError)):
+    for wrong, error in ((ids[None], ValueError), (ids.astype(np.int16), TypeError), (ids > 0, TypeError)):
         with pytest.raises(error, match="ids: expected"):
             store.decode(backend.array(wrong))
     for wrong in ([-1], [300]) if backend.on_host else ():
@@ -377,11 +377,10 @@ def test_progress(rng, spec, capsys):
     made.encode(iter([x]))
     assert capsys.readouterr().err == ""
     made.encode(iter([x[:100], x[100:]]), progress=True)
-    bar = capsys.readouterr().err
-    assert "encode 100 rows" in bar and bar.endswith("\rencode 300 rows \n")
+    assert capsys.readouterr().err == "encode: 300 rows\n"
     if spec != "f32":  # the array itself
         made.encode(x, progress=True)
-        assert capsys.readouterr().err == "\rencode 300 rows 100.0%\n"
+        assert capsys.readouterr().err == "encode: 300 of 300 rows (100%)\n"
 
 
 @pytest.mark.parametrize("spec", ["f16", "sq8", "lvq4x8", "rabitq1", "rabitq4", "bin"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,19 @@ def test_python_m_annkern_says_what_is_here_and_where():
     said = subprocess.check_output([sys.executable, "-m", "annkern"], text=True)
     assert f"annkern {ak.__version__}" in said and str(Path(ak.__file__).parent) in said and sys.executable in said
     assert "_cpu." in said and "ANNKERN_NUM_THREADS=" in said
+
+
+def test_the_source_distribution_is_small_and_builds(tmp_path):
+    build = pytest.importorskip("scikit_build_core.build")
+    root = Path(__file__).resolve().parent.parent
+    said = subprocess.check_output(
+        [sys.executable, "-c", f"import {build.__name__} as b; print(b.build_sdist({str(tmp_path)!r}))"], cwd=root, text=True
+    )
+    path = tmp_path / said.split()[-1]
+    with tarfile.open(path) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers()}
+    assert path.stat().st_size < 2e6
+    needed = [root / "CMakeLists.txt", root / "LICENSE", root / "README.md", *(root / "cmake").iterdir()]
+    needed += [path for path in (root / "csrc").rglob("*") if path.suffix in (".h", ".cpp", ".cu", ".cuh")]
+    needed += (root / "python").rglob("*.py*")
+    assert {str(path.relative_to(root)) for path in needed if "__pycache__" not in path.parts} <= names

@@ -10,7 +10,7 @@ LARGEST = 50e6
 WANTED = [
     r"annkern/\w+\.pyi?",
     r"annkern/py\.typed",
-    r"annkern/(reference|stores|bench|bench/peers)/\w+\.py",
+    r"annkern/(\w+/){1,2}\w+\.py",
     r"annkern/_(cpu|cuda)\.[\w.-]+\.so",
     r"annkern-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)",
 ]

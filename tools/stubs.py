@@ -15,7 +15,7 @@ LICENCE = "# SPDX-License-Identifier: Apache-2.0\n"
 HEAD = """# Written by tools/stubs.py; do not edit.
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
 # caller has checked; strides of Matrix and Filter are in bytes, those of select_k and merge_topk in elements.
-from typing import Any, TypedDict, overload
+from typing import Any, Literal, TypedDict, overload
 """
 WIDTH = 125
 # What pybind11 writes for a type, and what a caller passes.
@@ -88,12 +88,18 @@ def table_stub(name: str, table: dict[str, Any]) -> str:
     return f"class {name}(TypedDict):\n" + "".join(f"    {key}: {type_of(value)}\n" for key, value in table.items())
 
 
+def names_stub(name: str, names: list[str]) -> str:
+    """A type of these strings, as a formatter breaks it."""
+    return f"{name} = Literal[\n" + "".join(f'    "{value}",\n' for value in names) + "]\n"
+
+
 def module_stub(module: ModuleType) -> str:
     public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     blocks = [
         LICENCE + HEAD,
         table_stub("_BackendInfo", module.backend_info()),
         table_stub("_MetricTraits", next(iter(module.metrics.values()))),
+        names_stub("MetricName", [*module.metrics, *module.metric_aliases]),
         "metrics: dict[str, _MetricTraits]\nmetric_aliases: dict[str, str]\ndtypes: list[str]\nstores: list[str]\n"
         "most_dims_8bit: int\nmost_bits: int\n",
     ]

@@ -2,7 +2,7 @@
 # Written by tools/stubs.py; do not edit.
 # The extension modules _cpu, _cuda and _emu: one source, csrc/bind/module.cpp. Addresses are plain integers, which the
 # caller has checked; strides of Matrix and Filter are in bytes, those of select_k and merge_topk in elements.
-from typing import Any, TypedDict, overload
+from typing import Any, Literal, TypedDict, overload
 
 class _BackendInfo(TypedDict):
     name: str
@@ -19,6 +19,25 @@ class _MetricTraits(TypedDict):
     integer: bool
     similarity: bool
     from_dot: bool
+
+MetricName = Literal[
+    "sqeuclidean",
+    "euclidean",
+    "inner_product",
+    "cosine",
+    "cityblock",
+    "chebyshev",
+    "hamming",
+    "jaccard",
+    "l2",
+    "ip",
+    "dot",
+    "cos",
+    "angular",
+    "l1",
+    "manhattan",
+    "linf",
+]
 
 metrics: dict[str, _MetricTraits]
 metric_aliases: dict[str, str]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""annkern-bench: annkern beside its peers on the same vectors, in the same run. Needs ``pip install 'annkern[bench]'``.
+"""annkern-bench: annkern beside its peers on the same vectors, in the same run. Needs ``pip install '.[bench]'``.
 
     cli.py          run | plot | table | report | peers
       |

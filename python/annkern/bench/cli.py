@@ -16,7 +16,7 @@ try:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 except ImportError:  # pragma: no cover
-    sys.exit("annkern-bench needs more than annkern: pip install 'annkern[bench]'")
+    sys.exit("annkern-bench needs more than annkern: pip install '.[bench]' in a clone of annkern")
 
 from . import checks, datasets, journal, page, tables
 from .curves import Comparison, comparisons, stems

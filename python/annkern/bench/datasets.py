@@ -59,7 +59,7 @@ class Raw:
 class Dataset:
     name: str
     folder: Path
-    metric: str  # "sqeuclidean" or "inner_product"
+    metric: Any  # "sqeuclidean" or "inner_product"
     n: int
     d: int
     m: int

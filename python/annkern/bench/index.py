@@ -17,7 +17,7 @@ METRICS |= {"inner_product": "inner_product", "dot": "inner_product", "sqeuclide
 EXACT = {"flat,f32": np.float32, "flat,f16": np.float16, "flat,u8": np.uint8}  # arrays
 
 
-def metric_of(name: str) -> str:
+def metric_of(name: str) -> Any:
     if name not in METRICS:
         raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {name!r}")
     return METRICS[name]

@@ -17,6 +17,7 @@ from ..ops.metrics import Metric, metric_of
 from ..ops.operands import Operands
 from ..runtime.context import Context, described, real_number, whole_number
 from ..runtime.progress import Bar
+from ..runtime.types import MetricName
 from ..stores.store import Store
 from .graph import Graph
 from .nn_descent import allocate, decoded, descend, finish, refuse_wide, to_device
@@ -36,7 +37,7 @@ KMEANS_ROUNDS = 8
 
 def build_graph(
     store: Any,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     degree: int = 64,
     window: int = 128,
     alpha: float | None = None,
@@ -142,7 +143,7 @@ def build_graph(
     return Graph(frozen(lists), frozen(to_device(operands.context, order[0][: order[1]].copy()).owner), operands.metric.name)
 
 
-def _operands(store: Any, metric: str | None, threads: int | None) -> Operands:
+def _operands(store: Any, metric: MetricName | None, threads: int | None) -> Operands:
     """The checked store, without queries: its rows take their place."""
     if isinstance(store, Store):
         first = store.fine.array_views()[0]

@@ -16,6 +16,7 @@ from ..arrays.views import View, as_numpy, asarray, host_copy, view
 from ..files.atomic import replacing
 from ..files.container import Form, Parts, register, save
 from ..ops.metrics import metric_known
+from ..runtime.types import MetricName
 from . import exporters, importers
 from .reachability import Reach, reached
 
@@ -53,7 +54,7 @@ class Graph:
     ((500, 16), dtype('int32'), 'sqeuclidean')
     """
 
-    def __init__(self, neighbors: Any, entries: Any, metric: str = "sqeuclidean", deleted: Any = None) -> None:
+    def __init__(self, neighbors: Any, entries: Any, metric: MetricName = "sqeuclidean", deleted: Any = None) -> None:
         self._neighbors, self._entries = read_only("graph.neighbors", neighbors), read_only("graph.entries", entries)
         self.metric = metric
         _refuse_unfit(self.views())
@@ -84,11 +85,11 @@ class Graph:
         return self._deleted
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> MetricName:
         return self._metric
 
     @metric.setter
-    def metric(self, name: str) -> None:
+    def metric(self, name: MetricName) -> None:
         self._metric = metric_known(name)
         self.plan: Any = None  # the graph for direct calls, once it has been searched
 
@@ -110,7 +111,7 @@ class Graph:
         Graph.__init__(self, neighbors, entries, state["metric"], deleted)
 
     @classmethod
-    def of(cls, neighbors: Any, entries: Any = None, metric: str | None = None) -> Graph:
+    def of(cls, neighbors: Any, entries: Any = None, metric: MetricName | None = None) -> Graph:
         """A graph that another library built, or that an array holds.
 
         Parameters

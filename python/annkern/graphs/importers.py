@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays.views import asarray
+from ..runtime.types import MetricName
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LABELS_0_TO_N = "expected labels 0 to n - 1, each once, so that they are rows of the vectors"
-FAISS_METRICS = {
+FAISS_METRICS: dict[str, MetricName] = {
     "METRIC_L2": "sqeuclidean",
     "METRIC_INNER_PRODUCT": "inner_product",
     "METRIC_L1": "cityblock",
     "METRIC_Linf": "chebyshev",
 }
-HNSWLIB_SPACES = {"l2": "sqeuclidean", "ip": "inner_product", "cosine": "cosine"}
+HNSWLIB_SPACES: dict[str, MetricName] = {"l2": "sqeuclidean", "ip": "inner_product", "cosine": "cosine"}
 ARRAY_PROTOCOLS = ("__array__", "__array_interface__", "__dlpack__", "__buffer__")
 
 
@@ -26,11 +27,11 @@ class Imported(NamedTuple):
 
     neighbors: Array
     entries: Array | None
-    metric: str
+    metric: MetricName
     deleted: Array | None = None
 
 
-def read(given: Any, metric: str | None) -> Imported:
+def read(given: Any, metric: MetricName | None) -> Imported:
     """The graph of an array, or of a library's index, whose metric is the library's where none is named."""
     root = type(given).__module__.partition(".")[0]
     if type(given).__name__ == "Index" and hasattr(given, "get_ids_list"):
@@ -49,7 +50,7 @@ def read(given: Any, metric: str | None) -> Imported:
     return Imported(array, None, metric or "sqeuclidean")
 
 
-def _hnswlib(index: Any, metric: str | None) -> Imported:
+def _hnswlib(index: Any, metric: MetricName | None) -> Imported:
     """Layer 0: a count of 2 bytes, a byte that marks what is deleted and one more, then max_M0 internal ids of 4 bytes, at
     the start of each element's record."""
     metric = metric or HNSWLIB_SPACES[index.space]
@@ -75,7 +76,7 @@ def _hnswlib(index: Any, metric: str | None) -> Imported:
     return Imported(out, rows_of_label[[state["enterpoint_node"]]], metric, deleted if deleted.any() else None)
 
 
-def _faiss(index: Any, metric: str | None) -> Imported:
+def _faiss(index: Any, metric: MetricName | None) -> Imported:
     import faiss
 
     n = index.ntotal

@@ -13,6 +13,7 @@ from ..arrays.views import View, host_copy, view, with_adjacent_rows
 from ..ops.operands import Operands
 from ..runtime.context import Context
 from ..runtime.progress import Bar
+from ..runtime.types import MetricName
 from ..stores.store import Store
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -27,7 +28,7 @@ MOST_WINDOW_ON_DEVICE = 4096  # lists are pruned in shared memory, or by the key
 def descend(
     operands: Operands,
     rows: Any,
-    metric: str,
+    metric: MetricName,
     insertion: tuple[Array, int],
     degree: int,
     width: int,
@@ -52,7 +53,9 @@ def descend(
     return finish(operands, metric, insertion, sizes, 1.0, to_device(context, found), to_device(context, state))
 
 
-def nearest_lists(operands: Operands, metric: str, width: int, members: Array, seed: int, progress: bool = False) -> View:
+def nearest_lists(
+    operands: Operands, metric: MetricName, width: int, members: Array, seed: int, progress: bool = False
+) -> View:
     """(n, width) int64: the nearest of `members` for each of them, as csrc/ops/nn_descent.h lays them out."""
     context = operands.context
     lists, still_new = allocate(context, (operands.n, width), "int64"), allocate(context, (1,), "int64")
@@ -79,7 +82,7 @@ def nearest_lists(operands: Operands, metric: str, width: int, members: Array, s
 
 def finish(
     operands: Operands,
-    metric: str,
+    metric: MetricName,
     insertion: tuple[Array, int],
     sizes: tuple[int, int, int, int],
     alpha: float,

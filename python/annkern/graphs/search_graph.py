@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -12,10 +12,22 @@ from ..ops.operands import Operands
 from ..ops.rerank import finer_rows
 from ..runtime.backend import load
 from ..runtime.context import pair, refuse_overlap, result_count, whole_number
+from ..runtime.types import A, Distances, GraphOptions, Indices, MetricName, NumpyArray
 from ..stores.store import Store
 from .graph import Graph
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def search_graph(
+    graph: Graph, store: Any, queries: NumpyArray, k: int, **options: Unpack[GraphOptions]
+) -> tuple[Distances, Indices]: ...
+@overload
+def search_graph(graph: Graph, store: Any, queries: A, k: int, **options: Unpack[GraphOptions]) -> tuple[A, A]: ...
+@overload
+def search_graph(graph: Graph, store: Any, queries: Any, k: int, **options: Unpack[GraphOptions]) -> tuple[Any, Any]: ...
 def search_graph(
     graph: Graph,
     store: Any,
@@ -24,7 +36,7 @@ def search_graph(
     *,
     window: int = 64,
     expand: int | None = None,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     rerank: Any = None,
     rerank_k: int | None = None,
     filter: Any = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from ..graphs.search_graph import search_graph
 from ..ops.knn import knn
 from ..ops.metrics import DEFAULT_METRIC, metric_known
 from ..runtime.context import result_count, whole_number
+from ..runtime.types import A, Distances, IndexOptions, Indices, MetricName, NumpyArray
 from ..stores.store import Store
-from .source import CODED, has_codes, kept_as_it_is, source_of
+from .source import CODED, has_codes, kept_as_it_is, refuse_unlike, source_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Index:
@@ -52,7 +56,7 @@ class Index:
     def __init__(
         self,
         spec: str,
-        metric: str,
+        metric: MetricName,
         store: Store,
         graph: Graph | None = None,
         rerank: Store | None = None,
@@ -70,7 +74,7 @@ class Index:
         cls,
         x: Any,
         spec: str,
-        metric: str | None = None,
+        metric: MetricName | None = None,
         threads: int | None = None,
         progress: bool = False,
         *,
@@ -146,7 +150,7 @@ class Index:
         return cls(spec, metric, store, graph, source.store(second) if second else None, order=order)
 
     @classmethod
-    def of(cls, store: Any, graph: Graph | None = None, *, rerank: Any = None, metric: str | None = None) -> Index:
+    def of(cls, store: Any, graph: Graph | None = None, *, rerank: Any = None, metric: MetricName | None = None) -> Index:
         """An index of parts that are there.
 
         Parameters
@@ -177,7 +181,7 @@ class Index:
             )
         kept = kept_as_it_is("store", store)
         finer = None if rerank is None else kept_as_it_is("rerank", rerank)
-        _refuse_unlike(kept, graph, finer)
+        refuse_unlike(kept, graph, finer)
         head = "flat" if graph is None else f"graph{graph.shape[1]}"
         spec = f"{head},{kept.spec}" + (f"+{finer.spec}" if finer is not None else "")
         return cls(spec, metric_known(metric or (graph or kept).metric), kept, graph, finer)
@@ -194,6 +198,18 @@ class Index:
         parts = (self.store, self.graph, self.rerank, self.order)
         return sum(part.nbytes for part in parts if part is not None)
 
+    @overload
+    def search(
+        self, queries: NumpyArray, k: int, window: int | None = None, filter: Any = None, **options: Unpack[IndexOptions]
+    ) -> tuple[Distances, Indices]: ...
+    @overload
+    def search(
+        self, queries: A, k: int, window: int | None = None, filter: Any = None, **options: Unpack[IndexOptions]
+    ) -> tuple[A, A]: ...
+    @overload
+    def search(
+        self, queries: Any, k: int, window: int | None = None, filter: Any = None, **options: Unpack[IndexOptions]
+    ) -> tuple[Any, Any]: ...
     def search(
         self,
         queries: Any,
@@ -252,7 +268,7 @@ class Index:
                 out=out,
                 check_finite=check_finite,
             )
-        found = search_graph(
+        found: tuple[Any, Any] = search_graph(
             *(self.graph, self.store, queries, k),
             window=self.window if window is None else window,
             expand=self.expand if expand is None else expand,
@@ -267,7 +283,7 @@ class Index:
         )
         if self.order is None:
             return found
-        return found[0], reordering.in_ids(*found, self.order, self.metric == "inner_product")
+        return found[0], reordering.in_ids(found[0], found[1], self.order, self.metric == "inner_product")
 
     @property
     def reranks(self) -> bool:
@@ -369,17 +385,8 @@ def _from_parts(parts: Parts) -> Index:
             whole_number(name, getattr(index, name), 1)
     if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(len(index))):
         raise ValueError(f"expected order to hold each of {len(index)} rows once")
-    _refuse_unlike(index.store, index.graph, index.rerank)
+    refuse_unlike(index.store, index.graph, index.rerank)
     return index
-
-
-def _refuse_unlike(store: Store, graph: Graph | None, rerank: Store | None) -> None:
-    """The parts of an index are of the same rows."""
-    n, d = len(store), store.query_dims
-    if graph is not None and len(graph) != n:
-        raise ValueError(f"graph: expected one of {n} rows, as store has, got {len(graph)}")
-    if rerank is not None and (len(rerank), rerank.query_dims) != (n, d):
-        raise ValueError(f"rerank: expected {n} rows of {d} columns, as store has, got {len(rerank)} x {rerank.query_dims}")
 
 
 register("index", Form(Index, _parts, _from_parts))

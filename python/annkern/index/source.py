@@ -9,9 +9,11 @@ from typing import Any, Protocol
 from ..arrays.columns import rows_of
 from ..arrays.views import view
 from ..graphs import reordering
+from ..graphs.graph import Graph
 from ..ops.metrics import metric_of
 from ..runtime.backend import load
 from ..runtime.context import KERNEL_DTYPES, refuse_dtype
+from ..runtime.types import MetricName
 from ..stores.array import Cast
 from ..stores.blocks import blocks_of, compress_blocks
 from ..stores.compress import compress
@@ -20,7 +22,7 @@ from ..stores.store import Store
 CODED = "lvq8"  # what a graph is built over
 
 
-def has_codes(metric: str) -> bool:
+def has_codes(metric: MetricName) -> bool:
     """Whether CODED has kernels for it."""
     return metric_of(load("cpu"), metric).from_dot
 
@@ -31,7 +33,7 @@ class Source(Protocol):
     def store(self, spec: str) -> Store:
         """All rows by that spec."""
 
-    def over(self, searched: str, metric: str) -> Any:
+    def over(self, searched: str, metric: MetricName) -> Any:
         """What the graph is built over, where `searched` is the spec that is searched."""
 
     def in_order(self, order: Any) -> Source:
@@ -59,6 +61,15 @@ def kept_as_it_is(name: str, given: Any) -> Store:
     return Cast(KERNEL_DTYPES[seen.dtype]).fit(x).encode(x)
 
 
+def refuse_unlike(store: Store, graph: Graph | None, rerank: Store | None) -> None:
+    """The parts of an index are of the same rows."""
+    n, d = len(store), store.query_dims
+    if graph is not None and len(graph) != n:
+        raise ValueError(f"graph: expected one of {n} rows, as store has, got {len(graph)}")
+    if rerank is not None and (len(rerank), rerank.query_dims) != (n, d):
+        raise ValueError(f"rerank: expected {n} rows of {d} columns, as store has, got {len(rerank)} x {rerank.query_dims}")
+
+
 class _Rows:
     """An array or a store, of which `kept` is there already. A store is decoded where another form is asked for."""
 
@@ -76,7 +87,7 @@ class _Rows:
             self.kept[spec] = compress(self.rows(), spec, **self.given, progress=self.progress)
         return self.kept[spec]
 
-    def over(self, searched: str, metric: str) -> Any:
+    def over(self, searched: str, metric: MetricName) -> Any:
         if not has_codes(metric):
             return self.rows()
         if CODED in self.kept or searched == CODED:
@@ -96,7 +107,7 @@ class _Blocks:
     def store(self, spec: str) -> Store:
         return self.stores[spec]
 
-    def over(self, searched: str, metric: str) -> Any:
+    def over(self, searched: str, metric: MetricName) -> Any:
         store = self.stores[CODED if has_codes(metric) else searched]
         return store.arrays["data"] if store.kind == "array" else store  # which may hold bits
 

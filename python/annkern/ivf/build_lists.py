@@ -17,6 +17,7 @@ from ..ops.metrics import metric_known
 from ..ops.sampling import BLOCK_BYTES, training_sample
 from ..runtime.context import KERNEL_DTYPES, real_number, shaped, thread_count, whole_number
 from ..runtime.progress import Bar
+from ..runtime.types import MetricName
 from ..stores.store import Store
 from .lists import Lists
 
@@ -29,7 +30,7 @@ EQUAL_NORMS = 1.02  # the ratio of the largest to the smallest: such rows rank b
 def build_lists(
     x: Any,
     n_lists: int | None = None,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     soar: bool = True,
     soar_lambda: float = 1.0,
     iterations: int = 12,
@@ -180,7 +181,7 @@ def _second(
     return lists[at, best], losses[at, best]
 
 
-def _of_labels(centroids: Floats, labels: Array, metric: str) -> Lists:
+def _of_labels(centroids: Floats, labels: Array, metric: MetricName) -> Lists:
     """labels (n, copies): the members of each list in ascending order."""
     copies, flat = labels.shape[1], labels.ravel()
     by_list = np.argsort(flat, kind="stable")

@@ -15,12 +15,13 @@ from ..arrays.views import ITEMSIZES, View, as_numpy, host_copy, view
 from ..files.container import Form, Parts, register, save
 from ..ops.metrics import metric_known, metric_of
 from ..runtime.backend import load
+from ..runtime.types import MetricName
 from ..stores.compress import compress
 from ..stores.store import Store
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # What centroids are ordered by; for other metrics, by the metric. Under cosine they have unit length.
-ORDER = {"cosine": "inner_product", "euclidean": "sqeuclidean"}
+ORDER: dict[str, MetricName] = {"cosine": "inner_product", "euclidean": "sqeuclidean"}
 
 
 class Lists:
@@ -50,7 +51,7 @@ class Lists:
     (array([0, 2, 4]), array([0, 2, 1, 3], dtype=int32))
     """
 
-    def __init__(self, centroids: Any, offsets: Any, ids: Any, metric: str = "sqeuclidean") -> None:
+    def __init__(self, centroids: Any, offsets: Any, ids: Any, metric: MetricName = "sqeuclidean") -> None:
         self._centroids = read_only("lists.centroids", centroids)
         self._offsets = read_only("lists.offsets", offsets)
         self._ids = read_only("lists.ids", ids)
@@ -79,7 +80,7 @@ class Lists:
         return self._ids
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> MetricName:
         return self._metric
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class Lists:
         return np.diff(self._host_offsets)
 
     @property
-    def order_metric(self) -> str:
+    def order_metric(self) -> MetricName:
         """The metric by which a query's lists are ordered."""
         return ORDER.get(self.metric, self.metric)
 

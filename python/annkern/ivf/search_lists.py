@@ -3,16 +3,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from ..ops.operands import Operands, Rows
 from ..runtime.context import pair, refuse_overlap, result_count, whole_number
+from ..runtime.types import A, Distances, Indices, ListsOptions, MetricName, NumpyArray
 from ..stores.store import Store
 from .lists import Lists
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def search_lists(
+    lists: Lists, store: Any, queries: NumpyArray, k: int, **options: Unpack[ListsOptions]
+) -> tuple[Distances, Indices]: ...
+@overload
+def search_lists(lists: Lists, store: Any, queries: A, k: int, **options: Unpack[ListsOptions]) -> tuple[A, A]: ...
+@overload
+def search_lists(lists: Lists, store: Any, queries: Any, k: int, **options: Unpack[ListsOptions]) -> tuple[Any, Any]: ...
 def search_lists(
     lists: Lists,
     store: Any,
@@ -20,7 +32,7 @@ def search_lists(
     k: int,
     *,
     probes: int | None = None,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     rerank: Any = None,
     rerank_k: int | None = None,
     filter: Any = None,

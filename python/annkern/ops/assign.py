@@ -3,19 +3,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..arrays.views import view
 from ..runtime.backend import load
+from ..runtime.types import A, AssignOptions, Distances, Indices, MetricName, NumpyArray
 from .dataset import Dataset
 from .knn import nearest
 from .operands import Operands
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def assign(
+    x: NumpyArray, centroids: Any, metric: MetricName | None = None, **options: Unpack[AssignOptions]
+) -> tuple[Indices, Distances]: ...
+@overload
+def assign(x: A, centroids: Any, metric: MetricName | None = None, **options: Unpack[AssignOptions]) -> tuple[A, A]: ...
+@overload
+def assign(
+    x: Any, centroids: Any, metric: MetricName | None = None, **options: Unpack[AssignOptions]
+) -> tuple[Any, Any]: ...
 def assign(
     x: Any,
     centroids: Any,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,

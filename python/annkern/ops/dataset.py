@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays.views import View, as_numpy, view
 from ..runtime.backend import load
 from ..runtime.context import Context, ids_of, matrix_of, shaped
+from ..runtime.types import MetricName
 
 D = TypeVar("D", bound="Dataset")
 
@@ -27,7 +28,7 @@ class Dataset:
         shape: tuple[int, int],
         arrays: Mapping[str, Any],
         numbers: Mapping[str, int] | None = None,
-        metric: str = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
         levels: tuple[Any, Any] | None = None,
         projection: Any = None,
         arranged: str | None = None,

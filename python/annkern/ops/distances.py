@@ -3,19 +3,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..arrays.views import View, as_numpy, row_major
 from ..runtime.backend import load
 from ..runtime.context import ids_of, refuse_overlap, shaped
+from ..runtime.types import A, CheckedOptions, Distances, MetricName, NumpyArray
 from .operands import Operands, Rows
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def distances(
+    base: Any, queries: NumpyArray, ids: Any, metric: MetricName | None = None, **options: Unpack[CheckedOptions]
+) -> Distances: ...
+@overload
+def distances(base: Any, queries: A, ids: Any, metric: MetricName | None = None, **options: Unpack[CheckedOptions]) -> A: ...
+@overload
+def distances(
+    base: Any, queries: Any, ids: Any, metric: MetricName | None = None, **options: Unpack[CheckedOptions]
+) -> Any: ...
 def distances(
     base: Any,
     queries: Any,
     ids: Any,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,

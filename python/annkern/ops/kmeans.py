@@ -13,6 +13,7 @@ from ..arrays.views import View, host_copy, row_major, view
 from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped, thread_count, whole_number
 from ..runtime.progress import Bar
 from ..runtime.shown import Shown
+from ..runtime.types import MetricName
 from .assign import assign
 from .metrics import metric_known
 from .pairwise import pairwise
@@ -91,7 +92,7 @@ class KMeans(Shown):
         self,
         n_clusters: int,
         *,
-        metric: str = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
         iterations: int = 25,
         sample: int | None = 256,
         init: Any = None,
@@ -164,7 +165,7 @@ class KMeans(Shown):
         seen = shaped("x", view("x", x), "n, d", tuple(KERNEL_DTYPES))
         return self._label(x, seen, metric_known(self.metric))[0]
 
-    def _start(self, rows: Floats, k: int, metric: str) -> Floats:
+    def _start(self, rows: Floats, k: int, metric: MetricName) -> Floats:
         if self.init is None:
             random = np.random.Generator(np.random.Philox(whole_number("seed", self.seed, 0) + 1))
             bar = Bar(k, self.progress, "k-means++", "seeds")
@@ -177,7 +178,7 @@ class KMeans(Shown):
                 raise ValueError("init: expected finite numbers, got NaN or infinity")
         return unit(start) if metric == "inner_product" else start
 
-    def _label(self, x: Any, seen: View, metric: str) -> tuple[Any, float]:
+    def _label(self, x: Any, seen: View, metric: MetricName) -> tuple[Any, float]:
         """Labels of all rows, and the sum of their distances."""
         if seen.dtype == "float32":
             place = self.centroids_ if seen.device.on_host else seen.library.from_numpy(self.centroids_, seen.device)
@@ -197,7 +198,7 @@ class KMeans(Shown):
 def lloyd(
     rows: Floats,
     centroids: Floats,
-    metric: str,
+    metric: MetricName,
     iterations: int,
     threads: int | None = None,
     like: View | None = None,
@@ -247,7 +248,7 @@ class _ClusteredRows:
     apart for their size that products lose their digits (`far`), differences are taken.
     """
 
-    def __init__(self, rows: Floats, metric: str, threads: int | None, like: View | None) -> None:
+    def __init__(self, rows: Floats, metric: MetricName, threads: int | None, like: View | None) -> None:
         self.metric, self.threads, self.like = metric, threads, like
         n, self.dims = rows.shape
         self.rows, self.shift, self.far = rows, np.zeros(self.dims, np.float32), False
@@ -349,7 +350,7 @@ def sums_by_label(
 
 
 def updated(
-    sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: str
+    sums: np.ndarray[Any, np.dtype[np.float64]], counts: Counts, centroids: Floats, metric: MetricName
 ) -> tuple[Floats, Floats]:
     """The means (of unit length under inner_product), empty clusters where they were; and the same, empty ones repaired."""
     means = (sums / np.maximum(counts[0], 1)[:, None]).astype(np.float32)

@@ -3,21 +3,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..arrays.views import View
 from ..runtime.backend import load
 from ..runtime.context import pair, refuse_overlap, result_count
+from ..runtime.types import A, Distances, Indices, MetricName, NumpyArray, SearchOptions
 from .dataset import Dataset
 from .operands import Operands
 from .rerank import candidates_wanted, finer_rows, rerank_candidates
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def knn(
+    base: Any, queries: NumpyArray, k: int, metric: MetricName | None = None, **options: Unpack[SearchOptions]
+) -> tuple[Distances, Indices]: ...
+@overload
+def knn(
+    base: Any, queries: A, k: int, metric: MetricName | None = None, **options: Unpack[SearchOptions]
+) -> tuple[A, A]: ...
+@overload
+def knn(
+    base: Any, queries: Any, k: int, metric: MetricName | None = None, **options: Unpack[SearchOptions]
+) -> tuple[Any, Any]: ...
 def knn(
     base: Any,
     queries: Any,
     k: int,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     *,
     filter: Any = None,
     rerank: Any = None,

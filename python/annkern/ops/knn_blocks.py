@@ -12,6 +12,7 @@ from typing import Any
 
 from ..arrays.views import View, host_copy, view
 from ..runtime.context import matrix_of, result_count
+from ..runtime.types import MetricName
 from .dataset import Dataset
 from .operands import Operands
 
@@ -20,7 +21,7 @@ def knn_blocks(
     blocks: Iterable[Any],
     queries: Any,
     k: int,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,

@@ -4,21 +4,37 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from ..arrays.views import View, view
 from ..runtime.backend import load
 from ..runtime.context import Context, ids_of, pair, refuse_overlap, result_count, shaped
+from ..runtime.types import A, Distances, Indices, MergeOptions, MetricName, NumpyArray
 from .metrics import metric_of
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def merge_topk(
+    dists: NumpyArray, ids: Any, k: int, metric: MetricName = "sqeuclidean", **options: Unpack[MergeOptions]
+) -> tuple[Distances, Indices]: ...
+@overload
+def merge_topk(
+    dists: A, ids: Any, k: int, metric: MetricName = "sqeuclidean", **options: Unpack[MergeOptions]
+) -> tuple[A, A]: ...
+@overload
+def merge_topk(
+    dists: Any, ids: Any, k: int, metric: MetricName = "sqeuclidean", **options: Unpack[MergeOptions]
+) -> tuple[Any, Any]: ...
 def merge_topk(
     dists: Any,
     ids: Any,
     k: int,
-    metric: str = "sqeuclidean",
+    metric: MetricName = "sqeuclidean",
     *,
     offsets: Any = None,
     threads: int | None = None,

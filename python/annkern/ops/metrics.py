@@ -7,19 +7,20 @@ import difflib
 import functools
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..runtime.backend import load
 from ..runtime.context import described
+from ..runtime.types import MetricName
 
-DEFAULT_METRIC = "sqeuclidean"
+DEFAULT_METRIC: MetricName = "sqeuclidean"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    name: str
+    name: MetricName
     bits: bool
     integer: bool
     similarity: bool
@@ -44,19 +45,19 @@ def metric_of(backend: ModuleType, name: Any) -> Metric:
     return _metric(backend, name)
 
 
-def metric_known(name: Any) -> str:
+def metric_known(name: Any) -> MetricName:
     """The metric of that name or alias, before there is a call."""
     return metric_of(load("cpu"), name).name
 
 
-def metric_from_dot(name: Any, whose: str) -> str:
+def metric_from_dot(name: Any, whose: str) -> MetricName:
     """The metric of that name or alias, which must be a function of a dot product for `whose` sake."""
     metrics = load("cpu").metrics
     known = load("cpu").metric_aliases.get(name, name)
     if known not in metrics or not metrics[known]["from_dot"]:
         expected = [other for other, traits in metrics.items() if traits["from_dot"]]
         raise ValueError(f"metric: expected {described(expected)} for {whose}, got {name!r}")
-    return str(known)
+    return cast(MetricName, known)
 
 
 @functools.cache

@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..runtime.backend import load
 from ..runtime.context import refuse_overlap
+from ..runtime.types import A, CheckedOptions, Distances, MetricName, NumpyArray
 from .operands import Operands
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def pairwise(
+    queries: NumpyArray, base: Any, metric: MetricName | None = None, **options: Unpack[CheckedOptions]
+) -> Distances: ...
+@overload
+def pairwise(queries: A, base: Any, metric: MetricName | None = None, **options: Unpack[CheckedOptions]) -> A: ...
+@overload
+def pairwise(queries: Any, base: Any, metric: MetricName | None = None, **options: Unpack[CheckedOptions]) -> Any: ...
 def pairwise(
     queries: Any,
     base: Any,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     *,
     threads: int | None = None,
     stream: Any = None,

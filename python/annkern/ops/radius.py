@@ -3,19 +3,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..arrays.views import View
 from ..runtime.backend import load
 from ..runtime.context import Context, real_number
+from ..runtime.types import A, Distances, Indices, MetricName, NumpyArray, RadiusOptions
 from .operands import Operands
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@overload
+def radius(
+    base: Any, queries: NumpyArray, r: float, metric: MetricName | None = None, **options: Unpack[RadiusOptions]
+) -> tuple[Indices, Distances, Indices]: ...
+@overload
+def radius(
+    base: Any, queries: A, r: float, metric: MetricName | None = None, **options: Unpack[RadiusOptions]
+) -> tuple[A, A, A]: ...
+@overload
+def radius(
+    base: Any, queries: Any, r: float, metric: MetricName | None = None, **options: Unpack[RadiusOptions]
+) -> tuple[Any, Any, Any]: ...
 def radius(
     base: Any,
     queries: Any,
     r: float,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     *,
     filter: Any = None,
     threads: int | None = None,

@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..arrays.views import View, view
 from ..runtime.backend import load
 from ..runtime.context import Context, ids_of, pair, refuse_overlap, result_count, shaped
+from ..runtime.types import A, Distances, Indices, NumpyArray, SelectOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
+@overload
+def select_k(values: NumpyArray, k: int, **options: Unpack[SelectOptions]) -> tuple[Distances, Indices]: ...
+@overload
+def select_k(values: A, k: int, **options: Unpack[SelectOptions]) -> tuple[A, A]: ...
+@overload
+def select_k(values: Any, k: int, **options: Unpack[SelectOptions]) -> tuple[Any, Any]: ...
 def select_k(
     values: Any,
     k: int,

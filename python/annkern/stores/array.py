@@ -13,6 +13,7 @@ from ..arrays.host import typed_numpy
 from ..arrays.libraries import NUMPY, ArrayLibrary
 from ..arrays.views import View, view
 from ..runtime.context import KERNEL_DTYPES, Context, shaped
+from ..runtime.types import MetricName
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
@@ -44,7 +45,7 @@ class Cast(Codec):
 
     kind = "array"
 
-    def __init__(self, dtype: str = "f32", *, metric: str = "sqeuclidean") -> None:
+    def __init__(self, dtype: str = "f32", *, metric: MetricName = "sqeuclidean") -> None:
         if dtype not in DTYPES:
             raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
         self.dtype = self.spec = dtype

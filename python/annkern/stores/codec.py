@@ -15,6 +15,7 @@ from ..ops.sampling import BLOCK_BYTES
 from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped
 from ..runtime.progress import Bar
 from ..runtime.shown import Shown
+from ..runtime.types import MetricName
 from .store import Store
 
 
@@ -31,7 +32,7 @@ class Codec(Shown):
 
     kind = ""
     spec = ""
-    metric = "sqeuclidean"
+    metric: MetricName = "sqeuclidean"
     dims_: int
 
     def fit(self, x: Any) -> Codec:

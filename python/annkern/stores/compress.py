@@ -10,6 +10,7 @@ from ..arrays.views import view
 from ..ops.metrics import metric_known
 from ..ops.sampling import BLOCK_BYTES
 from ..runtime.context import thread_count, whole_number
+from ..runtime.types import MetricName
 from .codec import Codec
 from .registry import codec
 from .store import Store
@@ -18,7 +19,7 @@ from .store import Store
 def compress(
     x: Any,
     spec: str,
-    metric: str = "sqeuclidean",
+    metric: MetricName = "sqeuclidean",
     learn_queries: Any = None,
     seed: int = 0,
     threads: int | None = None,
@@ -107,7 +108,7 @@ def _arranged(fitted: Codec, x: Any, lists: Any, threads: int | None, progress: 
     return store
 
 
-def estimator(spec: str, metric: str, learn_queries: Any = None, seed: int = 0, threads: int | None = None) -> Codec:
+def estimator(spec: str, metric: MetricName, learn_queries: Any = None, seed: int = 0, threads: int | None = None) -> Codec:
     """What `compress` fits."""
     made = codec(spec, metric_known(metric))
     for name, value in (("learn_queries", learn_queries), ("seed", whole_number("seed", seed, 0)), ("threads", threads)):

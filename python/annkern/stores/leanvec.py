@@ -14,6 +14,7 @@ from ..ops.metrics import metric_from_dot
 from ..ops.operands import projected
 from ..ops.sampling import training_sample
 from ..runtime.context import Context, real_number, thread_count, whole_number
+from ..runtime.types import MetricName
 from . import projections as find
 from .codec import Codec
 from .registry import codec, register_kind, register_spec
@@ -97,7 +98,7 @@ class LeanVec(Codec):
         method: str = "auto",
         seed: int = 0,
         threads: int | None = None,
-        metric: str = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
     ) -> None:
         self.dim = None if dim is None else whole_number("dim", dim, 1)
         for name, spec in (("primary", primary), ("secondary", secondary)):
@@ -154,7 +155,7 @@ class LeanVec(Codec):
             raise ValueError(f"learn_queries: expected rows of {d} columns, as x has, got shape {queries.shape}")
         return queries
 
-    def _find(self, rows: Rows, queries: Rows | None, metric: str) -> None:
+    def _find(self, rows: Rows, queries: Rows | None, metric: MetricName) -> None:
         centre = rows.mean(axis=0, dtype=np.float64) if metric in L2 and len(rows) else None
         moment = find.second_moment(rows, centre, metric == "cosine")
         kx = kq = seen = find.normalised(moment)
@@ -224,7 +225,7 @@ class LeanVec(Codec):
         return {}
 
 
-def _level(name: str, spec: Any, metric: str) -> Codec:
+def _level(name: str, spec: Any, metric: MetricName) -> Codec:
     try:
         level = codec(spec, metric)
     except (TypeError, ValueError) as error:

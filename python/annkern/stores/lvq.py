@@ -11,6 +11,7 @@ import numpy as np
 from ..ops.kmeans import KMeans
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.context import thread_count, whole_number
+from ..runtime.types import MetricName
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
@@ -164,7 +165,7 @@ class LVQ(_Turbo):
         *,
         seed: int = 0,
         threads: int | None = None,
-        metric: str = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
     ) -> None:
         if bits not in (4, 8):
             raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
@@ -251,7 +252,7 @@ class ScalarQuantizer(_Turbo):
     Store('sq8', n=1000, d=64, 72 bytes a vector)
     """
 
-    def __init__(self, bits: int = 8, *, metric: str = "sqeuclidean") -> None:
+    def __init__(self, bits: int = 8, *, metric: MetricName = "sqeuclidean") -> None:
         if bits not in (4, 8):
             raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
         self.bits = bits

@@ -14,6 +14,7 @@ from ..ops.kmeans import iterate, split_largest, sums_by_label, thin_iterations
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.backend import load
 from ..runtime.context import matrix_of, thread_count, whole_number
+from ..runtime.types import MetricName
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
@@ -88,7 +89,7 @@ class PQ(Codec):
         m: int,
         bits: int = 8,
         *,
-        metric: str = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
         iterations: int = 25,
         sample: int = 256,
         seed: int = 0,
@@ -277,7 +278,7 @@ class OPQ(PQ):
         bits: int = 8,
         *,
         rounds: int = ROTATION_ROUNDS,
-        metric: str = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
         iterations: int = 25,
         sample: int = 256,
         seed: int = 0,

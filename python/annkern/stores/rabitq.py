@@ -13,6 +13,7 @@ from ..arrays.views import as_numpy, asarray, view
 from ..ops.metrics import metric_from_dot
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.context import real_number, whole_number
+from ..runtime.types import MetricName
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
@@ -74,7 +75,7 @@ class RaBitQ(Codec):
 
     kind = "rabitq"
 
-    def __init__(self, bits: int = 1, *, seed: int = 0, metric: str = "sqeuclidean") -> None:
+    def __init__(self, bits: int = 1, *, seed: int = 0, metric: MetricName = "sqeuclidean") -> None:
         if isinstance(bits, bool) or bits not in range(1, 9):
             raise ValueError(f"bits: expected 1 to 8, got {bits!r}")
         self.bits = int(bits)
@@ -170,7 +171,9 @@ class BinaryQuantizer(Codec):
     kind = "rabitq"
     spec = "bin"
 
-    def __init__(self, *, threshold: Any = None, rotation: bool = False, seed: int = 0, metric: str = "sqeuclidean") -> None:
+    def __init__(
+        self, *, threshold: Any = None, rotation: bool = False, seed: int = 0, metric: MetricName = "sqeuclidean"
+    ) -> None:
         if isinstance(threshold, str) and threshold not in ("mean", "median"):
             raise ValueError(f"threshold: expected None, 'mean', 'median' or an array, got {threshold!r}")
         self.threshold = threshold
@@ -313,7 +316,7 @@ def _hadamard(x: Floats, power: int) -> Floats:
     return np.asarray(x * np.float32(power**-0.5), np.float32)
 
 
-def error_bounds(store: Store, queries: Any, ids: Any, metric: str, e0: float) -> Floats:
+def error_bounds(store: Store, queries: Any, ids: Any, metric: MetricName, e0: float) -> Floats:
     """`Store.error_bounds` of a RaBitQ store in host memory."""
     if store.numbers["binary"]:
         raise ValueError(f"store: expected one of rabitq1 .. rabitq8, which have error bounds, got {store.spec!r}")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..runtime.types import MetricName
 from .codec import Codec
 from .store import KINDS, Kind
 
@@ -31,7 +32,7 @@ def register_spec(pattern: str, written: str, examples: tuple[str, ...], make: C
     RULES.append(Rule(pattern, written, examples, make))
 
 
-def codec(spec: Any, metric: str = "sqeuclidean") -> Codec:
+def codec(spec: Any, metric: MetricName = "sqeuclidean") -> Codec:
     """The estimator that `spec` names, not yet fitted."""
     if not isinstance(spec, str):
         raise TypeError(f"spec: expected a string such as 'lvq4x8', got {type(spec).__name__}")

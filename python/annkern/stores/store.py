@@ -13,6 +13,7 @@ from ..arrays.views import ITEMSIZES, view
 from ..files.container import save
 from ..ops.dataset import Dataset
 from ..ops.distances import distances
+from ..runtime.types import MetricName
 
 
 class Kind(NamedTuple):
@@ -21,7 +22,7 @@ class Kind(NamedTuple):
     arrays: tuple[str, ...]  # in the order of csrc/store/<kind>.h
     # Shape and dtype of each array that a store of this kind, shape and numbers has: what kernels rely on.
     layout: Callable[[Store], dict[str, tuple[tuple[int, ...], str]]]
-    error_bounds: Callable[[Store, Any, Any, str, float], Any] | None = None
+    error_bounds: Callable[[Store, Any, Any, MetricName, float], Any] | None = None
 
 
 KINDS: dict[str, Kind] = {}
@@ -92,7 +93,7 @@ class Store(Dataset):
         return [*arrays, *(x for level in self._levels or () if level is not self for x in level._all_arrays())]
 
     def distances(
-        self, queries: Any, ids: Any, metric: str | None = None, *, threads: int | None = None, stream: Any = None
+        self, queries: Any, ids: Any, metric: MetricName | None = None, *, threads: int | None = None, stream: Any = None
     ) -> Any:
         """Distances of each query to the rows that it names: `annkern.distances` with this store as base.
 
@@ -114,7 +115,7 @@ class Store(Dataset):
         """
         return distances(self, queries, ids, metric, threads=threads, stream=stream)
 
-    def error_bounds(self, queries: Any, ids: Any, metric: str | None = None, *, e0: float = 1.9) -> Any:
+    def error_bounds(self, queries: Any, ids: Any, metric: MetricName | None = None, *, e0: float = 1.9) -> Any:
         """How far the distances to the rows that each query names may be off: of RaBitQ stores in host memory.
 
         Parameters
