@@ -31,6 +31,14 @@ ROOMS = {
 }
 # What stands first in its room; the others follow in the order of the alphabet.
 FIRST = ("Index", "tune", "knn", "radius", "pairwise", "compress", "Store", "build_graph", "search_graph", "build_lists")
+# Constants have no docstring: what each is, and an example with what it prints.
+CONSTANTS = {
+    "BINARY": ("The type of numbers by suffix, of files with one header.", 'io.BINARY[".fbin"]', "'<f4'"),
+    "ROWWISE": ("The same of files in which each row begins with its length.", 'io.ROWWISE[".bvecs"]', "'u1'"),
+    "HDF5": ("Suffixes of HDF5 files.", "io.HDF5", "('.hdf5', '.h5')"),
+    "HDF5_METRICS": ("ann-benchmarks' names of metrics, and annkern's.", 'io.HDF5_METRICS["angular"]', "'cosine'"),
+    "SUFFIXES": ("All suffixes that are known.", '".npy" in io.SUFFIXES', "True"),
+}
 # Methods and properties that other modules of the package call: no part of what a user calls.
 INSIDE = ("array_names", "array_views", "direct", "direct_level", "fine", "layout", "limits", "live", "native", "plan")
 INSIDE += ("coarse", "fingerprint", "grown", "host_ids", "order_metric", "places", "query_dims", "shared_arrays", "views")
@@ -82,7 +90,7 @@ def write_pages(app: Sphinx) -> None:
     for title, names in rooms().items():
         lists += [f"## {title}", "| | |", "|---|---|"]
         for name in names:
-            text = summary(public(name))
+            text = summary(name)
             lists.append(f"| [`{name}`]({name}.rst) | {text} |")
             pages[f"{name}.rst"] = page(name)
         lists += ["", "```{toctree}", ":hidden:", "", *(f"{name} <{name}>" for name in names), "```", ""]
@@ -99,9 +107,10 @@ def write_pages(app: Sphinx) -> None:
             path.write_text(text)
 
 
-def summary(thing: Any) -> str:
+def summary(name: str) -> str:
+    thing = public(name)
     if not (inspect.isclass(thing) or inspect.isroutine(thing)):
-        return f"`{thing!r}`"
+        return CONSTANTS[name.removeprefix("io.")][0]
     text = (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
     return text.replace("|", "\\|").replace("<", "&lt;").replace("``", "`")
 
@@ -116,7 +125,9 @@ def page(name: str) -> str:
     elif inspect.isroutine(thing):
         lines += [f".. autofunction:: {short}"]
     else:
-        lines += [f".. autodata:: {short}"]
+        text, example, shown = CONSTANTS[short]
+        lines += [f".. py:data:: {short}", f"   :value: {thing!r}", "", f"   {text}", "", "   .. rubric:: Examples", ""]
+        lines += ["   >>> from annkern import io", f"   >>> {example}", f"   {shown}"]
     return "\n".join(lines) + "\n"
 
 

@@ -84,6 +84,15 @@ def test_every_public_name_has_a_page():
     assert sorted(listed) == sorted([*ak.__all__, *(f"io.{name}" for name in annkern.io.__all__)])
 
 
+def test_examples_of_constants():
+    from annkern import io
+
+    known = pages_of_names().CONSTANTS
+    assert set(known) == {name for name in io.__all__ if not callable(getattr(io, name))}
+    for _, example, shown in known.values():
+        assert repr(eval(example, {"io": io})) == shown
+
+
 def test_all_pages_are_reached():
     """By a list of contents: Sphinx warns of others, but it is not run here."""
     text = (ROOT / "docs" / "index.md").read_text()
