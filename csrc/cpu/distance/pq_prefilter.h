@@ -200,10 +200,7 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
       const float bound = scale.low + scale.step * bounds[i];
       bounds[i] = M::kMetric == Metric::euclidean && !(bound > 0.0f) ? 0.0f : bound;
     }
-    if (rows.ids == nullptr)
-      this->finish(bounds, rows.count, share, rows.first);
-    else
-      for (int i = 0; i < rows.count; ++i) bounds[i] = this->finish(bounds[i], share, rows[i]);
+    this->finish(bounds, rows, share);
     found.count = 0;
     for (int i = 0; i < rows.count; i += kLanes) {
       uint32_t near = ~below(F32::broadcast(limit), F32::load(bounds + i));  // not below: bound <= limit

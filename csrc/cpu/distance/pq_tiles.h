@@ -92,6 +92,7 @@ class PqTables : public DistanceComputer {
     for (int i = 0; i < kMany; ++i) sum[i].store(out + i * kLanes);
   }
 
+  static constexpr bool kFinishes = M::kMetric == Metric::euclidean || M::kMetric == Metric::cosine;
   // The distance's key, from the sum of the table.
   ANNK_HD float finish(float key, const PqShare& query, int64_t row) const {
     if constexpr (M::kMetric == Metric::euclidean) return sqrtf(key);
@@ -101,23 +102,25 @@ class PqTables : public DistanceComputer {
     return key;
   }
 
-  // The same of `count` rows that are adjacent, in place.
+  // The same of all rows, or of `count` adjacent ones, in place.
+  void finish(float* keys, const RowList& rows, const PqShare& query) const {
+    if (rows.ids == nullptr || M::kMetric == Metric::euclidean) return finish(keys, rows.count, query, rows.first);
+    for (int i = 0; i < rows.count; ++i) keys[i] = finish(keys[i], query, rows[i]);
+  }
   void finish(float* keys, int64_t count, const PqShare& query, int64_t first) const {
     if constexpr (M::kMetric == Metric::euclidean)
       for (int64_t i = 0; i < count; ++i) keys[i] = sqrtf(keys[i]);
     if constexpr (M::kMetric == Metric::cosine) {
       const float *const norms = view_.norms + first, *const tilts = splits() ? view_.tilts + first : nullptr;
-      const F32 start = F32::broadcast(query.start), along = F32::broadcast(query.along);
-      const F32 zero = F32::zero(), two = F32::broadcast(2.0f);
+      const F32 start = F32::broadcast(query.start), along = F32::broadcast(query.along), two = F32::broadcast(2.0f);
       int64_t i = 0;
       for (; i + kLanes <= count; i += kLanes)
-        pq_cosine(F32::load(keys + i), start, along, F32::load(norms + i), tilts != nullptr ? F32::load(tilts + i) : zero,
-                  zero, two)
+        pq_cosine(F32::load(keys + i), start, along, F32::load(norms + i),
+                  tilts != nullptr ? F32::load(tilts + i) : F32::zero(), F32::zero(), two)
             .store(keys + i);
       for (; i < count; ++i) keys[i] = finish(keys[i], query, first + i);
     }
   }
-
   ANNK_HD bool splits() const { return M::kMetric == Metric::cosine && view_.tilts != nullptr; }
 
   PqView view_;
@@ -177,11 +180,15 @@ class PqRowTiles : public PqTables<M> {
         else
           sum_rows<Four, kRows>(row, group, keys);
         const int step = count == 1 ? 1 : kQueryStep;
-        for (int l = 0; l < step && q + l < count; ++l)
-          for (int r = 0; r < here; ++r)
-            out[(q + l) * stride + i + r] = this->finish(keys[r * step + l], share_of(packed, count, q + l), rows[i + r]);
+        if (count == 1 && here == kRows)
+          __builtin_memcpy(out + i, keys, kRows * sizeof(float));
+        else
+          for (int l = 0; l < step && q + l < count; ++l)
+            for (int r = 0; r < here; ++r) out[(q + l) * stride + i + r] = keys[r * step + l];
       }
     }
+    if constexpr (PqTables<M>::kFinishes)
+      for (int q = 0; q < count; ++q) this->finish(out + q * stride, rows, share_of(packed, count, q));
     return true;
   }
 
