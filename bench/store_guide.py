@@ -157,8 +157,8 @@ def draw(points: list[Point], title: str) -> None:
         axes.set_xlabel(label)
         axes.grid(which="both", alpha=0.25)
         for family, colour in COLOURS.items():
-            points = [p for p in shown if p.family == family]
-            axes.scatter([x_of(p) for p in points], [p.recall for p in points], color=colour, s=36, zorder=3, label=family)
+            members = [p for p in shown if p.family == family]
+            axes.scatter([x_of(p) for p in members], [p.recall for p in members], color=colour, s=36, zorder=3, label=family)
         xs = [x_of(p) for p in shown]
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xticks(ticks)

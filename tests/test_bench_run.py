@@ -307,7 +307,8 @@ def test_hdf5_files(tmp_path, rng):
     assert np.allclose(np.linalg.norm(again.vectors()[0], axis=1), 1, atol=1e-6) and again.truth(5).shape == (9, 100)
     for changed, words in [
         ({"test": x[:0]}, "none of them 0, got (120, 6) and (0, 6)"),
-        ({"neighbors": np.zeros(9, int)}, "ground truth of shape (9,), expected a row for each of 9 queries"),
+        ({"neighbors": np.zeros(9, int)}, "expected neighbors to be numbers (n, d), got shape (9,)"),
+        ({"neighbors": np.zeros((8, 3), int)}, "expected neighbors of 9 rows, as test has, got shape (8, 3)"),
         ({"train/a": x}, "expected arrays, got a group 'train'"),
     ]:
         with h5py.File(tmp_path / "y.hdf5", "w") as file:

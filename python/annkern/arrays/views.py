@@ -97,9 +97,7 @@ def view(name: str, x: object, stream: int | None = None) -> View:
     precede what is enqueued on `stream`.
     """
     if type(x) is np.ndarray:  # which is never at address 0
-        if x.dtype == object:
-            raise TypeError(_of_objects(name))
-        return _numpy_view(x)
+        return _numpy_view(name, x)
     seen = _view(name, x, stream)
     if seen.address == 0 and not seen.empty:
         raise _not_in_memory(name, x, seen.shape)
@@ -140,7 +138,7 @@ def _view(name: str, x: object, stream: int | None) -> View:
             f"{name}: expected an array (NumPy, PyTorch, CuPy, JAX, or anything with DLPack, __cuda_array_interface__ "
             f"or the buffer protocol), got {type(x).__name__}; write np.asarray({name}, dtype=...)"
         ) from None
-    return _numpy_view(np.asarray(buffer))
+    return _numpy_view(name, np.asarray(buffer))
 
 
 def _of_objects(name: str) -> str:
@@ -224,9 +222,11 @@ class _Memory:
         }
 
 
-def _numpy_view(x: Any) -> View:
+def _numpy_view(name: str, x: Any) -> View:
     dtype = _NATIVE_NAMES.get(x.dtype)
     if dtype is None:
+        if x.dtype.hasobject:
+            raise TypeError(_of_objects(name))
         dtype = x.dtype.name if x.dtype.isnative else f"byte-swapped {x.dtype.name}"
     address, readonly = x.__array_interface__["data"]  # in half the time of x.ctypes.data
     return View(x, address, x.shape, x.strides, dtype, HOST, NUMPY, readonly)

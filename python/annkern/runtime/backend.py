@@ -106,7 +106,9 @@ def show_config() -> None:
     for name in NAMES:
         print(f"  {name:5} {_described(name)}")
     for variable in ("ANNKERN_ISA", "ANNKERN_NUM_THREADS", "ANNKERN_DEVICE"):
-        print(f"  {variable}={os.environ.get(variable, '')}")
+        value = os.environ.get(variable, "")
+        unknown = variable == "ANNKERN_DEVICE" and value not in DEVICES
+        print(f"  {variable}={value}{' (expected emu, cuda or nothing)' if unknown else ''}")
 
 
 def _described(name: str) -> str:
