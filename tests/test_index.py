@@ -18,13 +18,23 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "spec", ["graph16,lvq8", "graph24,lvq4x8", "graph24,lvq4+f32", "graph16,f32", "flat,lvq4x8", "flat,f16"]
+    "spec",
+    [
+        "graph16,lvq8",
+        "graph24,lvq4x8",
+        "graph24,lvq4+f32",
+        "graph16,f32",
+        "flat,lvq4x8",
+        "flat,f16",
+        "ivf,soar,lvq8+f16",
+        "ivf90,lvq4x8",
+    ],
 )
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
 def test_build_and_search(data, spec, metric):
     x, q = data
     index = ak.Index.build(x, spec, metric)
-    dist, ids = index.search(q, 10, window=100)
+    dist, ids = index.search(q, 10, window=100, probes=45)
     assert recall(ids, ak.knn(x, q, 10, metric)[1]) > 0.9
     assert dist.dtype == np.float32 and ids.dtype == np.int64
     if index.graph is not None:
@@ -34,16 +44,18 @@ def test_build_and_search(data, spec, metric):
     assert index.metric == index.info()["metric"] != "l2"
 
 
-@pytest.mark.parametrize("spec", ["graph16,lvq4x8", "graph16,lvq4+f16", "flat,lvq8"])
+@pytest.mark.parametrize("spec", ["graph16,lvq4x8", "graph16,lvq4+f16", "flat,lvq8", "ivf40,soar,lvq4+f16", "ivf,lvq4x8"])
 @pytest.mark.parametrize("mmap", [False, True])
 def test_what_is_saved_gives_the_same_bytes(data, tmp_path, spec, mmap):
     x, q = data
     index = ak.Index.build(x, spec, "inner_product")
     index.window, index.rerank_k, index.expand = 40, 25, 12
+    index.probes = 7 if index.lists else None
     index.save(tmp_path / "x.safetensors")
     again = ak.load(tmp_path / "x.safetensors", mmap=mmap)
     assert (again.spec, again.metric, again.window, again.rerank_k) == (spec, "inner_product", 40, 25)
     assert again.expand == 12
+    assert again.probes == index.probes
     assert again.info() == index.info()
     assert [a.tobytes() for a in again.search(q, 10)] == [a.tobytes() for a in index.search(q, 10)]
 
@@ -126,6 +138,39 @@ def test_tune_expands_fewer_rows_than_are_asked_for(data):
     assert recall(index.search(q, 100, expand=tuned.window)[1], true) > tuned.recall
 
 
+@pytest.mark.parametrize("spec", ["ivf,soar,lvq4+f32", "ivf60,lvq8", "ivf60,soar,lvq4x8"])
+@pytest.mark.parametrize("wanted", [0.8, 0.95])
+def test_tune_finds_the_fewest_lists(data, spec, wanted):
+    x, q = data
+    index = ak.Index.build(x, spec)
+    true = ak.knn(x, q, 10)[1]
+    tuned = ak.tune(index, q, true, wanted)
+    assert tuned.recall >= wanted and tuned.probes > 1
+    index.probes, index.rerank_k = tuned.probes, tuned.rerank_k
+    assert recall(index.search(q, 10)[1], true) == pytest.approx(tuned.recall)
+    if index.reranks:
+        assert recall(index.search(q, 10, rerank_k=tuned.rerank_k - 1)[1], true) < wanted or tuned.rerank_k == 10
+    else:
+        assert recall(index.search(q, 10, probes=tuned.probes - 1)[1], true) < wanted
+    window, depth, reached = tuned
+    assert (window, depth, reached) == (64, tuned.rerank_k, tuned.recall) and f"probes={tuned.probes}" in repr(tuned)
+
+
+@pytest.mark.parametrize("wrong", ["ivf0,lvq8", "ivf,soar", "ivf,sore,lvq8", "soar,lvq8", "ivf4,4,lvq8", "ivf-3,lvq8"])
+def test_specs_of_lists_are_checked(data, wrong):
+    with pytest.raises(ValueError, match=r"spec: expected|n_lists: expected"):
+        ak.Index.build(data[0][:100], wrong)
+
+
+def test_lists_and_store_of_a_file_fit(data, tmp_path):
+    index = ak.Index.build(data[0][:500], "ivf,soar,lvq8+f16")
+    for lists in (None, ak.build_lists(data[0][:500], 9)):
+        index.store = ak.compress(data[0][:500], "lvq8", lists=lists)
+        index.save(tmp_path / "x.safetensors")
+        with pytest.raises(ValueError, match=r"x\.safetensors: store: expected one"):
+            ak.load(tmp_path / "x.safetensors")
+
+
 def test_tune_says_what_cannot_be_reached(data):
     x, q = data
     with pytest.raises(ValueError, match=r"reaches 0.* at most; take a finer store"):
@@ -174,8 +219,8 @@ def test_wrong_arguments_of_tune(data):
 
 
 def test_wrong_specs(data):
-    for spec in ("graph,lvq8", "ivf100,lvq8", "lvq8", "flat", "graph16,lvq8+f32+f16"):
-        with pytest.raises(ValueError, match="spec: expected 'flat,<store>' or 'graph<degree>,<store>'"):
+    for spec in ("graph,lvq8", "ivf,", "lvq8", "flat", "graph16,lvq8+f32+f16"):
+        with pytest.raises(ValueError, match="spec: expected 'flat,<store>', 'graph<degree>,<store>' or 'ivf"):
             ak.Index.build(data[0], spec)
     with pytest.raises(ValueError, match="did you mean 'lvq8'"):
         ak.Index.build(data[0], "graph16,lvq9")

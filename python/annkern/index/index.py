@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""class Index: vectors in a store, a graph over them where wanted, and how they are searched."""
+"""class Index: vectors in a store, a graph over them or lists of them where wanted, and how they are searched."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-
 from ..arrays.views import host_copy, view
-from ..files.container import Form, Parts, part_of, register, save
+from ..files.container import save
 from ..graphs import reordering
 from ..graphs.build_graph import build_graph
 from ..graphs.graph import Graph
 from ..graphs.search_graph import search_graph
+from ..ivf.build_lists import build_lists
+from ..ivf.lists import Lists
+from ..ivf.search_lists import default_probes, search_lists
 from ..ops.knn import knn
 from ..ops.metrics import DEFAULT_METRIC, metric_known
 from ..runtime.context import result_count, whole_number
 from ..runtime.types import A, Distances, IndexOptions, Indices, MetricName, NumpyArray
 from ..stores.store import Store
 from .source import CODED, has_codes, kept_as_it_is, refuse_unlike, source_of
+from .spec import parsed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -34,10 +35,14 @@ class Index:
     spec, metric : str
     store : Store
     graph : Graph or None
+    lists : Lists or None
+        The rows of the store are then their members, list after list.
     rerank : Store or None
         A finer form of the vectors beside a store of one level.
     window, rerank_k, expand : int, int or None, int or None
         The defaults of `search`: 64, None and None, unless set (to what `tune` returns, say). They are saved.
+    probes : int or None
+        The same of an index of lists: how many of them a search reads.
     order : ndarray (n,) int64 or None
         Of an index that was built with `reorder`: which of the caller's rows stands at each place of the store and graph.
 
@@ -64,8 +69,11 @@ class Index:
         rerank_k: int | None = None,
         order: Any = None,
         expand: int | None = None,
+        lists: Lists | None = None,
+        probes: int | None = None,
     ) -> None:
         self.spec, self.metric, self.order = spec, metric, order
+        self.lists, self.probes = lists, probes
         self.store, self.graph, self.rerank = store, graph, rerank
         self.window, self.rerank_k, self.expand = window, rerank_k, expand
 
@@ -84,7 +92,7 @@ class Index:
         method: str = "vamana",
         reorder: bool = False,
     ) -> Index:
-        """Compress `x`, and build a graph over it.
+        """Compress `x`, and build a graph over it or cut it into lists.
 
         Parameters
         ----------
@@ -93,8 +101,9 @@ class Index:
             that reads files, one block is held at a time: stores are fitted to the first 262,144 rows, and rows must not
             be sorted by what they hold. Blocks are in host memory.
         spec : str
-            "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph. <store> is what `compress` takes,
-            or two of them, "lvq4+f32": the first is searched and the second reranks.
+            "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph; "ivf<lists>,<store>" and
+            "ivf<lists>,soar,<store>" cut the rows into lists, "ivf" alone into 4 sqrt(n) (`build_lists`), not of an iterable.
+            <store> is what `compress` takes, or two of them, "lvq4+f32": the first is searched and the second reranks.
         metric : str, optional
             By default that of a store, and "sqeuclidean" else.
         threads, progress, learn_queries, seed
@@ -130,24 +139,29 @@ class Index:
         >>> idx[:, 0]
         array([0, 1, 2])
         """
-        degree, first, second = _parsed(spec)
-        if reorder and degree is None:
+        wanted = parsed(spec)
+        if reorder and wanted.degree is None:
             raise ValueError(f"reorder: expected False without a graph, got True for {spec!r}")
         if metric is None:
             metric = x.metric if isinstance(x, Store) else DEFAULT_METRIC
         metric = metric_known(metric)
         given: dict[str, Any] = {"metric": metric, "learn_queries": learn_queries, "seed": seed, "threads": threads}
-        coded = CODED if degree is not None and has_codes(metric) else None
-        source = source_of(x, [spec for spec in (first, second, coded) if spec], reorder, given, progress)
-        graph, order = None, None
-        if degree is not None:
-            over = source.over(first, metric)
-            graph = build_graph(over, metric, degree, window, None, seed, threads, progress, method=method)
+        coded = CODED if wanted.degree is not None and has_codes(metric) else None
+        specs = [spec for spec in (wanted.store, wanted.rerank, coded) if spec]
+        source = source_of(x, specs, reorder, wanted.lists, given, progress)
+        graph, lists, order = None, None, None
+        if wanted.degree is not None:
+            over = source.over(wanted.store, metric)
+            graph = build_graph(over, metric, wanted.degree, window, None, seed, threads, progress, method=method)
             if reorder:
                 order = reordering.visiting_order(graph)
                 graph, source = reordering.in_order(graph, order), source.in_order(order)
-        store = source.store(first)
-        return cls(spec, metric, store, graph, source.store(second) if second else None, order=order)
+        if wanted.lists:
+            lists = build_lists(
+                source.rows(), wanted.list_count, metric, wanted.soar, seed=seed, threads=threads, progress=progress
+            )
+        store, rerank = source.store(wanted.store, lists), source.store(wanted.rerank) if wanted.rerank else None
+        return cls(spec, metric, store, graph, rerank, order=order, lists=lists)
 
     @classmethod
     def of(cls, store: Any, graph: Graph | None = None, *, rerank: Any = None, metric: MetricName | None = None) -> Index:
@@ -181,13 +195,13 @@ class Index:
             )
         kept = kept_as_it_is("store", store)
         finer = None if rerank is None else kept_as_it_is("rerank", rerank)
-        refuse_unlike(kept, graph, finer)
+        refuse_unlike(len(kept), kept, graph, finer)
         head = "flat" if graph is None else f"graph{graph.shape[1]}"
         spec = f"{head},{kept.spec}" + (f"+{finer.spec}" if finer is not None else "")
         return cls(spec, metric_known(metric or (graph or kept).metric), kept, graph, finer)
 
     def __len__(self) -> int:
-        return len(self.store)
+        return len(self.store if self.lists is None else self.lists)
 
     def __repr__(self) -> str:
         n, d = len(self), self.store.query_dims
@@ -195,7 +209,7 @@ class Index:
 
     @property
     def nbytes(self) -> int:
-        parts = (self.store, self.graph, self.rerank, self.order)
+        parts = (self.store, self.graph, self.lists, self.rerank, self.order)
         return sum(part.nbytes for part in parts if part is not None)
 
     @overload
@@ -220,11 +234,12 @@ class Index:
         *,
         rerank_k: int | None = None,
         expand: int | None = None,
+        probes: int | None = None,
         stream: Any = None,
         out: Any = None,
         check_finite: bool = True,
     ) -> tuple[Any, Any]:
-        """The k vectors nearest to each query, as `search_graph` (or, without a graph, `knn`) gives them.
+        """The k vectors nearest to each query, as `search_graph` (of lists `search_lists`, else `knn`) gives them.
 
         Parameters
         ----------
@@ -236,6 +251,8 @@ class Index:
             Candidates whose order is made by the finer form of the vectors, where there is one.
         expand : int, optional
             As in `search_graph`: only so many of the window are expanded. Ignored without a graph.
+        probes : int, optional
+            How many lists are read, as in `search_lists`. Ignored without lists.
 
         Returns
         -------
@@ -256,6 +273,19 @@ class Index:
             depth = max(whole_number("rerank_k", depth, 1), result_count(k)) if self.reranks else None
         if self.order is not None and filter is not None:
             filter = reordering.filter_in_order(filter, self.order)
+        if self.lists is not None:
+            return search_lists(
+                *(self.lists, self.store, queries, k),
+                probes=self.probes if probes is None else probes,
+                metric=self.metric,
+                rerank=self.rerank,
+                rerank_k=depth,
+                filter=filter,
+                threads=threads,
+                stream=stream,
+                out=out,
+                check_finite=check_finite,
+            )
         # All is named, without a dictionary: a single query takes 10 to 20 us.
         if self.graph is None:
             return knn(
@@ -308,6 +338,10 @@ class Index:
             edges = int((host_copy(view("graph", self.graph.neighbors)) >= 0).sum())
             record |= {"graph_bytes": self.graph.nbytes, "degree": self.graph.shape[1], "mean_degree": edges / max(n, 1)}
             record |= {"entries": self.graph.entries.shape[0], "window": self.window}
+        if self.lists is not None:
+            count = self.lists.shape[0]
+            probes = default_probes(count) if self.probes is None else self.probes
+            record |= {"lists_bytes": self.lists.nbytes, "lists": count, "probes": probes}
         if self.reranks:
             record["rerank_k"] = self.rerank_k
         return record
@@ -337,7 +371,9 @@ class Index:
             raise ValueError("reorder: expected False for an index that moves to a device, got True; build it without")
         rerank = None if self.rerank is None else self.rerank.convert(to)
         store = self.store.convert(to)
-        return Index(self.spec, self.metric, store, graph, rerank, self.window, self.rerank_k, self.order, self.expand)
+        lists = None if self.lists is None else self.lists.convert(to)
+        own = (self.window, self.rerank_k, self.order, self.expand)
+        return Index(self.spec, self.metric, store, graph, rerank, *own, lists, self.probes)
 
     def save(self, path: Any) -> None:
         """Write the index as one safetensors file, which `annkern.load` reads.
@@ -348,45 +384,3 @@ class Index:
             The file appears complete or not at all; one that is there is replaced.
         """
         save(self, path)
-
-
-def _parsed(spec: Any) -> tuple[int | None, str, str | None]:
-    """(degree or None, store, store to rerank by)"""
-    if not isinstance(spec, str):
-        raise TypeError(f"spec: expected a string such as 'graph64,lvq4x8', got {type(spec).__name__}")
-    match = re.fullmatch(r"(?:flat|graph(\d+)),([^+]+)(?:\+([^+]+))?", spec)
-    if match is None:
-        raise ValueError(
-            f"spec: expected 'flat,<store>' or 'graph<degree>,<store>', <store> being what compress takes, got {spec!r}"
-        )
-    return int(match[1]) if match[1] else None, match[2], match[3]
-
-
-def _parts(index: Index) -> Parts:
-    parameters = {name: getattr(index, name) for name in ("spec", "metric", "window", "rerank_k")}
-    if index.expand is not None:  # versions that do not know it read all others
-        parameters["expand"] = index.expand
-    objects = {"store": index.store, "graph": index.graph, "rerank": index.rerank}
-    arrays = {} if index.order is None else {"order": index.order}
-    return Parts(parameters, arrays, {name: part for name, part in objects.items() if part is not None})
-
-
-def _from_parts(parts: Parts) -> Index:
-    objects = {name: part_of(parts, name, kind) for name, kind in (("store", Store), ("graph", Graph), ("rerank", Store))}
-    if objects["store"] is None or not set(parts.objects) <= set(objects):
-        raise ValueError(f"expected an index of {', '.join(objects)}, got one of {', '.join(parts.objects) or 'nothing'}")
-    index = Index(**parts.parameters, **objects, **parts.arrays)
-    if type(index.spec) is not str:
-        raise ValueError(f"expected an index's spec as text, got {index.spec!r}")
-    index.metric = metric_known(index.metric)
-    whole_number("window", index.window, 1)
-    for name in ("rerank_k", "expand"):
-        if getattr(index, name) is not None:
-            whole_number(name, getattr(index, name), 1)
-    if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(len(index))):
-        raise ValueError(f"expected order to hold each of {len(index)} rows once")
-    refuse_unlike(index.store, index.graph, index.rerank)
-    return index
-
-
-register("index", Form(Index, _parts, _from_parts))

@@ -30,8 +30,11 @@ def has_codes(metric: MetricName) -> bool:
 class Source(Protocol):
     """Where the parts of an index come from."""
 
-    def store(self, spec: str) -> Store:
-        """All rows by that spec."""
+    def rows(self) -> Any:
+        """All rows as an array."""
+
+    def store(self, spec: str, lists: Any = None) -> Store:
+        """All rows by that spec, or the members of lists."""
 
     def over(self, searched: str, metric: MetricName) -> Any:
         """What the graph is built over, where `searched` is the spec that is searched."""
@@ -40,7 +43,7 @@ class Source(Protocol):
         """The same of the rows [order]."""
 
 
-def source_of(x: Any, specs: Sequence[str], reorder: bool, given: dict[str, Any], progress: bool) -> Source:
+def source_of(x: Any, specs: Sequence[str], reorder: bool, lists: bool, given: dict[str, Any], progress: bool) -> Source:
     """`given`: arguments of `compress`; `specs`: what will be asked for."""
     blocks = blocks_of(x)
     if blocks is None:
@@ -48,6 +51,8 @@ def source_of(x: Any, specs: Sequence[str], reorder: bool, given: dict[str, Any]
         return _Rows(x if kept else rows_of("x", x), kept, given, progress)
     if reorder:
         raise ValueError("reorder: expected False for blocks, which are read once, got True")
+    if lists:
+        raise ValueError("spec: expected one without lists for blocks, which are read once; build_lists takes an array")
     return _Blocks(compress_blocks(blocks, list(dict.fromkeys(specs)), progress, **given))
 
 
@@ -61,9 +66,9 @@ def kept_as_it_is(name: str, given: Any) -> Store:
     return Cast(KERNEL_DTYPES[seen.dtype]).fit(x).encode(x)
 
 
-def refuse_unlike(store: Store, graph: Graph | None, rerank: Store | None) -> None:
+def refuse_unlike(n: int, store: Store, graph: Graph | None, rerank: Store | None) -> None:
     """The parts of an index are of the same rows."""
-    n, d = len(store), store.query_dims
+    d = store.query_dims
     if graph is not None and len(graph) != n:
         raise ValueError(f"graph: expected one of {n} rows, as store has, got {len(graph)}")
     if rerank is not None and (len(rerank), rerank.query_dims) != (n, d):
@@ -82,7 +87,9 @@ class _Rows:
             self.x = self.x.arrays["data"] if plain else self.x.decode(threads=self.given["threads"])
         return self.x
 
-    def store(self, spec: str) -> Store:
+    def store(self, spec: str, lists: Any = None) -> Store:
+        if lists is not None:
+            return compress(self.rows(), spec, **self.given, progress=self.progress, lists=lists)
         if spec not in self.kept:
             self.kept[spec] = compress(self.rows(), spec, **self.given, progress=self.progress)
         return self.kept[spec]
@@ -104,7 +111,10 @@ class _Blocks:
     def __init__(self, stores: dict[str, Store]) -> None:
         self.stores = stores
 
-    def store(self, spec: str) -> Store:
+    def rows(self) -> Any:
+        raise NotImplementedError("lists of blocks are refused before")
+
+    def store(self, spec: str, lists: Any = None) -> Store:
         return self.stores[spec]
 
     def over(self, searched: str, metric: MetricName) -> Any:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from ..runtime.context import described, real_number
 from .index import Index
 
 WIDEST = 4096
+DEEPEST = 16  # candidates of lists that are reranked at first, for each of k + 10; then half as many, and so on
+WORTH = 4  # as long as they ask for no more than so many times the lists
+MISSED_BYTES = 400  # what a row that is read out of order costs, in bytes that are read in order
 
 
 class _Found(NamedTuple):
@@ -22,8 +26,9 @@ class _Found(NamedTuple):
 
 
 class Tuned(_Found):
-    """What `tune` found: (window, rerank_k, recall), and beside these three the rows that are expanded.
-    ``index.window, index.rerank_k = tuned[:2]`` and ``index.expand = tuned.expand`` make it the default of an index.
+    """What `tune` found: (window, rerank_k, recall), and beside these three the rows that are expanded, or the lists that
+    are read. ``index.window, index.rerank_k = tuned[:2]`` and ``index.expand = tuned.expand`` (of an index of lists
+    ``index.probes = tuned.probes``) make it the default of an index.
 
     Parameters
     ----------
@@ -35,6 +40,8 @@ class Tuned(_Found):
         What all reach, on the queries that `tune` was given.
     expand : int, optional
         How many rows of the window are expanded; None: all.
+    probes : int, optional
+        How many lists are read; None without lists.
 
     Examples
     --------
@@ -45,14 +52,18 @@ class Tuned(_Found):
     """
 
     expand: int | None
+    probes: int | None
 
-    def __new__(cls, window: int, rerank_k: int | None, recall: float, expand: int | None = None) -> Tuned:
+    def __new__(
+        cls, window: int, rerank_k: int | None, recall: float, expand: int | None = None, probes: int | None = None
+    ) -> Tuned:
         found = super().__new__(cls, window, rerank_k, recall)
-        found.expand = expand
+        found.expand, found.probes = expand, probes
         return found
 
     def __repr__(self) -> str:
-        return f"Tuned(window={self.window}, rerank_k={self.rerank_k}, recall={self.recall:.4f}, expand={self.expand})"
+        more = f"expand={self.expand}" if self.probes is None else f"probes={self.probes}"
+        return f"Tuned(window={self.window}, rerank_k={self.rerank_k}, recall={self.recall:.4f}, {more})"
 
 
 def tune(index: Index, queries: Any, truth: Any, recall: float = 0.95, *, threads: int | None = None) -> Tuned:
@@ -113,6 +124,9 @@ def tune(index: Index, queries: Any, truth: Any, recall: float = 0.95, *, thread
         found = index.search(queries, k, window=window, rerank_k=depth, expand=expand or window, threads=threads)[1]
         return share_found(np.asarray(host_copy(view("indices", found))), true)
 
+    if index.lists is not None:
+        return _tuned_lists(index, queries, true, recall, threads)
+
     # Each of both is sought with as much of the other as there is.
     wide = max(k, min(WIDEST, len(index)))
     window, best = k, 0.0
@@ -146,13 +160,54 @@ def _rows_scored(tuned: Tuned, degree: int) -> float:
     return (tuned.expand or tuned.window) * degree / 2 + 4 * tuned.window + 2 * (tuned.rerank_k or 0)
 
 
+def _tuned_lists(index: Index, queries: Any, true: np.ndarray[Any, Any], recall: float, threads: int | None) -> Tuned:
+    """The fewest lists for each of a few depths of reranking, of which the one whose searches read the fewest bytes is
+    taken, and then the fewest candidates for it."""
+    assert index.lists is not None
+    k, count = true.shape[1], index.lists.shape[0]
+    members = len(index.lists.host_ids()) / max(1, count)
+
+    def reached(depth: int | None, probes: int) -> float:
+        found = index.search(queries, k, probes=probes, rerank_k=depth, threads=threads)[1]
+        return share_found(np.asarray(host_copy(view("indices", found))), true)
+
+    if not index.reranks:
+        probes, best = _least(partial(reached, None), 1, count, recall, index.spec)
+        return Tuned(index.window, None, best, probes=probes)
+    fine = index.rerank or index.store.secondary
+    coarse = index.store.primary or index.store
+    assert fine is not None
+    row, reranked = coarse.nbytes / len(coarse), MISSED_BYTES + fine.nbytes / len(fine)
+    depth = min(len(index), DEEPEST * (k + 10))
+    probes, _ = _least(partial(reached, depth), 1, count, recall, index.spec)
+    found = [(probes * members * row + depth * reranked, probes, depth)]
+    while depth > k:
+        depth = max(k, depth // 2)
+        fewest = _first(partial(reached, depth), found[-1][1], min(count, WORTH * probes), recall)
+        if fewest is None:
+            break
+        found.append((fewest[0] * members * row + depth * reranked, fewest[0], depth))
+    _, probes, depth = min(found)
+    depth, best = _least(lambda r: reached(r, probes), k, depth, recall, index.spec)
+    return Tuned(index.window, depth, best, probes=probes)
+
+
 def _least(reached: Callable[[int], float], low: int, high: int, wanted: float, spec: str) -> tuple[int, float]:
-    """The smallest number in [low, high] that reaches `wanted`, and what it reaches: first doubling, then halving."""
+    """The smallest number in [low, high] that reaches `wanted`, and what it reaches."""
+    found = _first(reached, low, high, wanted)
+    if found is None:
+        best = reached(high)
+        raise ValueError(f"recall: expected {wanted}, but {spec!r} reaches {best:.4f} at most; take a finer store")
+    return found
+
+
+def _first(reached: Callable[[int], float], low: int, high: int, wanted: float) -> tuple[int, float] | None:
+    """The smallest number in [low, high] that reaches `wanted`, if there is one: first doubling, then halving."""
     top = low
     best = reached(top)
     while best < wanted:
         if top >= high:
-            raise ValueError(f"recall: expected {wanted}, but {spec!r} reaches {best:.4f} at most; take a finer store")
+            return None
         low, top = top + 1, min(high, top * 2)
         best = reached(top)
     while low < top:

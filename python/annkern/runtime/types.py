@@ -47,6 +47,7 @@ class SearchOptions(CheckedOptions, total=False):
 class IndexOptions(CheckedOptions, total=False):
     rerank_k: int | None
     expand: int | None
+    probes: int | None
 
 
 class GraphOptions(SearchOptions, total=False):

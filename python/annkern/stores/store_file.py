@@ -44,6 +44,8 @@ def _check_layout(store: Store) -> None:
     """Kernels trust shapes: a file must not make them read beyond an array."""
     if store.kind not in KINDS:
         raise ValueError(f"expected a store of a known kind, got {store.kind!r}")
+    if store.arranged is not None and type(store.arranged) is not str:
+        raise ValueError(f"expected a store's order as text, got {store.arranged!r}")
     n, d = store.shape
     want = {name: (tuple(shape), dtype) for name, (shape, dtype) in KINDS[store.kind].layout(store).items()}
     got = {name: (x.shape, x.dtype.name) for name, x in store.arrays.items()}
