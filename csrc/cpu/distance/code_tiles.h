@@ -89,6 +89,7 @@ class CodeTiles final : public DistanceComputer {
     tile_rows = kTileRows;
     lanes = kQueries;
     row_major_up_to = 2;
+    gathers_panels = true;
     positions_ = rows_.positions();
     ahead_rows_ = kAheadBytes / std::max<int64_t>(rows_.code_bytes(), 1);
     const size_t positions = static_cast<size_t>(positions_), codes = positions * sizeof(CodeQuery);
@@ -119,6 +120,25 @@ class CodeTiles final : public DistanceComputer {
         terms.zero_point[lane] = query_terms.zero_point[part];
       }
       for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = query_terms.terms[t];
+    }
+  }
+
+  // Lanes without a query take the last one.
+  void gather_panel(const void* const* queries, int count, void* panel) const override {
+    char* const bytes = static_cast<char*>(panel);
+    CodeQuery* const out = static_cast<CodeQuery*>(panel);
+    PanelTerms& terms = *reinterpret_cast<PanelTerms*>(bytes + panel_terms_);
+    for (int q = 0; q < kQueries; ++q) {
+      const char* const own = static_cast<const char*>(queries[q < count ? q : count - 1]);
+      const QueryTerms& query = *reinterpret_cast<const QueryTerms*>(own + query_terms_);
+      for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = query.terms[t];
+      for (int part = 0; part < kParts; ++part) {
+        const CodeQuery* const codes = reinterpret_cast<const CodeQuery*>(own) + part * positions_;
+        const int lane = part * kQueries + q;
+        for (int64_t p = 0; p < positions_; p += kGroup)
+          __builtin_memcpy(out + p * kPanel + lane * kGroup, codes + p, kGroup * sizeof(CodeQuery));
+        terms.zero_point[lane] = query.zero_point[part];
+      }
     }
   }
 

@@ -36,16 +36,19 @@ class DistanceComputer {
   size_t panel_bytes = 0, tile_bytes = 0;  // multiples of 64
   size_t query_bytes = 0;                  // a query, packed for score_rows
   int64_t row_bytes = 0;                   // of a base row
-  int tile_group = 1;         // tiles packed together: each panel is scored against all of them while it is in L1
-  int row_major_up_to = 0;    // up to so many, score_rows is the cheaper way
-  int row_major_block = 64;   // no more at a time: what packed queries fit L2
-  int below_block = 0;        // the same for score_rows_below; 0: it cannot be called
-  bool queries_apart = true;  // queries that were packed one by one can be asked for together
+  int tile_group = 1;           // tiles packed together: each panel is scored against all of them while it is in L1
+  int row_major_up_to = 0;      // up to so many, score_rows is the cheaper way
+  int row_major_block = 64;     // no more at a time: what packed queries fit L2
+  int below_block = 0;          // the same for score_rows_below; 0: it cannot be called
+  bool queries_apart = true;    // queries that were packed one by one can be asked for together
+  bool gathers_panels = false;  // gather_panel can be called
   virtual ~DistanceComputer() = default;
 
-  // These three are not called where row_major_up_to has no limit.
+  // These are not called where row_major_up_to has no limit.
   // Queries [first, first + count), count <= lanes, as a panel. The other lanes give keys without meaning.
   virtual void pack_panel(int64_t, int, void*) const {}
+  // Queries that were packed one by one for score_rows, count <= lanes, as a panel.
+  virtual void gather_panel(const void* const*, int, void*) const {}
   // At most tile_rows rows. False: one of them holds NaN or infinity.
   virtual bool pack_tile(const RowList&, void*) const { return true; }
   virtual void keys(const void*, const void*, float*) const {}

@@ -18,6 +18,9 @@ class RootTiles final : public DistanceComputer {
   }
 
   void pack_panel(int64_t first, int count, void* panel) const override { squares_->pack_panel(first, count, panel); }
+  void gather_panel(const void* const* queries, int count, void* panel) const override {
+    squares_->gather_panel(queries, count, panel);
+  }
   bool pack_tile(const RowList& rows, void* tile) const override { return squares_->pack_tile(rows, tile); }
   void keys(const void* tile, const void* panel, float* out) const override {
     squares_->keys(tile, panel, out);

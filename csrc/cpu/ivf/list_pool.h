@@ -32,10 +32,14 @@ class ListPool {
       if (count - i < kLanes) hits &= (1u << (count - i)) - 1;
       for (; hits != 0; hits &= hits - 1) {
         const int at = i + __builtin_ctz(hits);
-        push(KeyId::of(sortable_bits(keys[at]), static_cast<uint32_t>(ids[at])));
+        push(keys[at], ids[at]);
       }
     }
   }
+
+  // The key from which on nothing enters; NaN: everything does.
+  float limit() const { return limit_; }
+  ANNK_HD void push(float key, int32_t id) { push(KeyId::of(sortable_bits(key), static_cast<uint32_t>(id))); }
 
   // How many there are, in order.
   int64_t finish() {

@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kBlockQueries = 1024;      // of a task: each list is read once for all of them
 constexpr int64_t kPoolBytes = 16 << 20;     // of their pools, at most
 constexpr int64_t kPackedBytes = 32 << 20;   // of their packed queries, at most
+constexpr int kPanels = 4;                   // of queries that a list is scored for at once
 constexpr int kTogether = 8;                 // queries that a list is scored for at once
 constexpr int64_t kFetchedBytes = 64 << 10;  // of the next list that are asked for at once
 constexpr int64_t kShared = 2;               // queries a list, on average, from which on lists are read for many of them
@@ -72,7 +73,7 @@ class ListSearcher {
     for (int64_t p = 0; p < 2 * lists; ++p) at_[p + 1] += at_[p];
     for (int q = 0; q < count; ++q)
       for (int64_t i = starts_[q]; i < starts_[q + 1]; ++i) ordered_[at_[place(q, i)]++] = taken_[i];
-    const int most = computer_.queries_apart ? kTogether : 1;
+    const int most = computer_.gathers_panels ? kPanels * computer_.lanes : computer_.queries_apart ? kTogether : 1;
     for (int64_t i = 0; i < pairs;) {
       int together = 1;
       while (together < most && i + together < pairs && ordered_[i + together].list == ordered_[i].list) ++together;
@@ -85,7 +86,9 @@ class ListSearcher {
   void score(const ListQuery* pairs, int count, const ListQuery* next) {
     const int64_t list = pairs->list, begin = args_.lists.offsets[list], end = args_.lists.offsets[list + 1];
     const char* queries = packed(pairs->query);
-    if (count > 1) {
+    if (in_panels(count)) {
+      gather(pairs, count);
+    } else if (count > 1) {
       for (int q = 0; q < count; ++q)
         __builtin_memcpy(group_.get() + static_cast<size_t>(q) * computer_.query_bytes, packed(pairs[q].query),
                          computer_.query_bytes);
@@ -137,7 +140,61 @@ class ListSearcher {
     }
   }
 
+  bool in_panels(int count) const { return computer_.gathers_panels && count > computer_.row_major_up_to; }
+
+  void gather(const ListQuery* pairs, int count) {
+    const int lanes = computer_.lanes;
+    if (panels_.size() == 0) {
+      const size_t tiles = static_cast<size_t>(computer_.tile_group), panels = static_cast<size_t>(kPanels);
+      panels_.reset(panels * computer_.panel_bytes);
+      tiles_.reset(tiles * computer_.tile_bytes);
+      tile_keys_.reset(tiles * static_cast<size_t>(computer_.tile_rows * lanes));
+      limits_.reset(panels * static_cast<size_t>(lanes));
+      queries_.reset(panels * static_cast<size_t>(lanes));
+    }
+    for (int q = 0; q < count; ++q) {
+      queries_[q] = packed(pairs[q].query);
+      limits_[q] = pools_[pairs[q].query].limit();
+    }
+    for (int q = 0; q < count; q += lanes) computer_.gather_panel(queries_.get() + q, std::min(lanes, count - q), panel(q));
+  }
+  char* panel(int q) const { return panels_.get() + static_cast<size_t>(q / computer_.lanes) * computer_.panel_bytes; }
+
+  // Rows against the panels that were gathered.
+  void score_tiles(const ListQuery* pairs, int count, const RowList& rows, const int32_t* ids) {
+    const int each = computer_.tile_rows, lanes = computer_.lanes, group = each * computer_.tile_group;
+    for (int from = 0; from < rows.count; from += group) {
+      const int here = std::min(group, rows.count - from);
+      int packed = 0;
+      for (int r = 0; r < here; r += each, ++packed)
+        finite_ = computer_.pack_tile(rows.part(from + r, std::min(each, here - r)),
+                                      tiles_.get() + static_cast<size_t>(packed) * computer_.tile_bytes) &&
+                  finite_;
+      for (int q = 0; q < count; q += lanes) {
+        computer_.keys_of_tiles(tiles_.get(), packed, panel(q), tile_keys_.get());
+        push_tiles(pairs + q, std::min(lanes, count - q), limits_.get() + q, here, ids + from);
+      }
+    }
+  }
+
+  void push_tiles(const ListQuery* pairs, int count, float* limits, int rows, const int32_t* ids) {
+    const int lanes = computer_.lanes;
+    for (int r = 0; r < rows; ++r)
+      for (int l = 0; l < count; l += kLanes) {
+        const float* const keys = tile_keys_.get() + r * lanes + l;
+        uint32_t hits = below(F32::load(keys), F32::load(limits + l));
+        if (count - l < kLanes) hits &= (1u << (count - l)) - 1;
+        for (; hits != 0; hits &= hits - 1) {
+          const int q = __builtin_ctz(hits);
+          ListPool& pool = pools_[pairs[l + q].query];
+          pool.push(keys[q], ids[r]);
+          limits[l + q] = pool.limit();
+        }
+      }
+  }
+
   void score_rows(const ListQuery* pairs, int count, const char* queries, const RowList& rows, const int32_t* ids) {
+    if (in_panels(count)) return score_tiles(pairs, count, rows, ids);
     finite_ = computer_.score_rows(queries, count, rows, keys_.get(), kRowBlock) && finite_;
     for (int q = 0; q < count; ++q) pools_[pairs[q].query].push_all(keys_.get() + q * kRowBlock, ids, rows.count);
   }
@@ -184,7 +241,9 @@ class ListSearcher {
   const DistanceComputer* const fine_;
   ListTaker taker_;
   const int64_t capacity_;
-  Buffer<char> packed_, group_, fine_query_;
+  Buffer<char> packed_, group_, fine_query_, panels_, tiles_;
+  Buffer<const void*> queries_;
+  Buffer<float> tile_keys_, limits_;
   Buffer<KeyId> entries_, fine_entries_;
   Buffer<ListPool> pools_;
   Buffer<int64_t> starts_, at_;
