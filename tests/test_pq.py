@@ -209,3 +209,53 @@ def test_bad_input(rng):
     x[11, 2] = np.nan
     with pytest.raises(ValueError, match="row 11"):
         ak.PQ(3).fit(x)
+
+
+def anisotropic(rng, n, d, metric):
+    x = data(rng, n, d, "normal")
+    return x / np.linalg.norm(x, axis=1, keepdims=True) if metric == "sqeuclidean" else x
+
+
+@pytest.mark.parametrize("metric", ["inner_product", "cosine", "sqeuclidean"])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_anisotropic_codes_are_the_references(rng, bits, metric):
+    for n, d, m in ((300, 12, 5), (33, 7, 7), (70, 5, 1)):
+        x = anisotropic(rng, n, d, metric)
+        if metric != "sqeuclidean":
+            x[3] = 0
+        codec = ak.PQ(m, bits, metric=metric, iterations=5, threshold=0.3)
+        _, codes = made(codec, x)
+        want = reference.encode_anisotropic(x, codec.codebook_, 0.3)
+        assert (codes == want).all(axis=1).mean() > 0.98  # losses that are nearly equal
+        if metric == "cosine":
+            assert ak.distances(codec.encode(x), x[:1], np.array([[3]]), metric)[0, 0] == 1
+        plain = ak.PQ(m, bits, metric=metric, iterations=5).fit(x)
+        assert plain.codebook_.tobytes() == codec.codebook_.tobytes()
+
+
+def test_anisotropic_codes_need_fewer_candidates(rng):
+    """Rows that are alike: of those of a plain code about half as many have to be ordered by the finer form."""
+    centres = data(rng, 40, 32, "normal")
+    x = (centres[rng.integers(0, 40, 4000)] + data(rng, 4000, 32, "normal")).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    q, base = x[:200], x[200:]
+    true = ak.knn(base, q, 10, "inner_product")[1]
+    missed = []
+    for spec in ("pq16x4", "apq16x4"):
+        store = ak.compress(base, spec, "inner_product")
+        assert store.spec == spec and store.kind == "pq"
+        found = ak.knn(store, q, 30)[1]
+        missed.append(1 - (found[:, :, None] == true[:, None]).any(axis=1).mean())
+    assert missed[1] < 0.9 * missed[0], missed
+
+
+def test_anisotropic_codes_are_for_inner_products(rng):
+    x = data(rng, 50, 8, "normal")
+    with pytest.raises(ValueError, match="metric: expected inner_product or cosine for 'apq4x4', or rows of length 1, got"):
+        ak.compress(x, "apq4x4")
+    for wrong in (1.0, -0.1, np.nan):
+        with pytest.raises(ValueError, match=r"threshold: expected a number in \[0, 1\), got"):
+            ak.PQ(4, 4, threshold=wrong)
+    for threads in (1, 3):
+        store = ak.compress(x, "apq4x4", "cosine", threads=threads)
+        assert store.arrays["codes"].tobytes() == ak.compress(x, "apq4x4", "cosine").arrays["codes"].tobytes()

@@ -53,6 +53,20 @@ def encode(x: Floats, codebook: Floats, rotation: Floats | None = None, exponent
     return codes
 
 
+def encode_anisotropic(x: Floats, codebook: Floats, threshold: float, sweeps: int = 3) -> Bytes:
+    """(n, m) codes that make |e|^2 + (eta - 1) <e, x / |x|>^2 small, e being a row less its codewords: from the nearest ones
+    on, part after part takes the codeword of smallest loss, the others staying."""
+    codes, parts = encode(x, codebook), parts_of(x.shape[1], codebook)
+    eta = max(1.0, (x.shape[1] - 1) * threshold**2 / (1 - threshold**2))
+    for row, own in zip(x.astype(np.float64), codes, strict=True):
+        direction = row / (np.linalg.norm(row) or 1.0)
+        for s in [*range(len(codebook))] * sweeps:
+            errors = np.repeat((row - decode(own[None], codebook, len(row))[0])[None], codebook.shape[2], axis=0)
+            errors[:, parts[s]] = row[parts[s]] - codebook[s, : len(parts[s])].T
+            own[s] = np.argmin((errors**2).sum(axis=1) + (eta - 1) * (errors @ direction) ** 2)
+    return codes
+
+
 def decode(codes: Bytes, codebook: Floats, d: int, rotation: Floats | None = None) -> Floats:
     """(n, d) float32."""
     y = np.empty((len(codes), d), np.float32)

@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.views import view
+from ..arrays.host import host_rows
+from ..arrays.views import View, view
 from ..ops.kmeans import iterate, split_largest, sums_by_label, thin_iterations
 from ..ops.sampling import mean_of, offset_of, training_sample
 from ..runtime.backend import load
-from ..runtime.context import matrix_of, thread_count, whole_number
+from ..runtime.context import Context, matrix_of, real_number, thread_count, whole_number
 from ..runtime.types import MetricName
+from .anisotropic import THRESHOLD, chosen_words, extra_weight
 from .codec import Codec
 from .registry import register_kind, register_spec
 from .store import Kind, Store
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 LARGEST_PLAIN, SMALLEST_PLAIN = 2.0**50, 2.0**-40  # between them squares of differences are well inside float32
+UNIT = 0.02  # how far from 1 the lengths of rows may be that count as 1
 ROTATION_ROWS, ROTATION_ROUNDS, ROTATION_STEPS = 1 << 14, 12, 3  # rows, rounds, and k-means iterations in each
 
 
@@ -51,6 +54,10 @@ class PQ(Codec):
         Of the sample and of the first codewords: the same seed gives the same bytes, for any number of threads.
     threads : int, optional
         CPU threads for training.
+    threshold : float, optional
+        Choose codewords for inner products rather than for distances, above all for those that are larger than so many times
+        the norms: 0.2 is usual ("apq<m>x4"). An error along the row then counts more than one across it. Under
+        "inner_product" and "cosine", and where all rows have length 1. By default the nearest codewords are taken.
 
     Attributes
     ----------
@@ -94,7 +101,10 @@ class PQ(Codec):
         sample: int = 256,
         seed: int = 0,
         threads: int | None = None,
+        threshold: float | None = None,
     ) -> None:
+        if threshold is not None and not 0.0 <= real_number("threshold", threshold) < 1.0:
+            raise ValueError(f"threshold: expected a number in [0, 1), got {threshold}")
         if bits not in (4, 8):
             raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
         self.m = whole_number("m", m, 1)
@@ -104,10 +114,11 @@ class PQ(Codec):
         self.sample = sample
         self.seed = seed
         self.threads = threads
+        self.threshold = threshold
 
     @property
     def spec(self) -> str:  # type: ignore[override]
-        return f"pq{self.m}x{self.bits}"
+        return f"{'' if self.threshold is None else 'a'}pq{self.m}x{self.bits}"
 
     def fit(self, x: Any) -> PQ:
         """Learn the codewords.
@@ -183,6 +194,26 @@ class PQ(Codec):
         matrix = matrix_of(backend, view("rows", rows))
         backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(thread_count(self.threads), 0))
         return codes
+
+    def _encode_rows(self, context: Context, x: View, first: int, count: int, store: Store, to: int) -> None:
+        if self.threshold is None or count == 0:
+            return super()._encode_rows(context, x, first, count, store, to)
+        rows = host_rows(x.owner, x, np.arange(first, first + count))
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        if self.metric not in ("inner_product", "cosine") and not (np.abs(norms - 1) <= UNIT).all():
+            row = to + int(np.argmax(~(np.abs(norms - 1) <= UNIT)))
+            raise ValueError(
+                f"metric: expected inner_product or cosine for {self.spec!r}, or rows of length 1, got {self.metric!r} and "
+                f"row {row} of length {norms[row - to]:.6g}"
+            )
+        if not np.isfinite(norms).all():
+            return super()._encode_rows(context, x, first, count, store, to)  # which says what is wrong
+        words = np.concatenate([own[:width] for own, width in zip(self.codebook_, self._widths(), strict=True)]).T
+        codes = self._codes(rows, np.ascontiguousarray(words), self.exponent_)
+        # A row of codewords is encoded as these very ones.
+        chosen = chosen_words(rows, codes, self.codebook_, extra_weight(self.dims_, self.threshold))
+        moved = chosen if context.device.on_host else context.library.from_numpy(chosen, context.device)
+        return super()._encode_rows(context, view("x", moved), 0, count, store, to)
 
     def _numbers(self) -> dict[str, int]:
         return {"parts": self.m, "bits": self.bits, "exponent": self.exponent_, "blocked": int(self.bits == 4)}
@@ -344,8 +375,8 @@ class OPQ(PQ):
 
 register_kind("pq", Kind(("codes", "codebook", "norms", "rotation", "mean", "tilts"), PQ.layout))
 register_spec(
-    r"(o?)pq([1-9]\d*)x([48])",
-    "pq<m>x4 pq<m>x8 opq<m>x4 opq<m>x8",
+    r"([ao]?)pq([1-9]\d*)x([48])",
+    "pq<m>x4 pq<m>x8 opq<m>x4 opq<m>x8 apq<m>x4 apq<m>x8",
     ("pq12x4", "pq12x8", "opq12x4", "opq12x8"),
-    lambda m: (OPQ if m[1] else PQ)(int(m[2]), int(m[3])),
+    lambda m: OPQ(int(m[2]), int(m[3])) if m[1] == "o" else PQ(int(m[2]), int(m[3]), threshold=THRESHOLD if m[1] else None),
 )
