@@ -102,7 +102,7 @@ class Index:
             be sorted by what they hold. Blocks are in host memory.
         spec : str
             "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph; "ivf<lists>,<store>" and
-            "ivf<lists>,soar,<store>" cut the rows (not of an iterable) into lists, "ivf" alone into 4 sqrt(n) (`build_lists`).
+            "ivf<lists>,soar,<store>" cut rows (not of an iterable) into lists, "ivf" alone into 4 sqrt(n) (`build_lists`).
             <store> is what `compress` takes, or two of them, "lvq4+f32": the first is searched and the second reranks.
         metric : str, optional
             By default that of a store, and "sqeuclidean" else.
