@@ -38,7 +38,8 @@ struct MetricOf {
 
 // A metric of number vectors:
 //   Step::step(acc, q, x)    one dimension, of floats or SIMD registers of floats; metrics that share it share their loops
-//   Step::kKeepsNan          the accumulator is a sum: NaN or infinity in x leaves it NaN or infinite
+//   Step::kKeepsNan          the accumulator is a sum: NaN or infinity in x leaves it NaN or infinite, and it may be made in
+//                            chains of chain_dims, each added to the sum of those before it
 //   kTerm                    what the row contributes
 //   key(acc, x_term)         from the finished accumulator (starts at 0) and the row's term
 //   report(key)              the distance that the caller sees
@@ -66,5 +67,12 @@ concept BitMetric = M::kBits && requires(uint64_t word, int32_t count, float x) 
   { M::key(count, count, count) } -> std::same_as<float>;
   { M::report(x) } -> std::same_as<float>;
 };
+
+// A single chain of d roundings loses digits as d grows, and so do many short ones: the longer the rows, the longer the
+// chains. Of normal rows' own products the error is 1.1 x 2^-24 at 384 dimensions, 1.2 at 1,536 and 1.9 at 20,000, that of
+// one chain 5.3, 9.7 and 42 (faiss .8, 2.0 and 1.7 in batches).
+ANNK_HD constexpr int64_t chain_dims(int64_t dims) {
+  return dims <= 1024 ? 64 : dims <= 4096 ? 128 : dims <= 8192 ? 256 : 512;
+}
 
 }  // namespace annk::ANNK_ISA

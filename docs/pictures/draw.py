@@ -241,17 +241,17 @@ def graph() -> Picture:
 
 def lanes() -> Picture:
     """Why results do not depend on the batch."""
-    p = Picture(262, "Determinism: the distance of a query and a row is one chain of multiply-adds")
-    p.text(300, 26, "one pair, one chain, in the order of the dimensions", anchor="middle", bold=True)
+    p = Picture(262, "Determinism: the distance of a query and a row is made of chains of multiply-adds")
+    p.text(300, 26, "one pair: chains of 64 dimensions, in their order", anchor="middle", bold=True)
     for lane in range(3):
         y = 46 + 50 * lane
         p.text(20, y + 23, f"query {lane + 1}", color=BLUE)
-        for j, text in enumerate(("0", "+ d1", "+ d2", "+ d3", "...", "+ d384")):
+        for j, text in enumerate(("0", "+ d1", "+ d2", "+ d3", "...", "+ d64")):
             x = 100 + 80 * j
             p.box(x, y, 62, 34, text, BLUE if text != "..." else INK)
             if j:
                 p.arrow(x - 18, y + 17, x - 1, y + 17, INK, 1.2)
-    p.text(300, 222, "d1 to d384: what each dimension adds. SIMD lanes hold different pairs,", anchor="middle")
+    p.text(300, 222, "d1 to d64: what each dimension adds. SIMD lanes hold different pairs,", anchor="middle")
     p.text(300, 244, "never pieces of one, so neither batch nor threads can change a sum.", anchor="middle")
     return p
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float keys of f32, f16, bf16, i8 and u8 rows: elements widen to float32, and each (query, row) pair is one chain of
-// fused multiply-adds over the dimensions in ascending order, whichever of the two loops below makes it.
+// Float keys of f32, f16, bf16, i8 and u8 rows: elements widen to float32, and each (query, row) pair is a sum of
+// chains of fused multiply-adds over the dimensions in ascending order, whichever of the two loops below makes it.
 #pragma once
 #include <algorithm>
 
@@ -12,18 +12,16 @@
 
 namespace annk::ANNK_ISA {
 
-// tile: [dims][kTileRows], then kTileRows terms. panel: [dims][2 * kLanes]. continues: `out` holds the chains of the
-// dimensions before these. Two dimensions a round: of sqeuclidean's 35 instructions a dimension on AVX2, 3 count and jump,
-// where 6 cycles of multiply-adds leave time for 36.
+// One chain of a tile: on top of `out`, unless it is the first. tile: [dims][kTileRows]. panel: [dims][2 * kLanes]. Two
+// dimensions a round: of sqeuclidean's 35 instructions a dimension on AVX2, 3 count and jump, where 6 cycles of
+// multiply-adds leave time for 36.
 template <class Step>
-void float_tile(const float* tile, const float* panel, int64_t dims, bool continues, float* out) {
+void float_chain(const float* tile, const float* panel, int64_t dims, bool first, float* out) {
   F32 acc[kTileRows][2];
 #pragma GCC unroll 14
-  for (int r = 0; r < kTileRows; ++r) acc[r][0] = acc[r][1] = F32::zero();
-  if (continues)
-#pragma GCC unroll 14
-    for (int r = 0; r < kTileRows; ++r)
-      for (int half = 0; half < 2; ++half) acc[r][half] = F32::load(out + (2 * r + half) * kLanes);
+  for (int r = 0; r < kTileRows; ++r)
+    for (int half = 0; half < 2; ++half)
+      acc[r][half] = Step::kKeepsNan || first ? F32::zero() : F32::load(out + (2 * r + half) * kLanes);
 #pragma GCC unroll 2
   for (int64_t j = 0; j < dims; ++j, tile += kTileRows, panel += 2 * kLanes) {
     const F32 query0 = F32::load(panel), query1 = F32::load(panel + kLanes);
@@ -34,11 +32,22 @@ void float_tile(const float* tile, const float* panel, int64_t dims, bool contin
       acc[r][1] = Step::step(acc[r][1], query1, row);
     }
   }
+  if (Step::kKeepsNan && !first)
+#pragma GCC unroll 14
+    for (int r = 0; r < kTileRows; ++r)
+      for (int half = 0; half < 2; ++half) acc[r][half] = F32::load(out + (2 * r + half) * kLanes) + acc[r][half];
 #pragma GCC unroll 14
   for (int r = 0; r < kTileRows; ++r) {
     acc[r][0].store(out + r * 2 * kLanes);
     acc[r][1].store(out + r * 2 * kLanes + kLanes);
   }
+}
+
+// Whole chains, the last of a row excepted. continues: `out` holds what the dimensions before these come to.
+template <class Step>
+void float_tile(const float* tile, const float* panel, int64_t dims, int64_t chain, bool continues, float* out) {
+  for (int64_t j = 0; j == 0 || j < dims; j += chain)
+    float_chain<Step>(tile + j * kTileRows, panel + j * 2 * kLanes, std::min(chain, dims - j), !continues && j == 0, out);
 }
 
 inline constexpr int64_t kAheadBytes = 384;
@@ -55,9 +64,23 @@ inline constexpr int64_t kAheadBytes = 384;
 template <class Step, bool kNorms, int Q, bool kAdjacent, class T>
 void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, int64_t dims, const float* const* queries,
                     float* acc_out, float* norms, F32& check) {
-  F32 acc[Q], norm = F32::zero();
+  F32 acc[Q], norm = F32::zero(), sum[Q], norm_sum = F32::zero();
 #pragma GCC unroll 4
-  for (int q = 0; q < Q; ++q) acc[q] = F32::zero();
+  for (int q = 0; q < Q; ++q) acc[q] = sum[q] = F32::zero();
+  const int64_t chain = Step::kKeepsNan ? chain_dims(dims) : dims;
+  int64_t chain_end = chain;
+  auto end_chain = [&]() __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q) {
+      sum[q] = sum[q] + acc[q];
+      acc[q] = F32::zero();
+    }
+    if constexpr (kNorms) {
+      norm_sum = norm_sum + norm;
+      norm = F32::zero();
+    }
+    chain_end += chain;
+  };
   auto take = [&](const F32(&block)[kLanes], int64_t j) __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
@@ -72,6 +95,7 @@ void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, 
   const int64_t lead = padded < kMostLead ? padded : kMostLead;
   int64_t j = 0;
   for (; j + kLanes <= dims; j += kLanes) {
+    if (Step::kKeepsNan && j == chain_end) end_chain();
     F32 block[kLanes];
     load_transposed(rows, j, block);
 #pragma GCC unroll 16
@@ -86,10 +110,16 @@ void score_in_lanes(const T* const* rows, const T* next, const T* const* ahead, 
     take(block, j);
   }
   if (j < dims) {
+    if (Step::kKeepsNan && j == chain_end) end_chain();
     F32 block[kLanes];
     for (int r = 0; r < kLanes; ++r) block[r] = load_part(rows[r] + j, dims - j);
     transpose(block);
     take(block, j);
+  }
+  if constexpr (Step::kKeepsNan) {
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q) acc[q] = sum[q] + acc[q];
+    if constexpr (kNorms) norm = norm_sum + norm;
   }
 #pragma GCC unroll 4
   for (int q = 0; q < Q; ++q) {
@@ -111,8 +141,10 @@ class FloatTiles final : public DistanceComputer {
     panel_bytes = round_up(dims * 2 * kLanes * sizeof(float), 64);
     tile_bytes = round_up((dims * kTileRows + kTileRows) * sizeof(float) + kPackSlack, 64);
     query_bytes = round_up(dims * sizeof(float), 64);
+    chain_ = M::Step::kKeepsNan ? chain_dims(base.dims) : kPieceDims;
     const int64_t pieces = std::max<int64_t>((base.dims + kPieceDims - 1) / kPieceDims, 1);
-    piece_ = std::max<int64_t>((base.dims + pieces - 1) / pieces, 1);
+    piece_ = static_cast<int64_t>(
+        round_up(static_cast<size_t>(std::max<int64_t>((base.dims + pieces - 1) / pieces, 1)), static_cast<size_t>(chain_)));
     tile_group = static_cast<int>(std::clamp<int64_t>(kGroupBytes / static_cast<int64_t>(tile_bytes), 1, kMostGroup));
   }
 
@@ -138,7 +170,7 @@ class FloatTiles final : public DistanceComputer {
     for (int64_t j = 0; j == 0 || j < dims; j += piece_)
       for (int t = 0; t < count; ++t)
         float_tile<typename M::Step>(tile(t) + j * kTileRows, static_cast<const float*>(panel) + j * 2 * kLanes,
-                                     std::min(piece_, dims - j), j > 0, out + t * kTileRows * 2 * kLanes);
+                                     std::min(piece_, dims - j), chain_, j > 0, out + t * kTileRows * 2 * kLanes);
     for (int t = 0; t < count; ++t, out += kTileRows * 2 * kLanes) {
       const float* const terms = tile(t) + dims * kTileRows;
       for (int r = 0; r < kTileRows; ++r)
@@ -204,8 +236,10 @@ class FloatTiles final : public DistanceComputer {
     const int64_t dims = base_.dims;
     const T* row[kLanes];
     for (int q = 0; q < kLanes; ++q) row[q] = reinterpret_cast<const T*>(queries_.row(first + (q < count ? q : count - 1)));
-    F32 sum = F32::zero();
+    F32 sum = F32::zero(), chains = F32::zero();
+    const int64_t chain = chain_dims(dims);
     for (int64_t j = 0; j < dims; j += kLanes) {
+      if (j % chain == 0) chains = chains + sum, sum = F32::zero();
       F32 block[kLanes];
       for (int q = 0; q < kLanes; ++q) block[q] = load_part(row[q] + j, dims - j);
       transpose(block);
@@ -216,7 +250,7 @@ class FloatTiles final : public DistanceComputer {
     }
     if constexpr (M::kTerm == Term::inverse_norm) {
       float inverse[kLanes];
-      sum.store(inverse);
+      (chains + sum).store(inverse);
       for (int q = 0; q < kLanes; ++q)
         inverse[q] = row_inverse_norm(queries_, first + (q < count ? q : count - 1), inverse[q]);
       const F32 scale = F32::load(inverse);
@@ -293,13 +327,18 @@ class FloatTiles final : public DistanceComputer {
     return false;
   }
 
-  // The rows' chains of squares, kLanes rows at a time; lanes past kTileRows hold numbers without meaning.
+  // The rows' sums of squares, kLanes rows at a time; lanes past kTileRows hold numbers without meaning.
   void row_terms(const RowList& rows, const float* tile, float* terms) const {
     for (int from = 0; from < kTileRows; from += kLanes) {
       F32 sum = F32::zero();
-      for (int64_t j = 0; j < base_.dims; ++j) {
-        const F32 x = F32::load(tile + j * kTileRows + from);
-        sum = multiply_add(x, x, sum);
+      const int64_t chain = chain_dims(base_.dims);
+      for (int64_t begin = 0; begin < base_.dims; begin += chain) {
+        F32 own = F32::zero();
+        for (int64_t j = begin; j < begin + chain && j < base_.dims; ++j) {
+          const F32 x = F32::load(tile + j * kTileRows + from);
+          own = multiply_add(x, x, own);
+        }
+        sum = sum + own;
       }
       float sums[kLanes];
       sum.store(sums);

@@ -60,7 +60,7 @@ inline float inverse_norm_of_row(const Matrix& m, int64_t row) {
   });
 }
 
-// `sum` is the row's chain of squares.
+// `sum` is the sum of the row's squares, in chains.
 inline float row_inverse_norm(const Matrix& m, int64_t row, float sum) {
   return needs_wide_sum(sum) ? inverse_norm_of_row(m, row) : inverse_norm(sum);
 }
@@ -71,9 +71,13 @@ inline void widen_query(const Matrix& queries, int64_t q, Term term, float* out)
     for (int64_t j = 0; j < queries.dims; ++j) out[j] = widen(x[j]);
   });
   if (term != Term::inverse_norm) return;
-  float sum = 0.0f;
-  for (int64_t j = 0; j < queries.dims; ++j) sum = multiply_add(out[j], out[j], sum);
-  const float inverse = row_inverse_norm(queries, q, sum);
+  float sum = 0.0f, chains = 0.0f;
+  const int64_t chain = chain_dims(queries.dims);
+  for (int64_t j = 0; j < queries.dims; ++j) {
+    if (j % chain == 0) chains += sum, sum = 0.0f;
+    sum = multiply_add(out[j], out[j], sum);
+  }
+  const float inverse = row_inverse_norm(queries, q, chains + sum);
   for (int64_t j = 0; j < queries.dims; ++j) out[j] *= inverse;
 }
 

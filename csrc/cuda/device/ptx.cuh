@@ -142,4 +142,13 @@ __device__ __forceinline__ void mma_u8(int32_t (&sums)[4], const uint32_t (&a)[4
 #endif
 }
 
+// The same address, of which the compiler does not know whose it is.
+template <class T>
+__device__ __forceinline__ T* opaque(T* address) {
+#if !defined(ANNK_EMULATED)
+  asm volatile("" : "+l"(address));
+#endif
+  return address;
+}
+
 }  // namespace annk::cuda::ptx

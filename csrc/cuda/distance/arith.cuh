@@ -6,6 +6,7 @@
 //   kBits, kQueryBits              of one dimension in a row and in the prepared query
 //   kParts                         query words of 16 bytes for 16 bytes of a row
 //   step, own                      one operand of the pair; of the row alone, for its term
+//   kChains                        where it is there and true: sums are made of chains of chain_dims
 //   row_word, order                the row's term as a word; sums into keys in order
 // An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
 // row's.
@@ -30,6 +31,56 @@ struct Terms<Arith> {
   using Row = typename Arith::RowTerm;
   static constexpr bool kRead = true;
   static constexpr bool needed(Metric) { return true; }
+};
+
+template <class Arith>
+inline constexpr bool kInChains = false;
+template <class Arith>
+  requires requires { Arith::kChains; }
+inline constexpr bool kInChains<Arith> = Arith::kChains;
+
+// What the ended chains of several sums come to, and of a row with itself. kLocal: in local memory, of which the compiler
+// knows too little to keep it in registers: it is read and written once a chain, and a wide tile's sums fill the registers.
+template <bool kChains, int kQ, int kR, bool kLocal>
+class ChainSums {
+ public:
+  __device__ __forceinline__ void clear() {
+    float* const to = ended();
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) to[i] = 0;
+  }
+  // Adds the sums to those of ended chains, and clears them.
+  template <class Sum>
+  __device__ __forceinline__ void end_chain(Sum (&sums)[kQ][kR], Sum& self_dot) {
+    if constexpr (kChains) {
+      float* const to = ended();
+#pragma unroll
+      for (int q = 0; q < kQ; ++q)
+#pragma unroll
+        for (int r = 0; r < kR; ++r) {
+          to[q * kR + r] += sums[q][r];
+          sums[q][r] = 0;
+        }
+      to[kQ * kR] += self_dot;
+      self_dot = 0;
+    }
+  }
+  template <class Sum>
+  __device__ __forceinline__ void add_to(Sum (&sums)[kQ][kR], Sum& self_dot) {
+    if constexpr (kChains) {
+      const float* const from = ended();
+#pragma unroll
+      for (int q = 0; q < kQ; ++q)
+#pragma unroll
+        for (int r = 0; r < kR; ++r) sums[q][r] = from[q * kR + r] + sums[q][r];
+      self_dot = from[kQ * kR] + self_dot;
+    }
+  }
+
+ private:
+  static constexpr int kCount = kChains ? kQ * kR + 1 : 1;
+  __device__ __forceinline__ float* ended() { return kLocal ? ptx::opaque(memory_) : memory_; }
+  float memory_[kCount];
 };
 
 __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
@@ -98,7 +149,7 @@ struct FloatArith {
   using Sum = float;
   using Metrics = MetricsOfStep<Step>;
   static constexpr int kBits = 8 * sizeof(T), kQueryBits = 32, kParts = 4 / sizeof(T);
-  static constexpr bool kWidens = true;
+  static constexpr bool kWidens = true, kChains = Step::kKeepsNan;
 
   __device__ static __forceinline__ void expand(const uint4& raw, int part, float (&to)[4]) { widen4(T{}, raw, part, to); }
   __device__ static __forceinline__ float step(float sum, float q, float x) {

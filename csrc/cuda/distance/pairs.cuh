@@ -25,7 +25,8 @@ template <class Arith>
 struct PairSums {
   static_assert(row_chunk_bytes(false, Arith::kBits, Arith::kWidens) % (16 * kPiecesAhead) == 0);
   using Operand = typename Arith::Operand;
-  typename Arith::Sum sum = 0, self_dot = 0;
+  using Sum = typename Arith::Sum;
+  Sum sum = 0, self_dot = 0;
 
   // Queries are padded to whole chunks, of which one holds a multiple of kPiecesAhead pieces; a team's may end earlier.
   template <class Team>
@@ -33,8 +34,14 @@ struct PairSums {
                                           const Team& team) {
     constexpr int kSize = Team::kSize, kQueryPiece = 16 * Arith::kParts;
     const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
+    const int64_t chain = kInChains<Arith> ? chain_dims(a.base.dims) * Arith::kBits / 8 : bytes;
+    Sum chains = 0, self_chains = 0;
     const unsigned char* from = a.queries + query * a.query_pitch + team.lane * kQueryPiece;
     for (int64_t at = 16 * team.lane; at < bytes; at += 16 * kSize * kPiecesAhead) {
+      if (kInChains<Arith> && at > 0 && (at & (chain - 1)) == 0) {
+        chains += sum, self_chains += self_dot;
+        sum = self_dot = 0;
+      }
       uint4 raw[kPiecesAhead];
 #pragma unroll
       for (int i = 0; i < kPiecesAhead; ++i) raw[i] = load_piece(row, at + 16 * kSize * i, bytes, a.vector_loads);
@@ -42,6 +49,7 @@ struct PairSums {
       for (int i = 0; i < kPiecesAhead; ++i, from += kQueryPiece * kSize)
         if (kSize == 1 || at + 16 * kSize * i < bytes) take(raw[i], from, with_self_dot);
     }
+    if constexpr (kInChains<Arith>) sum = chains + sum, self_dot = self_chains + self_dot;
     if constexpr (kSize > 1) {
       sum = team.sum(sum);
       if (with_self_dot) self_dot = team.sum(self_dot);

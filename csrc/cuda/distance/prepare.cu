@@ -19,24 +19,28 @@ struct PrepareArgs {
   bool by_norm;  // the metric takes inverse norms
 };
 
-// 1 / |x|: float32 multiply-adds in ascending order, made again in float64 where the sum has lost digits. One thread adds,
-// since the order is part of the contract.
+// 1 / |x|: float32 multiply-adds in the chains of chain_dims, as for any row, made again in float64 where the sum has lost
+// digits. One thread adds, since the order is part of the contract.
 template <class T>
 __device__ float scale_of(const T* x, int64_t dims) {
   ANNK_SHARED(float, staged, [kStaged]);
   ANNK_SHARED(float, scale, [1]);
-  float sum = 0.0f;
+  const int64_t chain = chain_dims(dims);
+  float sum = 0.0f, chains = 0.0f;
   for (int64_t j0 = 0; j0 < dims; j0 += kStaged) {
     const int there = dims - j0 < kStaged ? static_cast<int>(dims - j0) : kStaged;
     for (int j = static_cast<int>(threadIdx.x); j < there; j += kThreads) staged[j] = widen(x[j0 + j]);
     __syncthreads();
     if (threadIdx.x == 0)
-      for (int j = 0; j < there; ++j) sum = multiply_add(staged[j], staged[j], sum);
+      for (int j = 0; j < there; ++j) {
+        if ((j0 + j) % chain == 0) chains += sum, sum = 0.0f;
+        sum = multiply_add(staged[j], staged[j], sum);
+      }
     __syncthreads();
   }
   if (threadIdx.x == 0) {
-    double wide = sum;
-    if (needs_wide_sum(sum)) {
+    double wide = chains + sum;
+    if (needs_wide_sum(chains + sum)) {
       wide = 0.0;
       for (int64_t j = 0; j < dims; ++j) wide += static_cast<double>(widen(x[j])) * static_cast<double>(widen(x[j]));
     }

@@ -113,6 +113,7 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
 
   for (int row = 0; row < rows; row += Shared::kRows) {
     Shared tile;
+    ChainsOf<Shared> chains;
     tile.clear();
     const int thread_row = row + static_cast<int>(threadIdx.x);
     RowTerm term[kTermRows]{};  // asked for before the tile's dimensions, so that it is there behind them
@@ -122,9 +123,14 @@ __global__ void __launch_bounds__(kScanThreads, TileOf<Arith, kWide>::kShape.min
       ptx::cp_async_wait<kShape.stages - 2>();
       __syncthreads();
       fetch_next(stage == 0 ? kShape.stages - 1 : stage - 1);
-      tile.accumulate(a.base, shared + stage * stage_bytes, chunk, summed);
+      const unsigned char* const there = shared + stage * stage_bytes;
+      if constexpr (std::is_same_v<ChainsOf<Shared>, NoChains>)
+        tile.accumulate(a.base, there, chunk, summed);
+      else
+        tile.accumulate(a.base, there, chunk, summed, chains);
       stage = stage + 1 == kShape.stages ? 0 : stage + 1;
     }
+    if constexpr (!std::is_same_v<ChainsOf<Shared>, NoChains>) tile.finish(a.base, chains);
     if (needs_term) {
       if constexpr (!Terms<Arith>::kRead)
         term[0] = Arith::row_word(a.metric, tile.self_dot, thread_row < rows ? a.base.row(begin + thread_row) : nullptr,

@@ -26,6 +26,7 @@ struct Tile {
   using Element = typename Arith::Element;
   using Operand = typename Arith::Operand;
   using Sum = typename Arith::Sum;
+  using Chains = ChainSums<kInChains<Arith>, kQ, kR, kWide>;
 
   Sum sums[kQ][kR];
   Sum self_dot;  // of row thread % 128: what its term is made from
@@ -99,13 +100,22 @@ struct Tile {
   // Wide tiles of bytes that widen are read by words: choosing a word of a register at run time costs more instructions.
   static constexpr bool kByWords = kWide && Arith::kParts == 4;
 
+  // Behind the last stage.
+  __device__ __forceinline__ void finish(const Dataset& base, Chains& chains) {
+    if (kInChains<Arith> && base.dims > chain_dims(base.dims)) chains.add_to(sums, self_dot);
+  }
+
   // Adds a stage's dimensions to the sums, in ascending order.
-  __device__ __forceinline__ void accumulate(const Dataset&, const unsigned char* stage, int, bool with_self_dot) {
+  __device__ __forceinline__ void accumulate(const Dataset& base, const unsigned char* stage, int chunk, bool with_self_dot,
+                                             Chains& chains) {
+    constexpr int kPieceDims = 128 / Arith::kBits;
+    if (kWide) start_piece(base, chunk * kPieces * kPieceDims, chains);
     const int lane = lane_id(), query_warp = warp_id() % kShape.query_warps, row_warp = warp_id() / kShape.query_warps;
     const unsigned char* queries = stage + kRowTile * kRowBytes + query_warp * kQ * kQueryBytes;
     const int place0 = place(row_warp * kWarp * kR + lane, 0), own_place0 = place(static_cast<int>(threadIdx.x), 0);
 #pragma unroll(kWide ? 1 : 2)
     for (int piece = 0; piece < kPieces; ++piece) {
+      if (!kWide) start_piece(base, (chunk * kPieces + piece) * kPieceDims, chains);
       uint4 raw[kR];
 #pragma unroll
       for (int r = 0; r < kR; ++r)
@@ -136,6 +146,15 @@ struct Tile {
   }
 
  private:
+  // Before dimension `dim`, which may begin a chain: of wide tiles, whose stages are short, where a stage begins.
+  __device__ __forceinline__ void start_piece(const Dataset& base, int dim, Chains& chains) {
+    static_assert(!kWide || !kInChains<Arith> || chain_dims(0) % (8 * kRowBytes / Arith::kBits) == 0);
+    if constexpr (kInChains<Arith>) {
+      const int chain = static_cast<int>(chain_dims(base.dims));
+      if (dim == 0 && base.dims > chain) chains.clear();
+      if (dim > 0 && dim < base.dims && (dim & (chain - 1)) == 0) chains.end_chain(sums, self_dot);
+    }
+  }
   __device__ __forceinline__ void add_self_dots(const uint4& raw) {
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
@@ -159,5 +178,19 @@ struct TileChoice<Arith, kWide> {
 };
 template <class Arith, bool kWide>
 using TileOf = typename TileChoice<Arith, kWide>::Type;
+
+// What a tile keeps beside its sums. Not in it: what lies in local memory has an address, and the sums would follow.
+struct NoChains {};
+template <class Tile>
+struct ChainsChoice {
+  using Type = NoChains;
+};
+template <class Tile>
+  requires requires { typename Tile::Chains; }
+struct ChainsChoice<Tile> {
+  using Type = typename Tile::Chains;
+};
+template <class Tile>
+using ChainsOf = typename ChainsChoice<Tile>::Type;
 
 }  // namespace annk::cuda

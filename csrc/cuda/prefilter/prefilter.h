@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor cores as a prefilter for large batches. Every pair's distance is one chain of fused multiply-adds
+// Tensor cores as a prefilter for large batches. Every pair's distance is chains of fused multiply-adds
 // (docs/determinism.md), which no tensor core computes; but one dot product of lower precision and a bound on its error say
 // of almost every pair that its key cannot be below a limit. The candidates, a few hundred of a query, get their chain, so
 // results are those of the scan, bit for bit.

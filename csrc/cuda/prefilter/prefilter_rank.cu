@@ -41,8 +41,13 @@ __device__ __forceinline__ uint32_t exact_key_bits(const PrefilterArgs& a, int q
   const int bytes = static_cast<int>(a.row_bytes);
   const bool with_self_dot = Arith::needs_row_word(a.metric);
   const unsigned char* from = a.queries + query * a.query_pitch;
-  typename Arith::Sum sum = 0, self_dot = 0;
+  const int chain = static_cast<int>(chain_dims(a.rows.dims)) * Arith::kBits / 8;
+  typename Arith::Sum sum = 0, self_dot = 0, chains = 0, self_chains = 0;
   const auto add = [&](int at, const uint4& raw) {
+    if (kInChains<Arith> && (at & (chain - 1)) == 0) {
+      chains += sum, self_chains += self_dot;
+      sum = self_dot = 0;
+    }
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
       Operand x[4], y[4];
@@ -59,6 +64,7 @@ __device__ __forceinline__ uint32_t exact_key_bits(const PrefilterArgs& a, int q
 #pragma unroll 4
   for (; at + 16 <= bytes; at += 16) add(at, *reinterpret_cast<const uint4*>(row + at));
   if (at < bytes) add(at, read_rest<typename Arith::Element>(row + at, bytes - at));
+  if constexpr (kInChains<Arith>) sum = chains + sum, self_dot = self_chains + self_dot;
   const uint32_t row_word = with_self_dot ? Arith::row_word(a.metric, self_dot, row, a.rows.dims) : 0;
   const uint32_t query_word = a.query_words != nullptr ? a.query_words[query] : 0;
   uint32_t key_bits;

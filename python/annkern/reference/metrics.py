@@ -3,8 +3,9 @@
 
 A metric is one row of `METRICS`. The C++ list is csrc/core/kinds.h; a test compares the two.
 
-Bounds hold for a chain of d roundings (fused or not) over terms t_j: at most ``(d + 8) * 2**-24 * sum |t_j|``, where the
-8 pays for the roundings inside a term and at the end, plus what each term loses where float32 is subnormal.
+Bounds hold for d roundings (fused or not) over terms t_j, in one chain or in several: at most
+``(d + 8) * 2**-24 * sum |t_j|``, where the 8 pays for the roundings inside a term and at the end, plus what each
+term loses where float32 is subnormal.
 """
 # NumPy's stubs call every reduction Any.
 # mypy: disable-error-code="no-any-return"

@@ -15,12 +15,17 @@ inline constexpr int kJoinPieces = Arith::kBits < 8 ? 4 : 1;
 // The sums of one row with kJoinQueries prepared queries that lie one after the other.
 template <class Arith>
 __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* row, int64_t slot,
-                                        typename Arith::Sum (&sums)[kJoinQueries]) {
+                                        typename Arith::Sum (&sums)[1][kJoinQueries]) {
   constexpr int kPieces = kJoinPieces<Arith>, kQueryPiece = 16 * Arith::kParts;
   const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
   const unsigned char* from = a.queries + slot * a.query_pitch;
+  const int64_t chain = chain_dims(a.base.dims) * Arith::kBits / 8;
+  typename Arith::Sum none = 0;
+  ChainSums<kInChains<Arith>, 1, kJoinQueries, false> chains;
+  chains.clear();
 #pragma unroll 1
   for (int64_t at = 0; at < bytes; at += 16 * kPieces) {
+    if (kInChains<Arith> && at > 0 && (at & (chain - 1)) == 0) chains.end_chain(sums, none);
     uint4 raw[kPieces];
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) raw[i] = load_piece(row, at + 16 * i, bytes, a.vector_loads);
@@ -34,19 +39,22 @@ __device__ __forceinline__ void add_row(const ScanArgs& a, const unsigned char* 
         for (int q = 0; q < kJoinQueries; ++q) {
           read4(from + q * a.query_pitch + 16 * part, y);
 #pragma unroll
-          for (int j = 0; j < 4; ++j) sums[q] = Arith::step(sums[q], y[j], x[j]);
+          for (int j = 0; j < 4; ++j) sums[0][q] = Arith::step(sums[0][q], y[j], x[j]);
         }
       }
   }
+  if (bytes > chain) chains.add_to(sums, none);
 }
 
 // What a row's term is made from. Apart from the sums, where ptxas would have no register for it.
 template <class Arith>
 __device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigned char* row) {
   const int64_t bytes = (a.base.dims * Arith::kBits + 7) / 8;
-  typename Arith::Sum self_dot = 0;
+  const int64_t chain = chain_dims(a.base.dims) * Arith::kBits / 8;
+  typename Arith::Sum self_dot = 0, chains = 0;
 #pragma unroll 1
   for (int64_t at = 0; at < bytes; at += 16) {
+    if (kInChains<Arith> && (at & (chain - 1)) == 0) chains += self_dot, self_dot = 0;
     const uint4 raw = load_piece(row, at, bytes, a.vector_loads);
 #pragma unroll
     for (int part = 0; part < Arith::kParts; ++part) {
@@ -56,7 +64,7 @@ __device__ __forceinline__ uint32_t term_of_row(const ScanArgs& a, const unsigne
       for (int j = 0; j < 4; ++j) self_dot = Arith::add_self_dot(self_dot, x[j]);
     }
   }
-  return Arith::row_word(a.metric, self_dot, row, a.base.dims);
+  return Arith::row_word(a.metric, kInChains<Arith> ? chains + self_dot : self_dot, row, a.base.dims);
 }
 
 __device__ __forceinline__ void write_sortable_keys(uint32_t* to, const uint32_t (&sortable_keys)[kJoinQueries]) {
@@ -87,14 +95,14 @@ __global__ void __launch_bounds__(kPairThreads) join_kernel(const JoinArgs a) {
       row_term = term_of_row<Arith>(a.scan, row);
     }
     for (int k = 0; k < group.count; k += kJoinQueries) {
-      typename Arith::Sum sums[kJoinQueries] = {};
+      typename Arith::Sum sums[1][kJoinQueries] = {};
       add_row<Arith>(a.scan, row, group.slot + k, sums);
       const QueryTerm* const terms = reinterpret_cast<const QueryTerm*>(a.scan.query_words);
       visit_list(typename Arith::Metrics{}, a.scan.metric, [&](auto metric) {
 #pragma unroll
         for (int q = 0; q < kJoinQueries; ++q)
           sortable_keys[q] =
-              Arith::key_bits(metric, sums[q], terms != nullptr ? terms[group.slot + k + q] : QueryTerm{}, row_term);
+              Arith::key_bits(metric, sums[0][q], terms != nullptr ? terms[group.slot + k + q] : QueryTerm{}, row_term);
       });
       write_sortable_keys(out + k, sortable_keys);
     }
