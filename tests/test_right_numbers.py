@@ -12,14 +12,16 @@ from annkern.stores.store import Store
 F = np.float32
 METRICS = ["sqeuclidean", "inner_product", "cosine"]
 STORES = ["sq8", "sq4", "lvq8", "lvq4", "pq16x4", "pq16x8", "opq16x4", "rabitq4", "rabitq8"]
-DATA = ["0", "10", "100", "1000", "outliers", "1e-19", "1e15"]
+DATA = ["0", "10", "100", "1000", "outliers", "spread", "1e-19", "1e15"]
 
 
 def far(kind, rows, d=32):
-    """Normal rows: that many standard deviations from zero, with two dimensions there, or so large."""
+    """Normal rows: that many standard deviations from zero, with two dimensions there or 30 times as wide, or so large."""
     x = np.random.default_rng(7).standard_normal((rows, d))
     if kind == "outliers":
         x[:, :2] += 30
+    elif kind == "spread":
+        x[:, :2] *= 30
     elif "e" in kind:
         x *= float(kind)
     else:
@@ -46,14 +48,18 @@ def shared(a, b):
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("spec", STORES)
 def test_stores_find_what_their_decoded_rows_would(spec, kind):
-    """Whether the rows lie at zero or far from it: rounding a query costs little more than 0.009 of recall anywhere."""
+    """Whether the rows lie at zero or far from it, rounding a query costs little. Where two dimensions are 30 times as wide
+    as the others, 255 levels of the widest leave the others 8: that is what remains there."""
+    if kind == "spread" and spec in ("pq16x4", "opq16x4"):
+        pytest.skip("its tables are rounded to the widest")
     x = far(kind, 1700)
     x, q = x[:1500], x[1500:]
     for metric in METRICS:
         store = ak.compress(x, spec, metric=metric)
         true = nearest(x, q, metric)
         wanted = shared(nearest(store.decode(), q, metric), true)
-        assert shared(ak.knn(store, q, 10, metric)[1], true) >= wanted - 0.012, metric  # of 200 queries: 2,000 neighbours
+        less = 0.02 if kind == "spread" else 0.009
+        assert shared(ak.knn(store, q, 10, metric)[1], true) >= wanted - less, metric  # of 200 queries: 2,000 neighbours
 
 
 @pytest.mark.parametrize("spec", ["lvq8", "lvq4", "sq8", "rabitq4", "pq16x4", "pq16x8"])
@@ -164,6 +170,26 @@ def test_sums_of_many_dimensions_keep_their_digits(d):
         error = np.abs(got - exact)
         assert np.sqrt((error**2).mean()) <= 1.9 * np.sqrt((others**2).mean())  # one chain over all: 4 to 25
     assert np.abs((1 - ak.pairwise(x, x, "cosine")) - exact).max() <= 3 * max(np.abs(others).max(), 2.0**-24)
+
+
+@pytest.mark.skipif(ak.backends()["cpu"]["isa"] == "baseline", reason="it rounds twice a dimension")
+@pytest.mark.parametrize("dtype", [F, np.float16, np.uint8])
+@pytest.mark.parametrize("d", [65, 200, 1100, 4200, 8300])
+def test_chains_end_at_the_same_dimensions_on_every_backend(backend, dtype, d):
+    """In tiles, for few queries and for chosen rows: the bits of the CPU."""
+    rng = np.random.default_rng(d)
+    x, q = (
+        rng.integers(0, 250, (40, d)).astype(dtype),
+        rng.standard_normal((20, d)).astype(F if dtype is np.uint8 else dtype),
+    )
+    ids = rng.integers(0, 40, (20, 3))
+    for metric in ("sqeuclidean", "inner_product", "cosine", "cityblock"):
+        want = ak.pairwise(q, x, metric)
+        for few in (1, 20):
+            got = backend.numpy(ak.pairwise(backend.array(q[:few]), backend.array(x), metric))
+            assert got.tobytes() == want[:few].tobytes()
+        chosen = backend.numpy(ak.distances(backend.array(x), backend.array(q), backend.array(ids), metric))
+        assert chosen.tobytes() == np.take_along_axis(want, ids, axis=1).tobytes()
 
 
 @pytest.mark.parametrize("metric", ["chebyshev", "cityblock", "sqeuclidean", "cosine"])

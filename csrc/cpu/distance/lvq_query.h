@@ -51,30 +51,23 @@ ANNK_HD int32_t query_codes(const float* v, int64_t positions, float steps, Quer
   return total;
 }
 
-struct CodeSums {
-  int32_t query = 0;  // of what was written
-  int64_t row = 0;    // of the codes
-};
-
 // The same for a row of the store itself: out[p] = rint(low + step code).
 template <int kBits, class Query>
-ANNK_HD CodeSums row_codes(const uint8_t* row, int64_t bytes, float low, float step, Query* out) {
-  CodeSums sums;
+ANNK_HD int32_t row_codes(const uint8_t* row, int64_t bytes, float low, float step, Query* out) {
+  int32_t total = 0;
   for (int64_t first = 0; first < bytes; first += kTurboBytes)
     for (int half = 0; half < 8 / kBits; ++half) {
       Query* const to = out + first * (8 / kBits) + half * kTurboBytes;
-      int32_t query = 0, codes = 0;
+      int32_t sum = 0;
       for (int i = 0; i < kTurboBytes; ++i) {
         const int32_t code = row[first + i] >> (half * kBits) & ((1 << kBits) - 1);
         const int32_t a = static_cast<int32_t>(__builtin_rintf(low + step * static_cast<float>(code)));
         to[i] = static_cast<Query>(a);
-        query += a;
-        codes += code;
+        sum += a;
       }
-      sums.query += query;
-      sums.row += codes;
+      total += sum;
     }
-  return sums;
+  return total;
 }
 
 }  // namespace annk::ANNK_ISA

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of LVQ rows from integer products. With v the query (minus the mean, under L2; times its inverse norm, under cosine),
 //   a_j = rint(v_j 127 / max |v|), scale = max |v| / 127
-//   <v, x'> ~ low sum(v) + step (scale <a, codes>)
+//   <v, x'> ~ low (scale sum(a)) + step (scale <a, codes>)
+// The sum is that of what v was rounded to: with that of v, what rounding costs would grow with the distance of codes from
+// low, in place of their distance from the mean, three times as far where rows are normal.
 //   inner_product   <v, mean> + <v, x'>          cosine   1 - (<v, mean> + <v, x'>) inverse norm, within [0, 2]
 // and where rows lie far from zero, v is what these two leave of the query across the mean (store/lvq.h).
 //   sqeuclidean     max(0, (|v|^2 + |x'|^2) - 2 <v, x'>)
@@ -84,11 +86,11 @@ class LvqRows {
       for (int64_t j = 0; j < dims; ++j) v[j] = v[j] - view_.mean[j];
       terms.shift = static_cast<float>(product16(v, v, dims));
     }
-    terms.sum = static_cast<float>(sum16(dims, [&](int64_t j) { return static_cast<double>(v[j]); }));
     const float most = largest(v, dims);
     terms.scale = most / 127.0f;
     for (int64_t j = dims; j < positions(); ++j) v[j] = 0.0f;
     const int32_t sum = query_codes<kBits>(v, positions(), most > 0.0f ? 127.0f / most : 0.0f, codes);
+    terms.sum = terms.scale * static_cast<float>(sum);
     return {{terms.scale, terms.sum, terms.shift, terms.start, terms.along}, {Code::kOffset * sum}};
   }
 
@@ -99,11 +101,13 @@ class LvqRows {
     const float low = view_.low(row) * view_.unit, step = view_.step(row) * view_.unit;
     const float most = larger(absolute(low), absolute(low + step * static_cast<float>((1 << kBits) - 1)));
     const float steps = most > 0.0f ? 127.0f / most : 0.0f;
-    const CodeSums sums = row_codes<kBits>(view_.code_row(row), view_.code_bytes, low * steps, step * steps, codes);
+    const int32_t sum = row_codes<kBits>(view_.code_row(row), view_.code_bytes, low * steps, step * steps, codes);
+    const int32_t behind =
+        static_cast<int32_t>(positions() - view_.dims) * static_cast<int32_t>(__builtin_rintf(low * steps));
     query.terms[0] = most / 127.0f;
-    query.terms[1] = low * static_cast<float>(view_.dims) + step * static_cast<float>(sums.row);
+    query.terms[1] = query.terms[0] * static_cast<float>(sum - behind);
     query.terms[2] = view_.norms[row].squared;
-    query.zero_point[0] = Code::kOffset * sums.query;
+    query.zero_point[0] = Code::kOffset * sum;
     return true;
   }
 

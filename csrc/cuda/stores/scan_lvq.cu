@@ -22,11 +22,22 @@ __device__ __forceinline__ int64_t dim_at(int64_t at) {
   return turbo_dim<4>(byte / kTurboBytes * 2 * kTurboBytes + high * kTurboBytes + byte % kTurboBytes);
 }
 
+// The sum over the block, for its first thread.
+__device__ __forceinline__ int32_t block_sum(int32_t mine, int32_t* sums) {
+  const int32_t own = warp_sum(mine);
+  if (lane_id() == 0) sums[warp_id()] = own;
+  __syncthreads();
+  int32_t all = 0;
+  for (int w = 0; w < kThreads / kWarp; ++w) all += sums[w];
+  return all;
+}
+
 // A block per query: v is the query as cpu/distance/lvq_tiles.h has it.
 template <class T, int kCodeBits>
 __global__ void __launch_bounds__(kThreads, 8) prepare_lvq(const StoreQueries a) {
   ANNK_SHARED(double, products, [2]);  // <q, q>, <q, mean>
   ANNK_SHARED(float, largest, [kThreads / kWarp]);
+  ANNK_SHARED(int32_t, sums, [kThreads / kWarp]);
   const LvqView view(a.base);
   const RowTeam<16> half;
   const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
@@ -56,26 +67,31 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_lvq(const StoreQueries a)
   __syncthreads();
   for (int w = 0; w < kThreads / kWarp; ++w) most = larger(largest[w], most);
 
-  if (warp_id() == 0) {  // half of it adds the shift, half the sum
-    const bool shifts = lane_id() < 16;
-    const float sum = static_cast<float>(half.sum16(dims, [&](int64_t j) {
+  float shift = 0.0f;
+  if (warp_id() == 0) {  // both halves add the same
+    shift = static_cast<float>(half.sum16(dims, [&](int64_t j) {
       const double x = v(j);
-      return shifts ? x * (dot ? static_cast<double>(view.mean[j]) : x) : x;
+      return x * (dot ? static_cast<double>(view.mean[j]) : x);
     }));
-    float shift = __shfl_sync(kAllLanes, sum, 0);
     if (offset > 0.0f && !cosine) shift = static_cast<float>(products[1]);
-    if (lane_id() == 16)
-      reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
-          {most / 127.0f, sum, shift, static_cast<float>(1.0 - split.along), static_cast<float>(split.along)}, view.unit};
   }
 
   const float steps = most > 0.0f ? 127.0f / most : 0.0f;
   signed char* const to = reinterpret_cast<signed char*>(a.rows + static_cast<int64_t>(blockIdx.x) * a.pitch);
+  int32_t sum = 0;
   for (int64_t at = threadIdx.x; at < a.pitch; at += kThreads) {
     const int64_t j = dim_at<kCodeBits>(at);
-    const float code = j < dims ? rintf(v(j) * steps) : 0.0f;
-    to[at] = static_cast<signed char>(static_cast<int>(code > 127.0f ? 127.0f : code < -127.0f ? -127.0f : code));
+    const float steps_of_it = j < dims ? rintf(v(j) * steps) : 0.0f;
+    const int code = static_cast<int>(steps_of_it > 127.0f ? 127.0f : steps_of_it < -127.0f ? -127.0f : steps_of_it);
+    to[at] = static_cast<signed char>(code);
+    sum += code;
   }
+  sum = block_sum(sum, sums);
+  if (threadIdx.x == 0)
+    reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
+        {most / 127.0f, most / 127.0f * static_cast<float>(sum), shift, static_cast<float>(1.0 - split.along),
+         static_cast<float>(split.along)},
+        view.unit};
 }
 
 // The code of a row that byte `at` of a prepared query multiplies.
@@ -101,17 +117,15 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries 
   int32_t sum = 0;
   for (int64_t at = threadIdx.x; at < a.pitch; at += kThreads) {
     const int code = at < there ? code_at<kCodeBits>(codes, at) : 0;
-    to[at] = at < there ? static_cast<signed char>(static_cast<int>(rintf(first + each * static_cast<float>(code)))) : 0;
-    sum += code;
+    const int own = at < there ? static_cast<int>(rintf(first + each * static_cast<float>(code))) : 0;
+    to[at] = static_cast<signed char>(own);
+    sum += own;
   }
-  sum = warp_sum(sum);
-  if (lane_id() == 0) sums[warp_id()] = sum;
-  __syncthreads();
+  sum = block_sum(sum, sums) - static_cast<int32_t>(row < 0 ? 0 : there - view.dims) * static_cast<int32_t>(rintf(first));
   if (threadIdx.x != 0) return;
-  for (int w = 1; w < kThreads / kWarp; ++w) sum += sums[w];
-  const float total = low * static_cast<float>(view.dims) + step * static_cast<float>(sum);
   reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
-      {most / 127.0f, total, row < 0 ? 0.0f : view.norms[row].squared, 1.0f, 0.0f}, view.unit};
+      {most / 127.0f, most / 127.0f * static_cast<float>(sum), row < 0 ? 0.0f : view.norms[row].squared, 1.0f, 0.0f},
+      view.unit};
 }
 
 template <int kCodeBits>

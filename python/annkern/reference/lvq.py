@@ -160,8 +160,9 @@ def pairwise(
     """(m, n) distances of the primary level under sqeuclidean, euclidean, inner_product or cosine, bit for bit.
 
     The query (less the mean under L2, over its norm under cosine) is rounded to 255 levels, so that its product with the
-    codes is a sum of integers. With an offset, the length of the mean, cosine and inner_product round what is left of the
-    query across the mean; what lies along it is multiplied by the row's part along the mean, unrounded.
+    codes is a sum of integers, and so is what the rows' lower ends are multiplied by. With an offset, the length of the
+    mean, cosine and inner_product round what is left of the query across the mean; what lies along it is multiplied by the
+    row's part along the mean, unrounded.
     """
     mean, unit = arrays["mean"], np.float32(2.0**exponent)
     v = np.asarray(queries, np.float32)
@@ -186,11 +187,11 @@ def pairwise(
         shift = sum16(v.astype(np.float64) * mean.astype(np.float64)).astype(np.float32)
     if split and metric == "inner_product":
         shift = whole_shift[:, 0].astype(np.float32)
-    total = sum16(v.astype(np.float64)).astype(np.float32)
     most = np.abs(v).max(axis=1, initial=0.0)
     steps = np.where(most > 0, np.float32(LEVELS) / np.where(most > 0, most, np.float32(1)), np.float32(0))
     rounded = np.clip(np.rint(v * steps[:, None]), -LEVELS, LEVELS).astype(np.int64)
     scale = most / np.float32(LEVELS)
+    total = scale * rounded.sum(axis=1).astype(np.float32)
 
     step, low = (arrays["scales"].astype(np.float32) * unit).T[:, None, :]
     squared, inverse = arrays["norms"].T[:, None, :]
