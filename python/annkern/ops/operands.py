@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from typing import Any
 
 from ..arrays.host import host_rows
 from ..arrays.views import View, view, with_adjacent_rows
-from ..runtime.context import KERNEL_DTYPES, Context, described, matrix_of, refuse_dtype
+from ..runtime.context import KERNEL_DTYPES, Cells, Context, described, matrix_of, refuse_dtype
 from .dataset import Dataset
 from .metrics import DEFAULT_METRIC, Metric, metric_from_dot, metric_of
 
@@ -60,15 +59,15 @@ class Rows:
     query_matrix: Any
     finite: bool  # a store's numbers are known to be
     # Where a kernel on the host writes the first row with NaN or infinity that it reads; -1 is none.
-    bad_row: ctypes.c_int64 | None = None
+    bad_row: Cells | None = None
 
     @property
     def bad_row_address(self) -> int:
-        return 0 if self.bad_row is None else ctypes.addressof(self.bad_row)
+        return 0 if self.bad_row is None else self.bad_row.address()
 
     def refuse_bad_row(self) -> None:
         if self.bad_row is not None:
-            refuse_bad_row(self.name, self.bad_row.value)
+            refuse_bad_row(self.name, self.bad_row.read()[0])
 
 
 @dataclass(slots=True)
@@ -159,7 +158,7 @@ class Operands:
             if queries_too and rows.queries.dtype in FLOATS:
                 pending.setdefault(rows.queries.place, (self.queries.name, rows.query_matrix))
         for rows in bases:
-            rows.bad_row = ctypes.c_int64(-1) if on_host and not rows.finite else None
+            rows.bad_row = context.cells() if on_host and not rows.finite else None
             if base_too and not rows.finite and rows.views[0].dtype in FLOATS:
                 pending.setdefault(rows.views[0].place, (rows.name, rows.native))
         if not pending:

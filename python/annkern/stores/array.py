@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from ..arrays.host import typed_numpy
 from ..arrays.libraries import NUMPY, ArrayLibrary
 from ..arrays.views import View, view
-from ..runtime.context import KERNEL_DTYPES, Context, shaped
+from ..runtime.context import KERNEL_DTYPES, Context, matrix_of, shaped
 from ..runtime.types import MetricName
 from .codec import Codec
 from .registry import register_kind, register_spec
@@ -136,16 +135,9 @@ class Cast(Codec):
 
     @staticmethod
     def _first_bad(context: Context, x: View) -> int:
-        rows, columns = x.shape
-        stride = x.strides[0] if rows > 1 else columns * x.itemsize
-        matrix = context.backend.Matrix(x.address, rows, columns, stride, KERNEL_DTYPES[x.dtype])
-        if context.device.on_host:
-            cell = ctypes.c_int64(-1)
-            context.backend.first_nonfinite(matrix, ctypes.addressof(cell), context.executor())
-            return cell.value
-        found = context.library.empty((1,), "int64", context.device)
-        context.backend.first_nonfinite(matrix, view("row", found).address, context.executor())
-        return context.library.integers(found)[0]
+        cells = context.cells()
+        context.backend.first_nonfinite(matrix_of(context.backend, x), cells.address(), context.executor())
+        return cells.read()[0]
 
     @staticmethod
     def layout(store: Store) -> dict[str, tuple[tuple[int, ...], str]]:

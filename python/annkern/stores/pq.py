@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,7 @@ from ..arrays.host import host_rows
 from ..arrays.views import View, view
 from ..ops.kmeans import iterate, split_largest, sums_by_label, thin_iterations
 from ..ops.sampling import mean_of, offset_of, training_sample
-from ..runtime.backend import load
-from ..runtime.context import Context, matrix_of, real_number, thread_count, whole_number
+from ..runtime.context import Context, matrix_of, real_number, whole_number
 from ..runtime.types import MetricName
 from .anisotropic import THRESHOLD, chosen_words, extra_weight
 from .codec import Codec
@@ -187,12 +185,11 @@ class PQ(Codec):
     def _codes(self, rows: Floats, words: Floats, exponent: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """(n, m) codes of rows that are already rotated, one byte each; 2^exponent is taken out of them (`exponent_`)."""
         n, d = rows.shape
-        codes, book, bad = np.empty((n, self.m), np.uint8), self._book(words), ctypes.c_int64(-1)
-        backend = load("cpu")
-        numbers = [self.m, self.bits, exponent, 0]
+        codes, book, seen = np.empty((n, self.m), np.uint8), self._book(words), view("rows", rows)
+        context, numbers = Context.at(seen, self.threads, None), [self.m, self.bits, exponent, 0]
+        backend, cells = context.backend, context.cells()
         base = backend.Base("pq", n, d, [codes.ctypes.data, book.ctypes.data, 0, 0], numbers)
-        matrix = matrix_of(backend, view("rows", rows))
-        backend.encode(matrix, base, 0, ctypes.addressof(bad), backend.Exec(thread_count(self.threads), 0))
+        backend.encode(matrix_of(backend, seen), base, 0, cells.address(), context.executor())
         return codes
 
     def _encode_rows(self, context: Context, x: View, first: int, count: int, store: Store, to: int) -> None:
