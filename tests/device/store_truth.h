@@ -47,11 +47,12 @@ inline std::unique_ptr<float[]> cpu_distances(const Dataset& base, const Matrix&
   const auto computer = make(base, queries, metric);
   if (!computer) return nullptr;
   std::unique_ptr<float[]> keys(new float[static_cast<size_t>(queries.rows * base.rows)]);
-  const Bytes packed(static_cast<int64_t>(computer->query_bytes) * generic::kQueryStep);
+  const Bytes room(static_cast<int64_t>(computer->query_bytes) * generic::kQueryStep);
   for (int64_t q = 0; q < queries.rows; ++q) {
-    if (!own_rows || !computer->pack_row(q, packed.data())) computer->pack_query(q, 1, packed.data());
+    auto packed = generic::PackedQueries::none();
+    if (!own_rows || !computer->pack_row(q, room.data(), packed)) packed = computer->pack_query(q, 1, room.data());
     float* const own = keys.get() + q * base.rows;
-    computer->score_rows(packed.data(), 1, {nullptr, 0, static_cast<int>(base.rows)}, own, base.rows);
+    computer->score_rows(packed, 1, {nullptr, 0, static_cast<int>(base.rows)}, own, base.rows);
     for (int64_t i = 0; i < base.rows; ++i) own[i] = generic::report(metric, own[i]);
   }
   return keys;

@@ -16,7 +16,7 @@ inline int32_t popcount_of(const uint64_t* words, int64_t count) {
 template <class M>
 class BitRows : public DistanceComputer {
  public:
-  void pack_query(int64_t first, int count, void* packed) const override {
+  void write_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
       uint64_t* query = reinterpret_cast<uint64_t*>(static_cast<char*>(packed) + q * query_bytes);
@@ -25,7 +25,8 @@ class BitRows : public DistanceComputer {
     }
   }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
+    const void* const packed = queries.data();
     for (int i = 0; i < rows.count; ++i) {
       const unsigned char* x = base_.row(rows[i]);
       const int32_t row_count = M::kTerm == Term::popcount ? count_bits(x, x) : 0;

@@ -124,12 +124,12 @@ class CodeTiles final : public DistanceComputer {
   }
 
   // Lanes without a query take the last one.
-  void gather_panel(const void* const* queries, int count, void* panel) const override {
+  void gather_panel(const PackedQueries* queries, int count, void* panel) const override {
     char* const bytes = static_cast<char*>(panel);
     CodeQuery* const out = static_cast<CodeQuery*>(panel);
     PanelTerms& terms = *reinterpret_cast<PanelTerms*>(bytes + panel_terms_);
     for (int q = 0; q < kQueries; ++q) {
-      const char* const own = static_cast<const char*>(queries[q < count ? q : count - 1]);
+      const char* const own = static_cast<const char*>(queries[q < count ? q : count - 1].data());
       const QueryTerms& query = *reinterpret_cast<const QueryTerms*>(own + query_terms_);
       for (int t = 0; t < Rows::kQueryTerms; ++t) terms.terms[t][q] = query.terms[t];
       for (int part = 0; part < kParts; ++part) {
@@ -181,7 +181,7 @@ class CodeTiles final : public DistanceComputer {
     }
   }
 
-  void pack_query(int64_t first, int count, void* packed) const override {
+  void write_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
       char* const query_at = static_cast<char*>(packed) + q * query_bytes;
@@ -191,7 +191,8 @@ class CodeTiles final : public DistanceComputer {
     }
   }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
+    const void* const packed = queries.data();
     const bool asks = !rows.asked_for;
     for (int i = 0; asks && i < rows.count && i < kAhead; ++i) fetch_row(rows[i]);
     for (int from = 0; from < rows.count; from += kTogether) {
@@ -221,7 +222,7 @@ class CodeTiles final : public DistanceComputer {
     return true;
   }
 
-  bool pack_row(int64_t row, void* packed) const override {
+  bool write_row(int64_t row, void* packed) const override {
     char* const query_at = static_cast<char*>(packed);
     QueryTerms& query = *reinterpret_cast<QueryTerms*>(query_at + query_terms_);
     if constexpr (requires(CodeQuery* codes) { rows_.template pack_row<M>(row, query, codes); })

@@ -31,16 +31,16 @@ class DecodedTiles final : public DistanceComputer {
     return FloatTiles<M>(floats(decoded, rows.count), queries_).pack_tile({nullptr, 0, rows.count}, tile);
   }
   void keys(const void* tile, const void* panel, float* out) const override { floats_.keys(tile, panel, out); }
-  void pack_query(int64_t first, int count, void* packed) const override { floats_.pack_query(first, count, packed); }
+  void write_query(int64_t first, int count, void* packed) const override { floats_.pack_query(first, count, packed); }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
     bool fit = true;
     const Buffer<float> decoded(room(kLanes));
     const FloatTiles<M> computer(floats(decoded.get(), kLanes), queries_);
     for (int i = 0; i < rows.count; i += kLanes) {
       const int here = rows.count - i < kLanes ? rows.count - i : kLanes;
       decode(rows.part(i, here), decoded.get(), kLanes);
-      fit = computer.score_rows(packed, count, {nullptr, 0, here}, out + i, stride) && fit;
+      fit = computer.score_rows(queries, count, {nullptr, 0, here}, out + i, stride) && fit;
     }
     return fit;
   }

@@ -26,6 +26,22 @@ struct NearRows {
   float keys[kRowBlock];
 };
 
+// Queries that a DistanceComputer has packed, in the caller's memory. Nothing else makes one, so that a query that was not
+// packed does not compile where keys are made. kBelow: for score_rows_below.
+template <bool kBelow>
+class Packed {
+ public:
+  static constexpr Packed none() { return Packed(nullptr); }
+  const void* data() const { return data_; }
+
+ private:
+  friend class DistanceComputer;
+  constexpr explicit Packed(const void* data) : data_(data) {}
+  const void* data_;
+};
+using PackedQueries = Packed<false>;
+using PackedQueriesBelow = Packed<true>;
+
 // Batches: queries lie in SIMD lanes (a panel), and each row of a tile is broadcast against them. A tile is packed once
 // and compared with every panel of a block of queries that fits L2. Few queries: rows lie in lanes, so that a single
 // query costs one pass over the rows. Both give the same bits. The calls are virtual because one is thousands of
@@ -48,7 +64,7 @@ class DistanceComputer {
   // Queries [first, first + count), count <= lanes, as a panel. The other lanes give keys without meaning.
   virtual void pack_panel(int64_t, int, void*) const {}
   // Queries that were packed one by one for score_rows, count <= lanes, as a panel.
-  virtual void gather_panel(const void* const*, int, void*) const {}
+  virtual void gather_panel(const PackedQueries*, int, void*) const {}
   // At most tile_rows rows. False: one of them holds NaN or infinity.
   virtual bool pack_tile(const RowList&, void*) const { return true; }
   virtual void keys(const void*, const void*, float*) const {}
@@ -58,22 +74,50 @@ class DistanceComputer {
       keys(static_cast<const char*>(computer) + t * tile_bytes, panel, out + t * tile_rows * lanes);
   }
 
-  // Queries [first, first + count), query_bytes apart; count rounds up to a multiple of kQueryStep.
-  virtual void pack_query(int64_t first, int count, void* packed) const = 0;
+  // Queries [first, first + count), query_bytes apart; there is room for `count`, up to a multiple of kQueryStep.
+  PackedQueries pack_query(int64_t first, int count, void* room) const {
+    write_query(first, count, room);
+    return PackedQueries(room);
+  }
+  // Packs base row `row` as a query, where the store knows a shorter way than decoding it. False: it does not.
+  bool pack_row(int64_t row, void* room, PackedQueries& packed) const {
+    packed = PackedQueries(room);
+    return write_row(row, room);
+  }
+  // Those behind the first `count`, which were packed together, or one by one where queries_apart says that this is the
+  // same.
+  PackedQueries behind(PackedQueries packed, int64_t count) const {
+    return PackedQueries(static_cast<const char*>(packed.data()) + static_cast<size_t>(count) * query_bytes);
+  }
+  // Queries that were packed one by one, packed(q) the q-th, together in `room`; where queries_apart.
+  template <class Each>
+  PackedQueries gather(int count, const Each& packed, void* room) const {
+    for (int q = 0; q < count; ++q)
+      __builtin_memcpy(static_cast<char*>(room) + static_cast<size_t>(q) * query_bytes, packed(q).data(), query_bytes);
+    return PackedQueries(room);
+  }
   // keys[q * stride + i] for the packed queries and any number of rows. False: as pack_tile.
-  virtual bool score_rows(const void* packed, int count, const RowList& rows, float* keys, int64_t stride) const = 0;
+  virtual bool score_rows(PackedQueries queries, int count, const RowList& rows, float* keys, int64_t stride) const = 0;
 
   // As pack_query, for score_rows_below.
-  virtual void pack_query_below(int64_t, int, void*) const {}
+  PackedQueriesBelow pack_query_below(int64_t first, int count, void* room) const {
+    write_query_below(first, count, room);
+    return PackedQueriesBelow(room);
+  }
   // Ids and keys of the rows whose keys may be up to limits[q], for the packed queries and at most kRowBlock rows: some
   // beyond the limit may be there, none up to it is missing. A limit that is NaN leaves nothing out. There is room for as
   // many queries as were packed, up to a multiple of kQueryStep.
-  virtual void score_rows_below(const void*, int, const RowList&, const float*, NearRows*) const {}
+  virtual void score_rows_below(PackedQueriesBelow, int, const RowList&, const float*, NearRows*) const {}
 
   // Asks for these rows to be near soon. A hint: score_rows asks for what it reads, too, but only a few rows ahead.
   virtual void prefetch(const RowList&) const {}
-  // Packs base row `row` as a query of score_rows, where the store knows a shorter way than decoding it. False: it does not.
-  virtual bool pack_row(int64_t, void*) const { return false; }
+
+ protected:
+  // What pack_query, pack_row and pack_query_below write.
+  virtual void write_query(int64_t first, int count, void* packed) const = 0;
+  virtual bool write_row(int64_t, void*) const { return false; }
+  virtual void write_query_below(int64_t, int, void*) const {}
+  static PackedQueries written(const void* packed) { return PackedQueries(packed); }
 };
 
 // The keys of base's rows under queries and metric (tiles.cpp). Those of euclidean are the roots of sqeuclidean's, taken at

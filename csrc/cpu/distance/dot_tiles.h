@@ -173,7 +173,7 @@ class DotTiles final : public DistanceComputer {
     }
   }
 
-  void pack_query(int64_t first, int count, void* packed) const override {
+  void write_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * count);
     for (int q = 0; q < count; ++q) {
       char* query_at = static_cast<char*>(packed) + q * query_bytes;
@@ -183,7 +183,8 @@ class DotTiles final : public DistanceComputer {
     }
   }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
+    const void* const packed = queries.data();
     for (int i = 0; i < rows.count; ++i) {
       const T* x = elements(base_, rows[i]);
       Terms<1> row{};

@@ -178,13 +178,14 @@ class FloatTiles final : public DistanceComputer {
     }
   }
 
-  void pack_query(int64_t first, int count, void* packed) const override {
+  void write_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, query_bytes * round_up(count, kQueryStep));
     for (int q = 0; q < count; ++q)
-      pack_query(first + q, reinterpret_cast<float*>(static_cast<char*>(packed) + q * query_bytes));
+      write_query(first + q, reinterpret_cast<float*>(static_cast<char*>(packed) + q * query_bytes));
   }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
+    const void* const packed = queries.data();
     bool fit = true;
     visit_elements(base_.dtype, nullptr, [&]<class T>(const T*) {
       for (int i = 0; i < rows.count; i += kLanes) {
@@ -267,7 +268,7 @@ class FloatTiles final : public DistanceComputer {
       for (int64_t j = 0; j < base_.dims; ++j)
         if (tile[j * kTileRows + r] != tile[j * kTileRows + r]) tile[(base_.dims - 1) * kTileRows + r] = NAN;
   }
-  void pack_query(int64_t q, float* out) const {
+  void write_query(int64_t q, float* out) const {
     widen_query(queries_, q, M::kTerm, out);
     if (!M::Step::kKeepsNan &&
         row_has_nan(out, queries_.dims))  // zeros behind the last dimension are multiplied by zeros of rows

@@ -46,8 +46,8 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
     if (parts < 65536 && base.rows * parts >= strip_bytes_) this->below_block = kWithinBlock;
   }
 
-  void pack_query_below(int64_t first, int count, void* packed) const override {
-    this->pack_query(first, count, packed);
+  void write_query_below(int64_t first, int count, void* packed) const override {
+    this->write_query(first, count, packed);
     for (int q = 0; q < count; ++q) {
       const float* const table = this->own_table(packed, count, q);
       uint8_t* const bytes = bytes_of(packed, count, q);
@@ -57,8 +57,9 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
     }
   }
 
-  void score_rows_below(const void* packed, int count, const RowList& rows, const float* limits,
+  void score_rows_below(PackedQueriesBelow queries, int count, const RowList& rows, const float* limits,
                         NearRows* found) const override {
+    const void* const packed = queries.data();
     ByteSums sums[kWithinBlock][kByteGroups];
     const int64_t parts = view_.parts.parts, most = view_.rows * parts - strip_bytes_;
     int readable = rows.count;
@@ -84,7 +85,7 @@ class PqPrefilterTiles final : public PqRowTiles<M> {
       // Four queries that share their look-ups take as long as one that does not.
       if (all >= rows.count) {
         for (int l = q; l < q + here; ++l) take_all(rows, found[l]);
-        this->score_rows(this->group_of(packed, q), count == 1 ? 1 : kQueryStep, rows, found[q].keys,
+        this->score_rows(this->written(this->group_of(packed, q)), count == 1 ? 1 : kQueryStep, rows, found[q].keys,
                          sizeof(NearRows) / sizeof(float));
       } else {
         for (int l = q; l < q + here; ++l) this->own_keys(packed, count, l, found[l]);

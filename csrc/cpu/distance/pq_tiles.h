@@ -144,7 +144,7 @@ class PqRowTiles : public PqTables<M> {
     this->query_bytes = round_up((2 * entries_ + this->scratch_floats_) * sizeof(float), 64) + 64;
   }
 
-  void pack_query(int64_t first, int count, void* packed) const override {
+  void write_query(int64_t first, int count, void* packed) const override {
     if (count == 1) {
       share_of(packed, 1, 0) = this->make_table(first, own_table(packed, 1, 0), own_table(packed, 1, 0) + entries_);
       return;
@@ -164,7 +164,7 @@ class PqRowTiles : public PqTables<M> {
     }
   }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
     constexpr int kAhead = 16;
     for (int i = 0; i < rows.count; i += kRows) {
       const int here = rows.count - i < kRows ? rows.count - i : kRows;
@@ -173,7 +173,7 @@ class PqRowTiles : public PqTables<M> {
       for (int r = 0; rows.ids != nullptr && r < kRows && i + kAhead + r < rows.count; ++r)
         for (int64_t at = 0; at < view_.parts.parts; at += 64) fetch(code_row(rows[i + kAhead + r]) + at);
       for (int q = 0; q < count; q += kQueryStep) {
-        const float* const group = group_of(packed, q);
+        const float* const group = group_of(queries.data(), q);
         alignas(16) float keys[kRows * kQueryStep];
         if (count == 1)
           sum_rows<float, kRows>(row, group, keys);
@@ -188,7 +188,7 @@ class PqRowTiles : public PqTables<M> {
       }
     }
     if constexpr (PqTables<M>::kFinishes)
-      for (int q = 0; q < count; ++q) this->finish(out + q * stride, rows, share_of(packed, count, q));
+      for (int q = 0; q < count; ++q) this->finish(out + q * stride, rows, share_of(queries.data(), count, q));
     return true;
   }
 
@@ -266,7 +266,7 @@ class PqBlockTiles final : public PqTables<M> {
         float_at_ + (static_cast<size_t>(view_.parts.parts) * 16 + this->scratch_floats_ + kLanes) * sizeof(float), 64);
   }
 
-  void pack_query(int64_t first, int count, void* packed) const override {
+  void write_query(int64_t first, int count, void* packed) const override {
     __builtin_memset(packed, 0, this->query_bytes * round_up(static_cast<size_t>(count), kQueryStep));
     for (int q = 0; q < count; ++q) {
       char* const query_at = static_cast<char*>(packed) + static_cast<size_t>(q) * this->query_bytes;
@@ -278,15 +278,15 @@ class PqBlockTiles final : public PqTables<M> {
     }
   }
 
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
     if (rows.ids == nullptr) {
-      run_keys(packed, count, rows.first, rows.first + rows.count, out, stride);
+      run_keys(queries.data(), count, rows.first, rows.first + rows.count, out, stride);
       return true;
     }
     // Of chosen rows, whole pairs of blocks are made: a row alone costs as many lines of memory.
     alignas(64) float keys[kNibbleRows * kQueryStep];
     for (int q = 0; q < count; q += kQueryStep) {
-      const char* const group = static_cast<const char*>(packed) + static_cast<size_t>(q) * this->query_bytes;
+      const char* const group = static_cast<const char*>(queries.data()) + static_cast<size_t>(q) * this->query_bytes;
       const int here = count - q < kQueryStep ? count - q : kQueryStep;
       int64_t ready = -1;
       for (int i = 0; i < rows.count; ++i) {

@@ -18,7 +18,7 @@ class RootTiles final : public DistanceComputer {
   }
 
   void pack_panel(int64_t first, int count, void* panel) const override { squares_->pack_panel(first, count, panel); }
-  void gather_panel(const void* const* queries, int count, void* panel) const override {
+  void gather_panel(const PackedQueries* queries, int count, void* panel) const override {
     squares_->gather_panel(queries, count, panel);
   }
   bool pack_tile(const RowList& rows, void* tile) const override { return squares_->pack_tile(rows, tile); }
@@ -30,14 +30,17 @@ class RootTiles final : public DistanceComputer {
     squares_->keys_of_tiles(tiles, count, panel, out);
     take_roots(out, count * tile_rows * lanes);
   }
-  void pack_query(int64_t first, int count, void* packed) const override { squares_->pack_query(first, count, packed); }
-  bool score_rows(const void* packed, int count, const RowList& rows, float* out, int64_t stride) const override {
-    const bool fit = squares_->score_rows(packed, count, rows, out, stride);
+  void write_query(int64_t first, int count, void* packed) const override { squares_->pack_query(first, count, packed); }
+  bool score_rows(PackedQueries queries, int count, const RowList& rows, float* out, int64_t stride) const override {
+    const bool fit = squares_->score_rows(queries, count, rows, out, stride);
     for (int q = 0; q < count; ++q) take_roots(out + q * stride, rows.count);
     return fit;
   }
   void prefetch(const RowList& rows) const override { squares_->prefetch(rows); }
-  bool pack_row(int64_t row, void* packed) const override { return squares_->pack_row(row, packed); }
+  bool write_row(int64_t row, void* packed) const override {
+    PackedQueries same = PackedQueries::none();
+    return squares_->pack_row(row, packed, same);
+  }
 
  private:
   static void take_roots(float* keys, int count) {

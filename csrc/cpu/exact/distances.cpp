@@ -10,14 +10,14 @@ namespace {
 // Keys of the named rows of query q, kRowBlock at a time. False: one of them holds NaN or infinity.
 bool distances_of(const DistancesArgs& args, const DistanceComputer& computer, int64_t q, ScanScratch& scratch) {
   bool fit = true;
-  computer.pack_query(q, 1, scratch.queries.get());
+  const PackedQueries query = computer.pack_query(q, 1, scratch.queries.get());
   const int64_t* ids = args.ids + q * args.width;
   for (int64_t at = 0; at < args.width;) {
     RowList rows{scratch.ids.get(), 0, 0};
     const int64_t from = at;
     for (; at < args.width && rows.count < kRowBlock; ++at)
       if (ids[at] >= 0) scratch.ids[rows.count++] = ids[at];
-    if (rows.count > 0) fit = computer.score_rows(scratch.queries.get(), 1, rows, scratch.keys.get(), kRowBlock) && fit;
+    if (rows.count > 0) fit = computer.score_rows(query, 1, rows, scratch.keys.get(), kRowBlock) && fit;
     const float* key = scratch.keys.get();
     for (int64_t i = from; i < at; ++i) {
       if (ids[i] >= 0)

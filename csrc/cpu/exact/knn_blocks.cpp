@@ -22,16 +22,16 @@ class Share : public BlockTops {
   void scan(const DistanceComputer& computer, const ScanPlan& plan, const Filter& filter, int64_t block, int64_t first,
             int64_t end, ScanScratch& scratch, BadRow& bad) {
     scratch.queries.swap(queries_);
-    scratch.block = packed_ ? block : -1;
+    scratch.packed = packed_;
     for (int64_t chunk = first; chunk < end && !bad.noted(); ++chunk)
       scan_task(computer, plan, filter, block * plan.chunks + chunk, scratch, *this, bad);
-    packed_ = packed_ || first < end;
+    packed_ = scratch.packed;
     scratch.queries.swap(queries_);
   }
 
  private:
   Buffer<char> queries_;
-  bool packed_ = false;
+  PackedBlock packed_;  // in queries_
 };
 
 class Carry : public KnnCarry {

@@ -74,6 +74,13 @@ inline ScanPlan plan_scan(const DistanceComputer& computer, int64_t rows, int64_
   return plan;
 }
 
+// Which block of queries is packed, as panels or for one of the two ways by rows.
+struct PackedBlock {
+  int64_t block = -1;  // none
+  PackedQueries queries = PackedQueries::none();
+  PackedQueriesBelow below = PackedQueriesBelow::none();
+};
+
 // One worker's scratch: the block's panels (or few queries), a tile, its keys, the ids that a filter lets through.
 class ScanScratch {
  public:
@@ -94,10 +101,10 @@ class ScanScratch {
   }
 
   Buffer<char> queries, tile;
+  PackedBlock packed;  // in `queries`
   Buffer<float> keys;
   Buffer<int64_t> ids;
   Buffer<NearRows> near;
-  int64_t block = -1;  // whose queries are packed
 };
 
 // The rows of a chunk, at most `most` at a time, without those that a shared filter keeps out. The filter is read by words:
@@ -241,16 +248,17 @@ void scan_task(const DistanceComputer& computer, const ScanPlan& plan, const Fil
   const int64_t b = plan.block_of(task), c = task % plan.chunks;
   const int64_t q0 = plan.first_query(b);
   const int count = plan.block_size(b);
-  if (scratch.block != b) {
+  PackedBlock& packed = scratch.packed;
+  if (packed.block != b) {
     if (plan.below_limits)
-      computer.pack_query_below(q0, count, scratch.queries.get());
+      packed.below = computer.pack_query_below(q0, count, scratch.queries.get());
     else if (plan.row_major)
-      computer.pack_query(q0, count, scratch.queries.get());
+      packed.queries = computer.pack_query(q0, count, scratch.queries.get());
     else
       for (int q = 0; q < count; q += computer.lanes)
         computer.pack_panel(q0 + q, std::min(computer.lanes, count - q),
                             scratch.queries.get() + q / computer.lanes * computer.panel_bytes);
-    scratch.block = b;
+    packed.block = b;
   }
   sink.begin(b, c);
   AllowedRows allowed(c * plan.chunk, std::min(plan.rows, (c + 1) * plan.chunk), filter, scratch.ids.get());
@@ -259,13 +267,13 @@ void scan_task(const DistanceComputer& computer, const ScanPlan& plan, const Fil
     if (rows.count == 0) return;
     bool fit = true;
     if (plan.below_limits) {
-      computer.score_rows_below(scratch.queries.get(), count, rows, sink.limits(), scratch.near.get());
+      computer.score_rows_below(packed.below, count, rows, sink.limits(), scratch.near.get());
       for (int q = 0; q < count; ++q) {
         const NearRows& near = scratch.near[q];
         if (near.count > 0) sink.column({near.ids, 0, near.count}, q0 + q, near.keys);
       }
     } else if (plan.row_major) {
-      fit = computer.score_rows(scratch.queries.get(), count, rows, scratch.keys.get(), kRowBlock);
+      fit = computer.score_rows(packed.queries, count, rows, scratch.keys.get(), kRowBlock);
       for (int q = 0; q < count; ++q) sink.column(rows, q0 + q, scratch.keys.get() + q * kRowBlock);
     } else {
       fit = scan_tiles(computer, rows, q0, count, scratch, sink);

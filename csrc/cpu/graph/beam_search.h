@@ -109,7 +109,7 @@ class BeamSearch {
         computer_(&computer),
         most_(graph.degree * 2 > graph.entry_point_count ? graph.degree * 2 : graph.entry_point_count),
         visited_(graph.rows),
-        query_(computer.query_bytes * kQueryStep),
+        query_room_(computer.query_bytes * kQueryStep),
         found_(static_cast<size_t>(most_ + kLanes)),
         excluded_(static_cast<size_t>(graph.degree)),
         prefetched_(static_cast<size_t>(most_ + kLanes)),
@@ -117,8 +117,9 @@ class BeamSearch {
 
   // Further searches are by `computer`, which is of the same store and metric.
   void set_computer(const DistanceComputer& computer) { computer_ = &computer; }
-  // The packed query, computer.query_bytes; filled by the caller before begin().
-  void* query() const { return query_.get(); }
+  // Where the query of the next search may be packed.
+  void* query_room() const { return query_room_.get(); }
+  PackedQueries query() const { return query_; }
   SearchBuffer& buffer() { return buffer_; }
   // The row whose neighbors come next, and its place in the buffer; INT64_MAX between hops.
   struct Expanding {
@@ -132,13 +133,14 @@ class BeamSearch {
   void note_bad_row() { finite_ = false; }
 
   // The buffer holds `window` rows, or all where there are fewer. expanded: null, or where to note what is expanded.
-  void begin(int64_t window, Growing<SearchNeighbor>* expanded) {
+  void begin(PackedQueries query, int64_t window, Growing<SearchNeighbor>* expanded) {
     filtered_.begin({}, nullptr, 0);
-    begin_with(window, window, expanded);
+    begin_with(query, window, window, expanded);
   }
-  void begin(const FilterPlan& plan, const Filter& filter, int64_t query, int64_t expand) {
-    filtered_.begin(plan, plan.filtered ? &filter : nullptr, query);
-    begin_with(plan.filtered ? 0 : plan.window, expand, nullptr);
+  // number: the query's, under which the filter knows it.
+  void begin(PackedQueries query, const FilterPlan& plan, const Filter& filter, int64_t number, int64_t expand) {
+    filtered_.begin(plan, plan.filtered ? &filter : nullptr, number);
+    begin_with(query, plan.filtered ? 0 : plan.window, expand, nullptr);
   }
   const FilteredSearch& filtered() const { return filtered_; }
 
@@ -171,7 +173,8 @@ class BeamSearch {
   }
 
  private:
-  void begin_with(int64_t window, int64_t expand, Growing<SearchNeighbor>* expanded) {
+  void begin_with(PackedQueries query, int64_t window, int64_t expand, Growing<SearchNeighbor>* expanded) {
+    query_ = query;
     for (size_t i = 0; i < visited_rows_.size(); ++i) visited_.forget(visited_rows_[i]);
     visited_rows_.clear();
     buffer_.begin(window < graph_.rows ? window : graph_.rows, expand);
@@ -262,8 +265,7 @@ class BeamSearch {
     if (count_ == 0) return;
     visited_rows_.append(found_.get(), static_cast<size_t>(count_));
     finite_ =
-        computer_->score_rows(query_.get(), 1, {found_.get(), 0, static_cast<int>(count_), true}, keys_.get(), most_) &&
-        finite_;
+        computer_->score_rows(query_, 1, {found_.get(), 0, static_cast<int>(count_), true}, keys_.get(), most_) && finite_;
     if (filtered_.filters())
       filtered_.push_all(keys_.get(), found_.get(), count_);
     else
@@ -276,7 +278,8 @@ class BeamSearch {
   const int64_t most_;
   Visited visited_;
   SearchBuffer buffer_;
-  Buffer<char> query_;
+  Buffer<char> query_room_;
+  PackedQueries query_ = PackedQueries::none();
   Buffer<int64_t> found_, excluded_, prefetched_;
   Growing<int64_t> visited_rows_;
   Buffer<float> keys_;

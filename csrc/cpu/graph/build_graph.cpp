@@ -47,8 +47,7 @@ class Builder {
   // The buffer of a search towards a row.
   const SearchBuffer& search(int64_t row) {
     expanded_.clear();
-    rows_.pack(row, search_.query());
-    search_.begin(growth_.args.window, &expanded_);
+    search_.begin(rows_.pack(row, search_.query_room()), growth_.args.window, &expanded_);
     while (search_.step(true)) {
     }
     finite_ = finite_ && search_.finite();
@@ -91,9 +90,8 @@ class Builder {
     const int64_t all = state.length + count;
     make_room(all);
     for (int64_t i = 0; i < all; ++i) ids_[i] = i < state.length ? list[i] : sources[i - state.length];
-    rows_.pack(row, query_.get());
-    finite_ =
-        rows_.computer().score_rows(query_.get(), 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
+    const PackedQueries query = rows_.pack(row, query_.get());
+    finite_ = rows_.computer().score_rows(query, 1, {ids_.get(), 0, static_cast<int>(all)}, keys_.get(), all) && finite_;
     near_.clear();
     for (int64_t i = 0; i < all; ++i) near_.push({SearchNeighbor::of(keys_[i], ids_[i]), i < state.kept});
     growth_.write(row, prune_near(row, state.length, list));

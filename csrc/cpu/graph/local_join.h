@@ -41,7 +41,7 @@ class LocalJoin {
       limits_[i] = lists_.limit(ids_[i]);
       updates_[i] = 0;
     }
-    for (int64_t q = 0; q < fresh; ++q) rows_.pack(ids_[q], packed(q));
+    pack(ids_.get(), fresh);
     for (int64_t first = 0; first < fresh; first += kQueries) {
       const int here = static_cast<int>(std::min<int64_t>(kQueries, fresh - first));
       find_keys(first, here, {ids_.get() + first, 0, static_cast<int>(count_ - first)});
@@ -53,7 +53,7 @@ class LocalJoin {
 
   // nearest[i]: which of `pivots`, at most kQueries, row i of the group is nearest to; of equally near ones the first.
   void find_nearest(const int32_t* pivots, int count, uint8_t* nearest) {
-    for (int p = 0; p < count; ++p) rows_.pack(pivots[p], packed(p));
+    pack(pivots, count);
     find_keys(0, count, {ids_.get(), 0, static_cast<int>(count_)});
     for (int64_t i = 0; i < count_; ++i) {
       int best = 0;
@@ -66,12 +66,21 @@ class LocalJoin {
   static constexpr int64_t kQueries = 16;  // whose keys are made together: a tile stays in the L1 cache
 
  private:
-  char* packed(int64_t q) const { return queries_.get() + static_cast<size_t>(q) * rows_.computer().query_bytes; }
+  template <class Id>
+  void pack(const Id* rows, int64_t count) {
+    const size_t each = rows_.computer().query_bytes;
+    for (int64_t q = 0; q < count; ++q) {
+      const PackedQueries packed = rows_.pack(rows[q], queries_.get() + static_cast<size_t>(q) * each);
+      if (q == 0) packed_ = packed;
+    }
+  }
   void find_keys(int64_t first, int count, const RowList& against) {
     const int together = rows_.computer().queries_apart ? count : 1;
-    for (int q = 0; q < count; q += together)
-      finite_ =
-          rows_.computer().score_rows(packed(first + q), together, against, keys_.get() + q * stride_, stride_) && finite_;
+    const DistanceComputer& computer = rows_.computer();
+    for (int q = 0; q < count; q += together) {
+      const PackedQueries queries = computer.behind(packed_, first + q);
+      finite_ = computer.score_rows(queries, together, against, keys_.get() + q * stride_, stride_) && finite_;
+    }
   }
 
   // Of member q and those behind it, what each is to the other; the key of member i stands at keys[i - first].
@@ -100,6 +109,7 @@ class LocalJoin {
   Buffer<int64_t> ids_;
   Buffer<float> limits_;
   Buffer<char> queries_;
+  PackedQueries packed_ = PackedQueries::none();  // in queries_, one by one
   Buffer<float> keys_;
   Buffer<uint64_t> entries_;  // for the list of each member
   Buffer<int64_t> updates_;   // how many

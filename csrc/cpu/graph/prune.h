@@ -22,11 +22,12 @@ class RowQueries {
                                          metric == Metric::euclidean ? Metric::sqeuclidean : metric)) {}
 
   const DistanceComputer& computer() const { return *computer_; }
-  void pack(int64_t row, void* packed) {
-    if (codec_ == nullptr) return computer_->pack_query(row, 1, packed);
-    if (computer_->pack_row(row, packed)) return;
+  PackedQueries pack(int64_t row, void* room) {
+    if (codec_ == nullptr) return computer_->pack_query(row, 1, room);
+    PackedQueries packed = PackedQueries::none();
+    if (computer_->pack_row(row, room, packed)) return packed;
     codec_->decode(row, row_.get(), row_.get() + dims_);
-    computer_->pack_query(0, 1, packed);
+    return computer_->pack_query(0, 1, room);
   }
 
  private:
@@ -86,8 +87,8 @@ class Pruner {
  private:
   // keys_[0, count) = those that `row` has with ids_[0, count).
   void ask(int64_t row, int count) {
-    rows_.pack(row, query_.get());
-    finite_ = rows_.computer().score_rows(query_.get(), 1, {ids_.get(), 0, count}, keys_.get(), count) && finite_;
+    const PackedQueries query = rows_.pack(row, query_.get());
+    finite_ = rows_.computer().score_rows(query, 1, {ids_.get(), 0, count}, keys_.get(), count) && finite_;
   }
 
   // left_ without what comes before `first`.

@@ -77,14 +77,15 @@ class Searcher : public SearchScratch {
     BeamSearch* search = nullptr;
     int64_t query = -1;
     FilterPlan plan;
+    PackedQueries packed = PackedQueries::none();
   };
 
   void begin(Turn& turn, int64_t query) {
     if (turn.search == nullptr) turn.search = new BeamSearch(args_->graph, *computer_);
     turn.query = query;
     turn.plan = plan_filter(allowed_.count(query), args_->graph.rows, args_->window);
-    computer_->pack_query(query, 1, turn.search->query());
-    if (!turn.plan.exact) turn.search->begin(turn.plan, args_->filter, query, args_->expand);
+    turn.packed = computer_->pack_query(query, 1, turn.search->query_room());
+    if (!turn.plan.exact) turn.search->begin(turn.packed, turn.plan, args_->filter, query, args_->expand);
   }
 
   void finish(Turn& turn) {
@@ -121,7 +122,7 @@ class Searcher : public SearchScratch {
     bool fit = true;
     for (int64_t i = 0; i < count; i += kRowBlock) {
       const int here = static_cast<int>(std::min<int64_t>(kRowBlock, count - i));
-      fit = computer_->score_rows(turn.search->query(), 1, {ids.get() + i, 0, here}, keys.get(), kRowBlock) && fit;
+      fit = computer_->score_rows(turn.packed, 1, {ids.get() + i, 0, here}, keys.get(), kRowBlock) && fit;
       buffer.push_all(keys.get(), ids.get() + i, here);
     }
     if (!fit) turn.search->note_bad_row();
@@ -136,9 +137,9 @@ class Searcher : public SearchScratch {
     for (size_t i = 0; i < count; ++i) ids_.push(found_[i].id());
     Buffer<float> keys(count + kLanes);
     fine_->prefetch({ids_.get(), 0, static_cast<int>(count)});
-    fine_->pack_query(turn.query, 1, fine_query_.get());
+    const PackedQueries query = fine_->pack_query(turn.query, 1, fine_query_.get());
     const int64_t stride = static_cast<int64_t>(count);
-    if (!fine_->score_rows(fine_query_.get(), 1, {ids_.get(), 0, static_cast<int>(count)}, keys.get(), stride))
+    if (!fine_->score_rows(query, 1, {ids_.get(), 0, static_cast<int>(count)}, keys.get(), stride))
       turn.search->note_bad_row();
     for (size_t i = 0; i < count; ++i) found_[i] = SearchNeighbor::of(keys[i], ids_[i]);
     std::sort(found_.get(), found_.get() + count);

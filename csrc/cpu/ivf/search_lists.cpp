@@ -29,7 +29,7 @@ class ListSearcher {
         fine_(fine),
         taker_(args),
         capacity_(std::min(args.rerank_k > 0 ? args.rerank_k : args.k, args.lists.rows)),
-        packed_(static_cast<size_t>(block + kQueryStep) * computer.query_bytes),  // one is packed into the room of several
+        room_(static_cast<size_t>(block + kQueryStep) * computer.query_bytes),  // one is packed into the room of several
         group_(computer.query_bytes * kTogether),
         entries_(static_cast<size_t>(block * ListPool::room(capacity_))),
         pools_(static_cast<size_t>(block)),
@@ -46,7 +46,9 @@ class ListSearcher {
     asked_for_ = -1;
     taker_.take(first, count, taken_, starts_.get());
     for (int q = 0; q < count; ++q) {
-      computer_.pack_query(first + q, 1, packed(q));
+      const PackedQueries packed =
+          computer_.pack_query(first + q, 1, room_.get() + static_cast<size_t>(q) * computer_.query_bytes);
+      if (q == 0) packed_ = packed;
       pools_[q].begin(entries_.get() + q * ListPool::room(capacity_), capacity_);
     }
     const int64_t pairs = static_cast<int64_t>(taken_.size());
@@ -59,7 +61,7 @@ class ListSearcher {
   }
 
  private:
-  char* packed(int q) const { return packed_.get() + static_cast<size_t>(q) * computer_.query_bytes; }
+  PackedQueries packed(int q) const { return computer_.behind(packed_, q); }
 
   // Each list for all the queries that take it. First the nearest list of each, which leaves little to be kept of others.
   void by_list(int count) {
@@ -85,14 +87,11 @@ class ListSearcher {
   // Members of a list for `count` queries; `next`: what comes then.
   void score(const ListQuery* pairs, int count, const ListQuery* next) {
     const int64_t list = pairs->list, begin = args_.lists.offsets[list], end = args_.lists.offsets[list + 1];
-    const char* queries = packed(pairs->query);
+    PackedQueries queries = packed(pairs->query);
     if (in_panels(count)) {
       gather(pairs, count);
     } else if (count > 1) {
-      for (int q = 0; q < count; ++q)
-        __builtin_memcpy(group_.get() + static_cast<size_t>(q) * computer_.query_bytes, packed(pairs[q].query),
-                         computer_.query_bytes);
-      queries = group_.get();
+      queries = computer_.gather(count, [&](int q) { return packed(pairs[q].query); }, group_.get());
     }
     if (args_.filter.kind == Filter::Kind::none) {
       score_all(pairs, count, queries, begin, end, next == nullptr || next->list == list ? -1 : next->list);
@@ -104,7 +103,7 @@ class ListSearcher {
   }
 
   // The members at [begin, end). Those of list `next` are asked for meanwhile, a block of rows for each that is scored.
-  void score_all(const ListQuery* pairs, int count, const char* queries, int64_t begin, int64_t end, int64_t next) {
+  void score_all(const ListQuery* pairs, int count, PackedQueries queries, int64_t begin, int64_t end, int64_t next) {
     const bool asks = args_.base_in_order && next >= 0;
     int64_t ahead = asks ? args_.lists.offsets[next] : 0;
     const int64_t ahead_end = asks ? args_.lists.offsets[next + 1] : 0;
@@ -126,7 +125,7 @@ class ListSearcher {
   }
 
   // The members in [begin, end) that the filter of the first of the queries passes.
-  void score_allowed(const ListQuery* pairs, int count, const char* queries, int64_t begin, int64_t end) {
+  void score_allowed(const ListQuery* pairs, int count, PackedQueries queries, int64_t begin, int64_t end) {
     const int64_t query = first_ + pairs->query;
     for (int64_t at = begin; at < end;) {
       int rows = 0;
@@ -193,7 +192,7 @@ class ListSearcher {
       }
   }
 
-  void score_rows(const ListQuery* pairs, int count, const char* queries, const RowList& rows, const int32_t* ids) {
+  void score_rows(const ListQuery* pairs, int count, PackedQueries queries, const RowList& rows, const int32_t* ids) {
     if (in_panels(count)) return score_tiles(pairs, count, rows, ids);
     finite_ = computer_.score_rows(queries, count, rows, keys_.get(), kRowBlock) && finite_;
     for (int q = 0; q < count; ++q) pools_[pairs[q].query].push_all(keys_.get() + q * kRowBlock, ids, rows.count);
@@ -229,8 +228,8 @@ class ListSearcher {
     }
     const RowList rows{fine_rows_.get(), 0, static_cast<int>(count)};
     fine_->prefetch(rows);
-    fine_->pack_query(first_ + q, 1, fine_query_.get());
-    finite_ = fine_->score_rows(fine_query_.get(), 1, rows, fine_keys_.get(), count) && finite_;
+    const PackedQueries query = fine_->pack_query(first_ + q, 1, fine_query_.get());
+    finite_ = fine_->score_rows(query, 1, rows, fine_keys_.get(), count) && finite_;
     for (int64_t i = 0; i < count; ++i) fine_entries_[i] = KeyId::of(sortable_bits(fine_keys_[i]), entries[i].position());
     std::sort(fine_entries_.get(), fine_entries_.get() + count);
     return fine_entries_.get();
@@ -241,9 +240,10 @@ class ListSearcher {
   const DistanceComputer* const fine_;
   ListTaker taker_;
   const int64_t capacity_;
-  Buffer<char> packed_, group_, fine_query_, panels_, tiles_;
-  Buffer<const void*> queries_;
+  Buffer<char> room_, group_, fine_query_, panels_, tiles_;
+  Buffer<PackedQueries> queries_;
   Buffer<float> tile_keys_, limits_;
+  PackedQueries packed_ = PackedQueries::none();  // in room_, one by one
   Buffer<KeyId> entries_, fine_entries_;
   Buffer<ListPool> pools_;
   Buffer<int64_t> starts_, at_;
