@@ -237,7 +237,7 @@ def test_descriptions_that_end_no_parser(text, tmp_path):
             lambda d: d["object"]["objects"].update(graph=d["object"]["objects"]["store"]),
             "expected graph to be a graph, got a store",
         ),
-        ("index", lambda d: d["object"]["objects"].pop("store"), "expected an index of store, graph, rerank"),
+        ("index", lambda d: d["object"]["objects"].pop("store"), "expected an index of store, graph, lists, rerank"),
         ("levels", lambda d: d["object"]["objects"].update(primary=copy.deepcopy(d["object"])), "expected"),
         (
             "store",
