@@ -145,10 +145,12 @@ __device__ __forceinline__ void mma_u8(int32_t (&sums)[4], const uint32_t (&a)[4
 // The same address, of which the compiler does not know whose it is.
 template <class T>
 __device__ __forceinline__ T* opaque(T* address) {
-#if !defined(ANNK_EMULATED)
-  asm volatile("" : "+l"(address));
-#endif
+#if defined(ANNK_EMULATED)
   return address;
+#else
+  asm volatile("" : "+l"(address));
+  return address;
+#endif
 }
 
 }  // namespace annk::cuda::ptx
