@@ -19,8 +19,8 @@ struct ListsView {
 //           rerank_k > 0 the rerank_k rows of smallest key among them take the keys of `rerank` instead, and are sorted by
 //           them. reference/search_lists.py is the definition.
 // Shapes    centroids (count, d), centroid_queries (m, d); base (n, d'), queries (m, d'): row i is that of id i or, where
-//           `base_in_order`, of place i, n being then offsets[count]; rerank and rerank_queries likewise -> distances, indices
-//           (m, k), contiguous. n < 2^31; 1 <= probes <= count; rerank_k is 0 or no less than k. No metric of bits.
+//           `base_in_order`, of place i, n being then offsets[count]; rerank and rerank_queries likewise -> distances,
+//           indices (m, k), contiguous. n < 2^31; 1 <= probes <= count; rerank_k is 0 or no less than k. No metric of bits.
 // Numerics  Keys are those of ops/distances.h, bit for bit. A row has the same key in each of its lists.
 // Order     Ascending (key, id). A query's result depends on the lists, the centroids, the base, the query and the
 //           instruction set: not on threads, batch or position.
