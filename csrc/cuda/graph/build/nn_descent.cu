@@ -143,7 +143,8 @@ struct Batch {
   int64_t groups, rows;
   int64_t* queries;
 };
-__global__ void __launch_bounds__(kThreads) gather_groups(const Samples s, const Batch batch, const Groups g) {
+// Without a number of blocks, ptxas takes 32 registers for sm_80, and spills.
+__global__ void __launch_bounds__(kThreads, 8) gather_groups(const Samples s, const Batch batch, const Groups g) {
   ANNK_DYN_SHARED(KeyId, shared);
   const int lane = lane_id(), positions = 4 * s.sample, most = 2 * s.sample;
   const int64_t group = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
