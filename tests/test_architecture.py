@@ -239,6 +239,14 @@ def test_product_never_imports_reference():
             assert not any(name.startswith("annkern.reference") for name in imports(path)), path.name
 
 
+def test_the_gil_is_given_back_in_one_way():
+    """bind/gil.h: what pybind11 and CPython offer unwinds C++ frames where a program ends during a call."""
+    ways = re.compile(r"gil_scoped_|PyEval_(Save|Restore)Thread|PyGILState_|Py_BEGIN_ALLOW_THREADS")
+    for path in sources(ROOT / "csrc/bind", suffixes={".h", ".cpp"}):
+        if path.stem != "gil":
+            assert not ways.search(path.read_text()), path.name
+
+
 def test_importing_annkern_imports_numpy_alone():
     """Array libraries are met through their arrays: importing them would cost seconds."""
     heavy = "{'torch', 'cupy', 'jax', 'scipy', 'matplotlib', 'faiss', 'safetensors'}"

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "bind/direct_arguments.h"
+#include "bind/gil.h"
 #include "ops/first_nonfinite.h"
 #include "ops/pairwise.h"
 
@@ -58,7 +59,7 @@ bool apart(PyObject* out, const Pair& made, const Inputs& inputs) {
 template <class Body>
 bool without_gil(Body&& body) {
   try {
-    const py::gil_scoped_release released;
+    const WithoutGil released;
     body();
     return true;
   } catch (const Interrupted&) {

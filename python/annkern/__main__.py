@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ def main() -> None:
     package = Path(annkern.__file__).parent
     print(f"  package    {package}")
     for name in NAMES:
-        for path in sorted(package.glob(f"_{name}.*so")):
-            print(f"  {name:10} {path}")
+        module = find_spec(f"annkern._{name}")  # beside the package, or where an editable install keeps it
+        if module is not None:
+            print(f"  {name:10} {module.origin}")
     print(f"  Python     {sys.version.split()[0]}, {sys.executable}")
     print(f"  NumPy      {np.__version__}, {Path(np.__file__).parent}")
     print("  commands   annkern-bench (pip install '.[bench]' in a clone); help: python -c 'import annkern; help(annkern)'")
