@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kRows = 75, kQueries = 37;
 // FNV-1a over codes, decoded rows and keys of every store below whose kernels are of integers, or not fused.
-constexpr uint64_t kKnownHash = 0x62985cf5e47f00c5;
+constexpr uint64_t kKnownHash = 0x263ad436dc218f7e;
 
 // mt19937's numbers are the same everywhere; what the library's distributions make of them is not.
 struct Numbers {
