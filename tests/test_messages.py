@@ -32,6 +32,18 @@ def run(code, **environment):
 # Ids and filters.
 
 
+@pytest.mark.parametrize("order", ["F", "C"])
+def test_ids_of_32_bits_in_any_order(order):
+    """Widened in Fortran's order they were read as if they had 64 bits, beyond their memory."""
+    ids, dists = np.array([[3, 1, 2], [7, 0, 4]]), np.arange(6, dtype=np.float32).reshape(2, 3)
+    narrow = np.asarray(ids, np.int32, order=order)
+    np.testing.assert_array_equal(ak.distances(X, X[:2], narrow), ak.distances(X, X[:2], ids))
+    np.testing.assert_array_equal(ak.select_k(dists, 2, ids=narrow)[1], ak.select_k(dists, 2, ids=ids)[1])
+    parts = np.asarray(np.stack([ids, ids + 8]), np.int32, order=order)
+    merged = ak.merge_topk(np.stack([dists, dists + 1]), np.stack([ids, ids + 8]), 3)[1]
+    np.testing.assert_array_equal(ak.merge_topk(np.stack([dists, dists + 1]), parts, 3)[1], merged)
+
+
 @pytest.mark.parametrize("op", ["distances", "Store.distances", "decode", "merge_topk", "offsets", "select_k"])
 def test_ids_of_32_bits_are_widened(backend, op):
     x, store = backend.array(X), ak.compress(X, "lvq8").convert(backend.array)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What direct calls read their arguments with: plain arrays, levels of stores, metrics, filters and options.
 #pragma once
+#include <algorithm>
 #include <iterator>
 #include <memory>
 
@@ -102,6 +103,7 @@ inline bool read_rows(PyObject* x, Rows* out, Rows* second) {
   py::object levels = attribute(x, direct);
   if (!levels) return false;
   if (!PyTuple_CheckExact(levels.ptr())) return read_level(std::move(levels), out);
+  if (PyTuple_GET_SIZE(levels.ptr()) != 2) return false;  // of an object that is no store
   const auto level = [&](int i) { return py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(levels.ptr(), i)); };
   if (second == nullptr) return read_level(level(1), out);
   return read_level(level(0), out) && read_level(level(1), second);

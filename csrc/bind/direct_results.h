@@ -2,6 +2,7 @@
 // What direct calls run by and return with.
 #pragma once
 #include <array>
+#include <initializer_list>
 #include <new>
 
 #include "bind/direct_arguments.h"
@@ -110,6 +111,14 @@ inline void project(Rows* rows, const Exec& exec) {
   rows->queries = {rows->projected.get(), m, d, d * static_cast<int64_t>(sizeof(float)), DType::f32};
 }
 
+// Levels of LeanVec share one projection.
+inline void project_fine(Operands* operands, const Exec& exec) {
+  const Matrix* const first = operands->base.projection();
+  const Matrix* const second = operands->fine.projection();
+  if (first == nullptr || second == nullptr || first->data != second->data) return project(&operands->fine, exec);
+  operands->fine.queries = operands->base.queries;
+}
+
 // body(Running&), which may read `operands`. Queries, and the base rows that are read, are checked for NaN and infinity
 // where that is asked for.
 template <class Body>
@@ -117,7 +126,7 @@ Outcome run(Operands& operands, const Options& options, Body&& body) {
   Running running{operands, exec_of(options.threads), options.check_finite};
   const bool ended = without_gil([&] {
     project(&operands.base, running.exec);
-    if (operands.reranks) project(&operands.fine, running.exec);
+    if (operands.reranks) project_fine(&operands, running.exec);
     if (!running.finite(operands.base.queries)) return;
     if (operands.reranks && operands.fine.queries.data != operands.base.queries.data &&
         !running.finite(operands.fine.queries))

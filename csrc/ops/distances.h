@@ -17,7 +17,7 @@ struct DistancesArgs {
   const int64_t* ids = nullptr;
   int64_t width = 0;
   void* distances = nullptr;   // float32; int32 for hamming
-  int64_t* bad_row = nullptr;  // CPU: see ops/knn.h
+  int64_t* bad_row = nullptr;  // CPU: as in ops/knn.h, but outputs may have been written
   Exec exec;
 };
 

@@ -63,7 +63,7 @@ struct SearchGraphArgs {
   Filter filter;
   void* distances = nullptr;  // float32; int32 for hamming
   int64_t* indices = nullptr;
-  int64_t* bad_row = nullptr;  // CPU: as in ops/knn.h, for the rows that are read
+  int64_t* bad_row = nullptr;  // CPU: as in ops/knn.h, for the rows that are read; outputs may have been written
   Exec exec;
   // Null, or where scratch of searches of the same graph, base, metric and rerank is kept, null at first. Searches may share
   // the place at the same time. The owner releases what it holds at last.

@@ -75,7 +75,7 @@ def search_graph(
         Which rows may be returned, as in `knn`. The search goes on until `window` of these are among the nearest that it
         found; where few are allowed, or none near the query, all that are allowed are compared.
     threads, stream, out
-        As in `knn`.
+        As in `knn`; `out` may have been written where a row of the store is refused.
     check_finite : bool
         Refuse NaN and infinity in the queries and, on the host, in the rows that are read. On a device this check of the
         queries waits for the stream once; without it nothing waits.

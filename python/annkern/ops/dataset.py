@@ -84,7 +84,7 @@ class Dataset:
 
         Parameters
         ----------
-        ids : array (c,) of int64, optional
+        ids : array (c,) of int64, or int32 (copied), optional
             Which rows, each in [0, n); all by default.
         threads, stream
             As in `knn`.

@@ -44,14 +44,14 @@ def distances(
         As in `knn`; of a store of two levels, the secondary is read.
     queries : array (m, d)
         As in `knn`.
-    ids : array (m, c) of int64
+    ids : array (m, c) of int64, or int32 (copied)
         Rows of base; negative ones are missing. On a device they are not checked.
     metric : str, optional
         As in `knn`.
     threads, stream :
         As in `knn`.
     out : array (m, c), optional
-        Written instead of a new array.
+        Written instead of a new array; also where a row of the base is then refused.
     check_finite : bool
         Refuse NaN and infinity in the queries and, on the host, in the rows that are read.
 

@@ -257,8 +257,8 @@ class _ClusteredRows:
             self.rows = np.empty((n, self.dims + 1), np.float32)
             np.subtract(rows, self.shift, out=self.rows[:, : self.dims])
             self.rows[:, self.dims] = 1
-        plain = self.rows[:, : self.dims]
-        self.squares = np.einsum("ij,ij->i", plain, plain, dtype=np.float64)
+            plain = self.rows[:, : self.dims]
+            self.squares = np.einsum("ij,ij->i", plain, plain, dtype=np.float64)
         self.parts: dict[tuple[int, int], Any] = {}  # every so many rows, so many of their columns, where they are compared
 
     def start(self, centroids: Floats) -> Floats:

@@ -113,6 +113,7 @@ def knn(
         if found is not None:
             return found
     if isinstance(base, Dataset) and base.primary is not None:
+        metric = base.metric if metric is None else metric
         rerank = base.secondary if rerank is None else rerank
         base = base.primary
     operands = Operands.of(base, queries, metric, threads, stream, rerank=rerank)

@@ -48,7 +48,7 @@ def merge_topk(
     dists : array (parts, m, width) of float32, or int32 as "hamming" gives
         Distances found in each part. An entry at the missing distance (+inf, -inf for "inner_product"; of int32 2^31 - 1,
         -2^31) is missing, whatever its id.
-    ids : array (parts, m, width) of int64
+    ids : array (parts, m, width) of int64, or int32 (copied)
         Their ids. An entry with a negative id is missing, whatever its distance.
     k : int
         Any number; beyond what is there the results are padded.

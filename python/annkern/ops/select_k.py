@@ -40,7 +40,7 @@ def select_k(
         Any number; beyond n the results are padded.
     largest : bool
         Select the largest values instead.
-    ids : array (n,) or (m, n) of int64, optional
+    ids : array (n,) or (m, n) of int64, or int32 (copied), optional
         What is returned for each value; by default its column. Entries with a negative id are skipped.
     threads : int, optional
         CPU threads; by default ANNKERN_NUM_THREADS, else the processors that this process may use.

@@ -2,7 +2,8 @@
 """What every operation does around its kernel.
 
 backend   which extension module serves which array
-call      stream, workspace, results, and checks of arguments
+context   stream, workspace, results, and checks of arguments
 progress  a bar on the terminal
 shown     how estimators print
+types     what type checkers know of arguments and results
 """

@@ -49,6 +49,8 @@ def real_number(name: str, value: Any) -> float:
     """`value` as a float that is not NaN."""
     try:
         number = float(value) if not isinstance(value, (str, bytes)) else None
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number that a float can hold, got a larger one") from None
     except (TypeError, ValueError):
         number = None
     if number is None:
@@ -227,7 +229,7 @@ def ids_of(name: str, given: Any, stream: int | None = None) -> View:
         return seen
     if not seen.device.on_host:
         return view(name, seen.library.astype(seen.owner, "int64"))
-    wide = view(name, as_numpy(seen).astype("int64"))
+    wide = view(name, as_numpy(seen).astype("int64", order="C"))  # "K" would keep Fortran's order
     return replace(wide, owner=seen.owner, library=seen.library, lease=wide.owner)
 
 

@@ -12,13 +12,13 @@ class Shown:
 
     def __repr__(self) -> str:
         parameters = list(inspect.signature(type(self).__init__).parameters.values())[1:]
-        told = [_told(p.name, getattr(self, p.name)) for p in parameters if _differs(getattr(self, p.name), p.default)]
-        return f"{type(self).__name__}({', '.join(told)})"
+        shown = [_shown(p.name, getattr(self, p.name)) for p in parameters if _differs(getattr(self, p.name), p.default)]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _differs(value: Any, default: Any) -> bool:
     return hasattr(value, "shape") or type(value) is not type(default) or value != default
 
 
-def _told(name: str, value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     return f"{name}=<array {tuple(value.shape)}>" if hasattr(value, "shape") else f"{name}={value!r}"

@@ -172,7 +172,7 @@ class BlockEncoder:
         rows = shaped("x", lead, "n, d", tuple(KERNEL_DTYPES))
         codec._check_width(rows)
         here = rows.shape[0]
-        if self.n + here > self.room:
+        if not self.arrays or self.n + here > self.room:  # the first block may be empty
             self.room = max(self.n + here, self.room + self.room // 4)
             self.arrays = codec.grown(self.arrays, self.room)
         codec._encode_rows(context, rows, 0, here, codec._store(self.room, self.arrays), self.n)
