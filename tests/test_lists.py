@@ -188,6 +188,37 @@ def test_rows_that_are_all_equal(metric):
         np.testing.assert_array_equal(ids, [np.arange(10)] * 2)
 
 
+@pytest.mark.parametrize("soar", [True, False])
+def test_rerank_lies_as_the_store_does(backend, soar):
+    """In the rows' own order or in that of the lists, whose rows are as many without SOAR."""
+    x, q = gaussian(600, 16), gaussian(20, 16, 1)
+    lists = ak.build_lists(x, 20, soar=soar)
+    store, fine = ak.compress(x, "lvq4", lists=lists), ak.compress(x, "f32", lists=lists)
+    want = search(backend, lists, store, q, 5, probes=6, rerank=x)
+    same(search(backend, lists, store, q, 5, probes=6, rerank=fine), want)
+    same(search(backend, lists, ak.compress(x, "lvq4"), q, 5, probes=6, rerank=fine), want)
+
+
+def test_stores_in_the_order_of_lists_stay_out_of_where_ids_are_made(tmp_path):
+    x = gaussian(300, 8)
+    lists = ak.build_lists(x, 10)
+    store = ak.compress(x, "lvq8", lists=lists)
+    for name, make in {
+        "store": lambda: ak.Index.of(store),
+        "rerank": lambda: ak.Index.of(ak.compress(x, "lvq4"), rerank=store),
+        "x": lambda: ak.Index.build(store, "flat,lvq8"),
+    }.items():
+        with pytest.raises(ValueError, match=f"{name}: expected a store of rows in their own order"):
+            make()
+    with pytest.raises(ValueError, match="x: expected a store of rows in their own order"):
+        ak.build_lists(store)
+    index = ak.Index.build(x, "ivf10,lvq8")
+    index.lists = None
+    index.save(tmp_path / "x")
+    with pytest.raises(ValueError, match="store: expected a store of rows in their own order"):
+        ak.load(tmp_path / "x")
+
+
 def test_bad_input(backend):
     x, lists = uneven()
     q, store = x[:3], ak.compress(x, "lvq8", lists=lists)
@@ -211,8 +242,13 @@ def test_bad_input(backend):
         search(backend, lists, store, q[:, 1:].copy(), 5)
     with pytest.raises(ValueError, match="queries: expected finite numbers, got NaN or infinity in row 1"):
         search(backend, lists, store, np.where(np.arange(3)[:, None] == 1, np.nan, q).astype(np.float32), 5)
+    with pytest.raises(ValueError, match="rerank: expected one that compress made with these lists"):
+        search(backend, lists, store, q, 5, rerank=ak.compress(x, "f32", lists=other))
     with pytest.raises(TypeError, match="lists: expected Lists"):
         ak.search_lists(x, store, q, 5)
+    none = ak.build_lists(x[:0])
+    with pytest.raises(ValueError, match="probes: expected"):
+        search(backend, none, ak.compress(x[:0], "f32", lists=none), q, 5, probes=0)
     same(search(backend, lists, store, q, 5, probes=10**6), search(backend, lists, store, q, 5, probes=40))
 
 

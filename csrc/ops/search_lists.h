@@ -17,7 +17,7 @@ struct ListsView {
 //           their centroids' (key, number) under `order_metric`, until they hold as many rows that the filter passes as the
 //           first `probes` of them hold rows, or copies x k where that is more; a row counts in each of its lists. With
 //           rerank_k > 0 the rerank_k rows of smallest key among them take the keys of `rerank` instead, and are sorted by
-//           them. reference/search_lists.py is the definition.
+//           them. reference/search_lists.py is the definition, without rerank.
 // Shapes    centroids (count, d), centroid_queries (m, d); base (n, d'), queries (m, d'): row i is that of id i or, where
 //           `base_in_order`, of place i, n being then offsets[count]; rerank and rerank_queries likewise -> distances,
 //           indices (m, k), contiguous. n < 2^31; 1 <= probes <= count; rerank_k is 0 or no less than k. No metric of bits.

@@ -15,7 +15,7 @@ class ListPool {
  public:
   // Up to here an entry is put in its place at once; beyond, entries are sorted when there are twice as many.
   static constexpr int64_t kInserted = 512;
-  static constexpr int64_t room(int64_t capacity) { return capacity <= kInserted ? capacity + 1 : 2 * capacity; }
+  static constexpr int64_t room(int64_t capacity) { return capacity <= kInserted ? capacity : 2 * capacity; }
 
   void begin(KeyId* memory, int64_t capacity) {
     entries_ = memory;

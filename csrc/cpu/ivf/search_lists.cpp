@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kBlockQueries = 1024;      // of a task: each list is read once for all of them
 constexpr int64_t kPoolBytes = 16 << 20;     // of their pools, at most
 constexpr int64_t kPackedBytes = 32 << 20;   // of their packed queries, at most
+constexpr int64_t kOrderBytes = 16 << 20;    // of the order of the lists for them, at most
 constexpr int kPanels = 4;                   // of queries that a list is scored for at once
 constexpr int kTogether = 8;                 // queries that a list is scored for at once
 constexpr int64_t kFetchedBytes = 64 << 10;  // of the next list that are asked for at once
@@ -75,7 +76,10 @@ class ListSearcher {
     for (int64_t p = 0; p < 2 * lists; ++p) at_[p + 1] += at_[p];
     for (int q = 0; q < count; ++q)
       for (int64_t i = starts_[q]; i < starts_[q + 1]; ++i) ordered_[at_[place(q, i)]++] = taken_[i];
-    const int most = computer_.gathers_panels ? kPanels * computer_.lanes : computer_.queries_apart ? kTogether : 1;
+    const int most = filter_of_each()           ? 1
+                     : computer_.gathers_panels ? kPanels * computer_.lanes
+                     : computer_.queries_apart  ? kTogether
+                                                : 1;
     for (int64_t i = 0; i < pairs;) {
       int together = 1;
       while (together < most && i + together < pairs && ordered_[i + together].list == ordered_[i].list) ++together;
@@ -95,10 +99,8 @@ class ListSearcher {
     }
     if (args_.filter.kind == Filter::Kind::none) {
       score_all(pairs, count, queries, begin, end, next == nullptr || next->list == list ? -1 : next->list);
-    } else if (args_.filter.shared()) {
-      score_allowed(pairs, count, queries, begin, end);
     } else {
-      for (int q = 0; q < count; ++q) score_allowed(pairs + q, 1, packed(pairs[q].query), begin, end);
+      score_allowed(pairs, count, queries, begin, end);
     }
   }
 
@@ -123,6 +125,9 @@ class ListSearcher {
     }
     asked_for_ = asks ? args_.lists.offsets[next] : -1;
   }
+
+  // Such queries are scored one by one.
+  bool filter_of_each() const { return args_.filter.kind != Filter::Kind::none && !args_.filter.shared(); }
 
   // The members in [begin, end) that the filter of the first of the queries passes.
   void score_allowed(const ListQuery* pairs, int count, PackedQueries queries, int64_t begin, int64_t end) {
@@ -263,7 +268,9 @@ int64_t block_of(const SearchListsArgs& args, const DistanceComputer& computer) 
   const int64_t pool = ListPool::room(kept) * static_cast<int64_t>(sizeof(KeyId));
   const int64_t pools = kPoolBytes / std::max<int64_t>(pool, 1);
   const int64_t queries = kPackedBytes / std::max<int64_t>(static_cast<int64_t>(computer.query_bytes), 1);
-  const int64_t most = std::max<int64_t>(std::min({kBlockQueries, pools, queries}), 1);
+  const int64_t depth = args.filter.kind == Filter::Kind::none ? args.probes : args.lists.count;
+  const int64_t each = sizeof(int64_t) + sizeof(float) + sizeof(ListQuery);
+  const int64_t most = std::max<int64_t>(std::min({kBlockQueries, pools, queries, kOrderBytes / (each * depth)}), 1);
   const int64_t workers = workers_for(args.exec.threads, m);
   const int64_t blocks = ((m + most - 1) / most + workers - 1) / workers * workers;
   return (m + blocks - 1) / blocks;

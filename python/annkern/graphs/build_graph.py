@@ -15,6 +15,7 @@ from ..arrays.views import View, host_copy, view, with_adjacent_rows
 from ..ops.knn import knn
 from ..ops.metrics import Metric, metric_of
 from ..ops.operands import Operands
+from ..ops.sampling import norms_are_equal
 from ..runtime.context import Context, described, real_number, whole_number
 from ..runtime.progress import Bar
 from ..runtime.types import MetricName
@@ -31,7 +32,6 @@ SLACK = 1.25
 LARGEST_BATCH = 0.02
 MOST_ENTRIES = 32
 SAMPLE_ROWS = 16384
-EQUAL_NORMS = 1.02  # the ratio of the largest to the smallest
 KMEANS_ROUNDS = 8
 
 
@@ -119,7 +119,7 @@ def build_graph(
     window = max(1, min(whole_number("window", window, 1), operands.n))
     sampled = Sample.of(store, operands, whole_number("seed", seed, 0))
     measure = operands.metric
-    if measure.name == "inner_product" and sampled.norms_are_equal():
+    if measure.name == "inner_product" and norms_are_equal(sampled.vectors):
         measure = metric_of(operands.context.backend, "sqeuclidean")
     if method not in METHODS:
         raise ValueError(f"method: expected {described(METHODS)}, got {method!r}")
@@ -252,10 +252,6 @@ class Sample(NamedTuple):
         if operands.metric.bits:
             return cls(ids, np.unpackbits(host_copy(taken), axis=1, bitorder="little").astype(np.float32))
         return cls(ids, np.asarray(host_copy(view("store", taken.library.astype(taken.owner, "float32"))), np.float32))
-
-    def norms_are_equal(self) -> bool:
-        norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1)
-        return bool(len(norms) and norms.min() > 0 and norms.max() <= EQUAL_NORMS * norms.min())
 
 
 def _cluster_means(sample: Array, count: int, threads: int | None) -> Array:

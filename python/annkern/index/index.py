@@ -97,9 +97,9 @@ class Index:
         Parameters
         ----------
         x : array (n, d), Store, or iterable of arrays (rows, d)
-            As in `compress`. A store of what `spec` names is kept; others are decoded. Of an iterable, such as a generator
-            that reads files, one block is held at a time: stores are fitted to the first 262,144 rows, and rows must not
-            be sorted by what they hold. Blocks are in host memory.
+            As in `compress`. A store of what `spec` names is kept, unless it is cut into lists; others are decoded. Of an
+            iterable, such as a generator that reads files, one block is held at a time: stores are fitted to the first
+            262,144 rows, and rows must not be sorted by what they hold. Blocks are in host memory.
         spec : str
             "flat,<store>" compares all vectors; "graph<degree>,<store>" builds a graph; "ivf<lists>,<store>" and
             "ivf<lists>,soar,<store>" cut rows (not of an iterable) into lists, "ivf" alone into 4 sqrt(n) (`build_lists`).
@@ -198,7 +198,7 @@ class Index:
         refuse_unlike(len(kept), kept, graph, finer)
         head = "flat" if graph is None else f"graph{graph.shape[1]}"
         spec = f"{head},{kept.spec}" + (f"+{finer.spec}" if finer is not None else "")
-        return cls(spec, metric_known(metric or (graph or kept).metric), kept, graph, finer)
+        return cls(spec, metric_known(metric or (kept if graph is None else graph).metric), kept, graph, finer)
 
     def __len__(self) -> int:
         return len(self.store if self.lists is None else self.lists)
@@ -327,7 +327,8 @@ class Index:
         -------
         dict
             spec, metric, n, d, store_bytes, nbytes, bytes_a_vector; with a graph graph_bytes, degree, mean_degree, entries,
-            window; where candidates are reranked rerank_k, and rerank_bytes of a store beside the first.
+            window; with lists lists_bytes, lists, probes; where candidates are reranked rerank_k, and rerank_bytes of a
+            store beside the first.
         """
         n = len(self)
         record: dict[str, Any] = {"spec": self.spec, "metric": self.metric, "n": n, "d": self.store.query_dims}

@@ -11,7 +11,7 @@ from ..ivf.lists import Lists
 from ..ivf.search_lists import arranged
 from ..ops.metrics import metric_known
 from ..runtime.context import whole_number
-from ..stores.store import Store
+from ..stores.store import Store, rows_of_store
 from .index import Index
 from .source import refuse_unlike
 
@@ -42,7 +42,11 @@ def _from_parts(parts: Parts) -> Index:
             whole_number(name, getattr(index, name), 1)
     if index.order is not None and not np.array_equal(np.sort(index.order), np.arange(len(index))):
         raise ValueError(f"expected order to hold each of {len(index)} rows once")
-    if index.lists is not None and not arranged(index.lists, index.store):
+    if index.lists is not None and (index.graph is not None or index.order is not None):
+        raise ValueError("expected a graph or lists, got both")
+    if index.lists is None:
+        rows_of_store("store", index.store)
+    elif not arranged("store", index.lists, index.store):
         raise ValueError("store: expected one in the order of the lists, got one in that of the rows")
     refuse_unlike(len(index), index.store, index.graph, index.rerank)
     return index

@@ -17,7 +17,7 @@ from ..runtime.types import MetricName
 from ..stores.array import Cast
 from ..stores.blocks import blocks_of, compress_blocks
 from ..stores.compress import compress
-from ..stores.store import Store
+from ..stores.store import Store, rows_of_store
 
 CODED = "lvq8"  # what a graph is built over
 
@@ -47,7 +47,7 @@ def source_of(x: Any, specs: Sequence[str], reorder: bool, lists: bool, given: d
     """`given`: arguments of `compress`; `specs`: what will be asked for."""
     blocks = blocks_of(x)
     if blocks is None:
-        kept = {x.spec: x} if isinstance(x, Store) else {}
+        kept = {x.spec: rows_of_store("x", x)} if isinstance(x, Store) else {}
         return _Rows(x if kept else rows_of("x", x), kept, given, progress)
     if reorder:
         raise ValueError("reorder: expected False for blocks, which are read once, got True")
@@ -59,7 +59,7 @@ def source_of(x: Any, specs: Sequence[str], reorder: bool, lists: bool, given: d
 def kept_as_it_is(name: str, given: Any) -> Store:
     """A store, or an array as one, without a copy."""
     if isinstance(given, Store):
-        return given
+        return rows_of_store(name, given)
     x = rows_of(name, given)
     seen = view(name, x)
     refuse_dtype(name, seen, tuple(KERNEL_DTYPES))

@@ -165,7 +165,7 @@ def _tuned_lists(index: Index, queries: Any, true: np.ndarray[Any, Any], recall:
     taken, and then the fewest candidates for it."""
     assert index.lists is not None
     k, count = true.shape[1], index.lists.shape[0]
-    members = len(index.lists.host_ids()) / max(1, count)
+    members = index.lists.members / max(1, count)
 
     def reached(depth: int | None, probes: int) -> float:
         found = index.search(queries, k, probes=probes, rerank_k=depth, threads=threads)[1]
@@ -174,10 +174,10 @@ def _tuned_lists(index: Index, queries: Any, true: np.ndarray[Any, Any], recall:
     if not index.reranks:
         probes, best = _least(partial(reached, None), 1, count, recall, index.spec)
         return Tuned(index.window, None, best, probes=probes)
-    fine = index.rerank or index.store.secondary
-    coarse = index.store.primary or index.store
+    fine = index.store.secondary if index.rerank is None else index.rerank
+    coarse = index.store if index.store.primary is None else index.store.primary
     assert fine is not None
-    row, reranked = coarse.nbytes / len(coarse), MISSED_BYTES + fine.nbytes / len(fine)
+    row, reranked = coarse.nbytes / max(1, len(coarse)), MISSED_BYTES + fine.nbytes / max(1, len(fine))
     depth = min(len(index), DEEPEST * (k + 10))
     probes, _ = _least(partial(reached, depth), 1, count, recall, index.spec)
     found = [(probes * members * row + depth * reranked, probes, depth)]

@@ -56,13 +56,16 @@ class Lists:
         self._offsets = read_only("lists.offsets", offsets)
         self._ids = read_only("lists.ids", ids)
         self._metric = metric_known(metric)
-        if self._metric in ("hamming", "jaccard"):
+        if metric_of(load("cpu"), self._metric).bits:
             raise ValueError(f"metric: expected one of numbers, got {metric!r}, which takes bits")
         for name, x in self.views():
             _refuse_layout(name, x)
-        bounds, own = (host_copy(x) for _, x in self.views()[1:])
+        bounds, rows = (host_copy(x) for _, x in self.views()[1:])
         self._host_offsets: Array = bounds
-        self._n, self.copies = _refuse_unfit(host_copy(self.views()[0][1]), bounds, own)
+        self._n, self.copies = _refuse_unfit(host_copy(self.views()[0][1]), bounds, rows)
+        self.members = len(rows)
+        # [i]: what the i smallest lists hold.
+        self.least_held: Array = np.concatenate([[0], np.cumsum(np.sort(np.diff(bounds)))])
         self._coarse: Store | None = None
         self._places: Any = None
         self._fingerprint = ""
@@ -95,7 +98,7 @@ class Lists:
 
     def __repr__(self) -> str:
         count, d = self.shape
-        twice = f", {len(self.host_ids()) / max(1, len(self)):.2f} a row" if self.copies > 1 else ""
+        twice = f", {self.members / max(1, len(self)):.2f} a row" if self.copies > 1 else ""
         return f"Lists(n={len(self)}, lists={count}, d={d}, metric={self.metric!r}{twice})"
 
     @property

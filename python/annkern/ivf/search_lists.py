@@ -60,8 +60,8 @@ def search_lists(
     metric : str, optional
         As in `knn`; by default that of the lists.
     rerank : array (n, d) or Store, optional
-        The same rows in a finer form and in their own order, by which the best are put in order; a store of two levels is
-        searched by its primary, and reranked by its secondary.
+        The same rows in a finer form, by which the best are put in order: as they are, or as `store` in the order of the
+        lists. A store of two levels is searched by its primary, and reranked by its secondary.
     rerank_k : int, optional
         How many rows are reranked, at least k; by default max(2 k, k + 20).
     filter : array, optional
@@ -70,7 +70,7 @@ def search_lists(
     threads, stream, out
         As in `knn`.
     check_finite : bool
-        Refuse NaN and infinity in the queries and, on the host, in the rows that are read.
+        Refuse NaN and infinity in the queries and, on the host, in the rows of `store` that are read.
 
     Returns
     -------
@@ -78,6 +78,11 @@ def search_lists(
         As from `knn`: in order, ties to the smaller index, missing neighbours -1 (where fewer than k rows are allowed). A
         row in two lists is returned once. The same bytes for any number of threads and any way of cutting the queries into
         batches.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came: a store of other lists or of another number of rows, too.
 
     Notes
     -----
@@ -97,23 +102,22 @@ def search_lists(
     """
     if not isinstance(lists, Lists):
         raise TypeError(f"lists: expected Lists, as of build_lists, got {type(lists).__name__}")
-    in_order = arranged(lists, store)
-    fine_in_order = False
+    in_order = arranged("store", lists, store)
     if isinstance(store, Store) and store.primary is not None:
-        fine_in_order = in_order and rerank is None
         rerank = store.secondary if rerank is None else rerank
         store = store.primary
+    fine_in_order = rerank is not None and arranged("rerank", lists, rerank)
     operands = Operands.of(store, queries, metric or lists.metric, threads, stream, base_name="store")
     context, base = operands.context, operands.base
     if operands.metric.bits:
         raise ValueError(f"metric: expected one of numbers, got {operands.metric.name!r}, which takes bits")
-    _refuse_rows("store", base, len(lists.host_ids()) if in_order else len(lists), lists)
+    _refuse_rows("store", base, lists.members if in_order else len(lists), lists)
     for part, x in lists.views():
         context.require_same_device(part, x, "queries")
     coarse = operands.over(lists.coarse, "lists").base
     if rerank is not None:
         operands.rerank = operands.over(rerank, "rerank").base
-        _refuse_rows("rerank", operands.rerank, len(lists.host_ids()) if fine_in_order else len(lists), lists)
+        _refuse_rows("rerank", operands.rerank, lists.members if fine_in_order else len(lists), lists)
     elif rerank_k is not None:
         raise ValueError("rerank_k: expected rerank beside it, got rerank=None")
     count = result_count(k)
@@ -143,11 +147,11 @@ def search_lists(
         return context.to_caller(dist, given[0]), context.to_caller(indices, given[1])
 
 
-def arranged(lists: Lists, store: Any) -> bool:
+def arranged(name: str, lists: Lists, store: Any) -> bool:
     """Whether the rows of the store are the members of these lists, in their order."""
     order = store.arranged if isinstance(store, Store) else None
     if order is not None and order != lists.fingerprint:
-        raise ValueError("store: expected one that compress made with these lists, got one that it made with others")
+        raise ValueError(f"{name}: expected one that compress made with these lists, got one that it made with others")
     return order is not None
 
 
@@ -162,12 +166,10 @@ def default_probes(count: int) -> int:
 
 def _taken(lists: Lists, k: int, probes: int | None, filtered: bool) -> tuple[int, int, int]:
     """Lists that are read first; and how many lists, and members of them, a query may take at most."""
-    count = lists.shape[0]
+    count, held, least = lists.shape[0], lists.least_held, lists.copies * k
+    wanted = default_probes(count) if probes is None else min(whole_number("probes", probes, 1), count)
     if len(lists) == 0:
         return 0, 0, 0
-    wanted = default_probes(count) if probes is None else min(whole_number("probes", probes, 1), count)
-    sizes = np.sort(lists.sizes)
-    least = lists.copies * k
-    depth = count if filtered else max(wanted, min(count, 1 + int(np.searchsorted(np.cumsum(sizes), least))))
-    most = max(least, int(sizes[-wanted:].sum()))
-    return wanted, depth, min(len(lists.host_ids()), most + int(sizes[-1]))
+    depth = count if filtered else max(wanted, min(count, 1 + int(np.searchsorted(held[1:], least))))
+    most = max(least, int(held[-1] - held[count - wanted]))
+    return wanted, depth, min(lists.members, most + int(held[-1] - held[-2]))

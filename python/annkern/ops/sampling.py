@@ -12,6 +12,7 @@ from ..arrays.views import view
 from ..runtime.context import KERNEL_DTYPES, refuse_dtype
 
 BLOCK_BYTES = 32 << 20  # of float32, read at once
+EQUAL_NORMS = 1.02  # the ratio of the largest to the smallest: such rows rank by inner product as by angle
 
 
 def training_sample(x: Any, most: int, seed: int = 0, name: str = "x") -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -51,3 +52,9 @@ def offset_of(
     blocks = (rows[first : first + 4096] - mean for first in range(0, len(rows), 4096))
     spread = sum(float(np.square(part, dtype=np.float64).sum()) for part in blocks) / len(rows)
     return np.array([length], np.float32) if 4.0 * length * length >= spread else None
+
+
+def norms_are_equal(rows: np.ndarray[Any, np.dtype[np.float32]]) -> bool:
+    """Whether the rows (n, d) have about the same length, and there are some."""
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    return bool(len(norms) and norms.min() > 0 and norms.max() <= EQUAL_NORMS * norms.min())

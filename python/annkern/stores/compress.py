@@ -47,7 +47,8 @@ def compress(
         Show a bar on the terminal.
     lists : Lists, optional
         Of the rows of `x`: the store then has a row for each of `lists.ids`, in their order, so that a list's members lie
-        side by side (`search_lists`). Rows that are in two lists are there twice.
+        side by side (`search_lists`). Rows that are in two lists are there twice; other operations take such a store as any,
+        and return places in it.
 
     Returns
     -------
