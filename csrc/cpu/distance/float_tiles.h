@@ -43,7 +43,7 @@ void float_chain(const float* tile, const float* panel, int64_t dims, bool first
   }
 }
 
-// Whole chains, the last of a row excepted. continues: `out` holds what the dimensions before these come to.
+// All chains of these dimensions; the last may be shorter. continues: `out` holds what the dimensions before these come to.
 template <class Step>
 void float_tile(const float* tile, const float* panel, int64_t dims, int64_t chain, bool continues, float* out) {
   for (int64_t j = 0; j == 0 || j < dims; j += chain)
@@ -240,7 +240,7 @@ class FloatTiles final : public DistanceComputer {
     F32 sum = F32::zero(), chains = F32::zero();
     const int64_t chain = chain_dims(dims);
     for (int64_t j = 0; j < dims; j += kLanes) {
-      if (j % chain == 0) chains = chains + sum, sum = F32::zero();
+      if ((j & (chain - 1)) == 0) chains = chains + sum, sum = F32::zero();
       F32 block[kLanes];
       for (int q = 0; q < kLanes; ++q) block[q] = load_part(row[q] + j, dims - j);
       transpose(block);

@@ -3,7 +3,7 @@
 //   a_j = rint(v_j 127 / max |v|), scale = max |v| / 127
 //   <v, x'> ~ low (scale sum(a)) + step (scale <a, codes>)
 // The sum is that of what v was rounded to: with that of v, what rounding costs would grow with the distance of codes from
-// low, in place of their distance from the mean, three times as far where rows are normal.
+// low, in place of their distance from the mean.
 //   inner_product   <v, mean> + <v, x'>          cosine   1 - (<v, mean> + <v, x'>) inverse norm, within [0, 2]
 // and where rows lie far from zero, v is what these two leave of the query across the mean (store/lvq.h).
 //   sqeuclidean     max(0, (|v|^2 + |x'|^2) - 2 <v, x'>)

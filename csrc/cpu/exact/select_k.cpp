@@ -13,7 +13,7 @@ namespace annk::ANNK_ISA {
 namespace {
 
 constexpr int64_t kSplitColumns = 1 << 15;  // fewer are not worth a task of their own
-constexpr int64_t kPollColumns = 1 << 22;   // read before Ctrl-C is asked for again: some milliseconds
+constexpr int64_t kPollColumns = 1 << 22;   // read before Ctrl-C is asked for again
 
 // NaN ranks behind infinity.
 ANNK_HD uint32_t key_bits_of(float key) { return key == key ? sortable_bits(key) : ~uint32_t{0}; }
@@ -66,8 +66,8 @@ class Selection {
 
   // Columns [first, end) of a row, over all parts; positions count from `first`.
   void collect(int worker, int64_t row, int64_t first, int64_t end, float& threshold, TopK<KeyId>& top) const {
-    for (int64_t at = first; at < end;) {
-      if (at != first) poll(worker);
+    for (int64_t at = first, polled = first; at < end;) {
+      if (at - polled >= kPollColumns) poll(worker), polled = at;
       const int64_t part = at / args_.n, column = at % args_.n;
       const int64_t here = std::min({args_.n - column, end - at, kPollColumns});
       collect_run(args_.values + part * args_.part_stride + row * args_.row_stride + column, here,
@@ -138,11 +138,13 @@ class Selection {
     float threshold;
     TopK<ValueNeighbor> top;
     top.begin(memory.get(), k_, capacity, &threshold);
+    int64_t polled = 0;
     for (int64_t p = 0; p < args_.parts; ++p) {
       const float* values = args_.values + p * args_.part_stride + row * args_.row_stride;
       const int64_t* ids = args_.ids + p * args_.ids_part_stride + row * args_.ids_row_stride;
       for (int64_t first = 0; first < args_.n; first += kPollColumns) {
-        if (first != 0) poll(worker);
+        const int64_t at = p * args_.n + first;
+        if (at - polled >= kPollColumns) poll(worker), polled = at;
         for (int64_t c = first; c < std::min(args_.n, first + kPollColumns); ++c)
           if (ids[c] >= 0) top.push({{key_bits_of(args_.largest ? -values[c] : values[c]), ids[c]}, p * args_.n + c});
       }

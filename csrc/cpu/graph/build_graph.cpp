@@ -125,7 +125,7 @@ class Builder {
     for (int64_t i = 0; i < count; ++i) near_.push({SearchNeighbor::of(keys_[i], ids_[i]), i < kept});
   }
 
-  // Of what is in near_, `own` rows of the list in front, `most` are compared. Returns how many are kept.
+  // Of what is in near_, `fixed` rows of the list in front, `most` are compared. Returns how many are kept.
   int64_t prune_near(int64_t row, int64_t fixed, int32_t* out) {
     PruneCandidate* const near = near_.get();
     const int64_t all = static_cast<int64_t>(near_.size()), count = std::min(all, growth_.args.most);

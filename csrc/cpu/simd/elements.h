@@ -74,7 +74,7 @@ inline void widen_query(const Matrix& queries, int64_t q, Term term, float* out)
   float sum = 0.0f, chains = 0.0f;
   const int64_t chain = chain_dims(queries.dims);
   for (int64_t j = 0; j < queries.dims; ++j) {
-    if (j % chain == 0) chains += sum, sum = 0.0f;
+    if ((j & (chain - 1)) == 0) chains += sum, sum = 0.0f;
     sum = multiply_add(out[j], out[j], sum);
   }
   const float inverse = row_inverse_norm(queries, q, chains + sum);

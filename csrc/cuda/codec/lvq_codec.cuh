@@ -145,7 +145,7 @@ struct LvqCodec {
     }
   }
 
-  // sum (low + step c)^2 from the sums of c and c^2, which are exact; `whole` is this thread's part of sum16.
+  // sum (low + step c)^2 from the sums of c and c^2, which are exact; `squared` is this thread's part of sum16.
   __device__ __forceinline__ void write_norms(const Team& team, int64_t row, const LvqScale& scale, long long sum,
                                               long long squares, double squared, float most) const {
     const float inverse = view.kept_inverse(team.total16(squared), most, scale.step);

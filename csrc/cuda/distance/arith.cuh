@@ -5,7 +5,7 @@
 //   Element, Operand, Sum          what a row is made of, what is multiplied, what is added up
 //   kBits, kQueryBits              of one dimension in a row and in the prepared query
 //   kParts                         query words of 16 bytes for 16 bytes of a row
-//   step, own                      one operand of the pair; of the row alone, for its term
+//   step, add_self_dot             one operand of the pair; of the row alone, for its term
 //   kChains                        where it is there and true: sums are made of chains of chain_dims
 //   row_word, order                the row's term as a word; sums into keys in order
 // An arithmetic of a store's own codes has QueryTerm and RowTerm instead of words. They lie in memory: row_term reads the
@@ -34,10 +34,7 @@ struct Terms<Arith> {
 };
 
 template <class Arith>
-inline constexpr bool kInChains = false;
-template <class Arith>
-  requires requires { Arith::kChains; }
-inline constexpr bool kInChains<Arith> = Arith::kChains;
+inline constexpr bool kInChains = requires { requires Arith::kChains; };
 
 // What the ended chains of several sums come to, and of a row with itself. kLocal: in local memory, of which the compiler
 // knows too little to keep it in registers: it is read and written once a chain, and a wide tile's sums fill the registers.

@@ -6,7 +6,7 @@
 namespace annk::cuda {
 
 // out[q, row - row_begin] = the reported distance, float32 or int32; or its sortable_bits(key), uint32, where
-// `sortable` is kSortable. A mask, since ptxas takes a branch out of the loops, and then spills 1 KB.
+// `sortable` is kSortable. A mask, since ptxas takes a branch out of the loops, and then spills.
 struct Write {
   static constexpr bool kBySplits = false;
   static constexpr uint32_t kSortable = ~uint32_t{0};

@@ -33,7 +33,7 @@ __device__ float scale_of(const T* x, int64_t dims) {
     __syncthreads();
     if (threadIdx.x == 0)
       for (int j = 0; j < there; ++j) {
-        if ((j0 + j) % chain == 0) chains += sum, sum = 0.0f;
+        if (((j0 + j) & (chain - 1)) == 0) chains += sum, sum = 0.0f;
         sum = multiply_add(staged[j], staged[j], sum);
       }
     __syncthreads();

@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kSortThreads)
   to[row * k + pair + (left ? i - pair : i - pair - run) + (low - first)] = mine;
 }
 
-// Sorts and returns where the sorted rows lie: `entries` or `other`, both (rows, k).
+// Sorts and returns where the sorted rows lie: `key_ids` or `other`, both (rows, k).
 template <class Source>
 KeyId* sort_rows(const Source& source, KeyId* key_ids, KeyId* other, const uint32_t* counts, int64_t rows, int64_t k,
                  void* stream) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cuda/codec/codec.cuh"
+#include "cuda/codec/block_team.cuh"
 #include "cuda/device/elements.h"
 #include "cuda/distance/scan.cuh"
 #include "cuda/distance/store_scan.h"
@@ -22,14 +22,8 @@ __device__ __forceinline__ int64_t dim_at(int64_t at) {
   return turbo_dim<4>(byte / kTurboBytes * 2 * kTurboBytes + high * kTurboBytes + byte % kTurboBytes);
 }
 
-// The sum over the block, for its first thread.
-__device__ __forceinline__ int32_t block_sum(int32_t mine, int32_t* sums) {
-  const int32_t own = warp_sum(mine);
-  if (lane_id() == 0) sums[warp_id()] = own;
-  __syncthreads();
-  int32_t all = 0;
-  for (int w = 0; w < kThreads / kWarp; ++w) all += sums[w];
-  return all;
+__device__ __forceinline__ int32_t block_sum(int32_t mine) {
+  return BlockTeam<kThreads>().all(mine, [](int32_t a, int32_t b) { return a + b; });
 }
 
 // A block per query: v is the query as cpu/distance/lvq_tiles.h has it.
@@ -37,7 +31,6 @@ template <class T, int kCodeBits>
 __global__ void __launch_bounds__(kThreads, 8) prepare_lvq(const StoreQueries a) {
   ANNK_SHARED(double, products, [2]);  // <q, q>, <q, mean>
   ANNK_SHARED(float, largest, [kThreads / kWarp]);
-  ANNK_SHARED(int32_t, sums, [kThreads / kWarp]);
   const LvqView view(a.base);
   const RowTeam<16> half;
   const int64_t dims = blockIdx.x < a.m ? view.dims : 0;
@@ -86,7 +79,7 @@ __global__ void __launch_bounds__(kThreads, 8) prepare_lvq(const StoreQueries a)
     to[at] = static_cast<signed char>(code);
     sum += code;
   }
-  sum = block_sum(sum, sums);
+  sum = block_sum(sum);
   if (threadIdx.x == 0)
     reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
         {most / 127.0f, most / 127.0f * static_cast<float>(sum), shift, static_cast<float>(1.0 - split.along),
@@ -105,7 +98,6 @@ __device__ __forceinline__ int code_at(const uint8_t* row, int64_t at) {
 // (LvqRows::pack_row in cpu/distance/lvq_tiles.h).
 template <int kCodeBits>
 __global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries a) {
-  ANNK_SHARED(int32_t, sums, [kThreads / kWarp]);
   const LvqView view(a.base);
   const int64_t row = blockIdx.x < a.m ? a.rows_of_base[a.begin + blockIdx.x] : -1;
   const int64_t there = row < 0 ? 0 : view.code_bytes * (8 / kCodeBits);
@@ -117,11 +109,11 @@ __global__ void __launch_bounds__(kThreads) prepare_lvq_rows(const StoreQueries 
   int32_t sum = 0;
   for (int64_t at = threadIdx.x; at < a.pitch; at += kThreads) {
     const int code = at < there ? code_at<kCodeBits>(codes, at) : 0;
-    const int own = at < there ? static_cast<int>(rintf(first + each * static_cast<float>(code))) : 0;
-    to[at] = static_cast<signed char>(own);
-    sum += own;
+    const int number = at < there ? static_cast<int>(rintf(first + each * static_cast<float>(code))) : 0;
+    to[at] = static_cast<signed char>(number);
+    sum += number;
   }
-  sum = block_sum(sum, sums) - static_cast<int32_t>(row < 0 ? 0 : there - view.dims) * static_cast<int32_t>(rintf(first));
+  sum = block_sum(sum) - static_cast<int32_t>(row < 0 ? 0 : there - view.dims) * static_cast<int32_t>(rintf(first));
   if (threadIdx.x != 0) return;
   reinterpret_cast<typename LvqArith<kCodeBits>::QueryTerm*>(a.words)[blockIdx.x] = {
       {most / 127.0f, most / 127.0f * static_cast<float>(sum), row < 0 ? 0.0f : view.norms[row].squared, 1.0f, 0.0f},

@@ -140,7 +140,7 @@ struct Gathering {
 // A warp a group of 4 `sample` positions, of which the first half may be queries.
 struct Batch {
   const int32_t* order;  // whose groups these are
-  int64_t groups, rows;
+  int64_t groups;
   int64_t* queries;
 };
 // Without a number of blocks, ptxas takes 32 registers for sm_80, and spills.
@@ -203,7 +203,7 @@ void round_of(const NnDescentArgs& args, RoundPlan& plan) {
     plan.groups.positions = 4 * sample * here;
     const size_t shared = static_cast<size_t>(kWarps * sample) * (sizeof(KeyId) + 4 * sizeof(int32_t));
     ANNK_LAUNCH(gather_groups, ceil_div<int64_t>(here, kWarps), kThreads, shared, stream, s,
-                (Batch{args.order + begin, here, n, plan.query_ids}), plan.groups);
+                (Batch{args.order + begin, here, plan.query_ids}), plan.groups);
     link_positions(plan.groups, stream);
     plan.queries.prepare(plan.query_ids, 2 * sample * here, stream);
     plan.queries.join(plan.groups.keys(), stream);
