@@ -71,7 +71,9 @@ def speed(x: Array, queries: Array, truth: Array, counts: list[int], args: argpa
                     tuned = ak.tune(index, queries[chosen], truth[chosen, :k], recall)
                 except ValueError:
                     continue
-                settings[spec] = {"probes": tuned.probes} if index.lists else {"window": tuned.window}
+                settings[spec] = (
+                    {"probes": tuned.probes} if index.lists else {"window": tuned.window, "expand": tuned.expand}
+                )
                 settings[spec] |= {"rerank_k": tuned.rerank_k}
             best = dict.fromkeys(settings, np.inf)
             reached = {}

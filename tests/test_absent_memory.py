@@ -57,7 +57,7 @@ def absent(backend, kind):
 def test_every_argument(backend, name, kind):
     x, call = CALLS[name]
     if name.startswith("error_bounds") and not backend.on_host:
-        pytest.skip("of stores in host memory alone")
+        pytest.skip("error_bounds takes stores in host memory alone")
     argument = {"rerank", "filter", "ids", "base", "queries", "learn_queries", "offsets"} & set(name.split(" "))
     with pytest.raises(ValueError, match=f"{''.join(argument)}.*: expected an array whose elements are in memory"):
         call(backend, absent(backend, kind), x)

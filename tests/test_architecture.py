@@ -248,7 +248,7 @@ def test_the_gil_is_given_back_in_one_way():
 
 
 def test_importing_annkern_imports_numpy_alone():
-    """Array libraries are met through their arrays: importing them would cost seconds."""
+    """Array libraries are recognised by their arrays: importing them would cost seconds."""
     heavy = "{'torch', 'cupy', 'jax', 'scipy', 'matplotlib', 'faiss', 'safetensors'}"
     program = f"import sys, annkern; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

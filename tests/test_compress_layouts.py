@@ -88,7 +88,7 @@ def test_blocks_of_an_iterator(library, spec):
 @pytest.mark.parametrize("spec", SPECS)
 def test_devices(backend, spec):
     if backend.name == "cpu":
-        pytest.skip("as above")
+        pytest.skip("host arrays: test_codes_and_library")
     x = np.repeat(X, 2, axis=1)
     got = ak.compress(backend.array(x)[:, ::2], spec).decode()
     np.testing.assert_array_equal(backend.numpy(got), ak.compress(X, spec).decode())

@@ -47,6 +47,8 @@ CALLS = {
     "knn of a store": "ak.knn(store, x, 5)",
     "knn by the Python layer": "ak.knn(x, x, 5, filter=array(np.ones(x.shape[0], bool)))",
     "radius": "ak.radius(x, x, 20.0)",
+    "build_lists": "ak.build_lists(x)",
+    "search_lists": "ak.search_lists(lists, x, x, 5)",
     "pairwise": "ak.pairwise(x, x)",
     "distances": "ak.distances(x, x, ids)",
     "select_k": "ak.select_k(x, 5)",
@@ -64,7 +66,11 @@ MANY = "np.broadcast_to(x[:1], (20_000_000, 24))"
 LONG_CALL = f"ak.knn({MANY}, x, 1, check_finite=False) if begun.is_set() else ak.knn(x, x, 1)"
 
 
-MADE = {"store": "store = ak.compress(x, 'lvq8')", "graph": "graph = ak.build_graph(x)"}
+MADE = {
+    "store": "store = ak.compress(x, 'lvq8')",
+    "graph": "graph = ak.build_graph(x)",
+    "lists": "lists = ak.build_lists(x)",
+}
 
 
 def run(call: str, where: dict[str, object], **environment: str) -> None:
@@ -73,7 +79,7 @@ def run(call: str, where: dict[str, object], **environment: str) -> None:
     paths = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": paths, **environment}
     script = SCRIPT.format(call=call, made=made, **where)
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

@@ -334,6 +334,6 @@ def test_other_types_register_their_own_form(saved, rng, tmp_path, monkeypatch):
 def test_the_description_can_be_read_by_others(saved):
     store, path = saved
     with safetensors.safe_open(path, framework="numpy") as file:
-        told = json.loads(file.metadata()["annkern"])
-    assert told["object"]["parameters"]["spec"] == "lvq4x8"
-    assert told["arrays"]["codes"]["crc32"] == f"{zlib.crc32(store.arrays['codes'].tobytes()):08x}"
+        description = json.loads(file.metadata()["annkern"])
+    assert description["object"]["parameters"]["spec"] == "lvq4x8"
+    assert description["arrays"]["codes"]["crc32"] == f"{zlib.crc32(store.arrays['codes'].tobytes()):08x}"

@@ -94,10 +94,10 @@ def test_vector_files(suffix, folder, rng):
             except ValueError as error:
                 assert str(path) in str(error)
                 refused += 1
-    assert 0 < refused <= CASES
+    assert refused > 0
 
 
-FORMS = ["store", "levels", "pq8x4", "rabitq2", "graph", "index"]
+FORMS = ["store", "levels", "pq8x4", "rabitq2", "graph", "lists", "index", "ivf"]
 
 
 def saved(form, x):
@@ -108,6 +108,10 @@ def saved(form, x):
             return ak.compress(x, "leanvec8:lvq4,lvq8")
         case "graph":
             return ak.build_graph(x, degree=8)
+        case "lists":
+            return ak.build_lists(x, 6)
+        case "ivf":
+            return ak.Index.build(x, "ivf6,soar,lvq4+f32")
         case "index":
             return ak.Index.build(x, "graph8,lvq4x8+f32", reorder=True)
         case spec:
@@ -119,6 +123,8 @@ def used(loaded, x):
     repr(loaded)
     if isinstance(loaded, ak.Graph):
         ak.search_graph(loaded, x, x[:2], 3)
+    elif isinstance(loaded, ak.Lists):
+        ak.search_lists(loaded, x, x[:2], 3)
     elif isinstance(loaded, ak.Index):
         loaded.search(x[:2], 3)
     else:

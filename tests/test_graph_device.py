@@ -167,7 +167,7 @@ def test_filter_of_wide_windows(device, filtered):
     same(search(device, graph, x, q, 4, window=35, filter=mask), ak.search_graph(graph, x, q, 4, window=35, filter=mask))
 
 
-def test_filter_that_leaves_the_walk_nothing(device):
+def test_filter_that_leaves_the_search_nothing(device):
     """The search visits no allowed row: all of them are scored."""
     n = 1000
     x = np.arange(n, dtype=np.float32)[:, None]

@@ -39,8 +39,8 @@ def test_build_and_search(data, spec, metric):
     assert dist.dtype == np.float32 and ids.dtype == np.int64
     if index.graph is not None:
         check_invariants(index.graph, len(x), index.graph.shape[1])
-    told = index.info()
-    assert told["n"] == 3000 and told["d"] == 24 and told["nbytes"] == index.nbytes > index.store.nbytes - 1
+    info = index.info()
+    assert info["n"] == 3000 and info["d"] == 24 and info["nbytes"] == index.nbytes > index.store.nbytes - 1
     assert index.metric == index.info()["metric"] != "l2"
 
 

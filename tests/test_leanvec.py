@@ -202,11 +202,11 @@ for options in ({}, {"learn_queries": q}, {"learn_queries": q, "metric": "sqeucl
     made = ak.LeanVec(40, **{"metric": "inner_product", **options}).fit(x)
     print(zlib.crc32(made.query_projection_), zlib.crc32(made.data_projection_))
 """
-    told = set()
+    outputs = set()
     for threads in ("1", "2", "2"):
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
-        told.add(subprocess.check_output([sys.executable, "-c", program], env=environment, text=True))
-    assert len(told) == 1
+        outputs.add(subprocess.check_output([sys.executable, "-c", program], env=environment, text=True))
+    assert len(outputs) == 1
 
 
 def test_the_dimension_is_chosen_by_the_loss(rng):

@@ -49,10 +49,10 @@ def check(put, back) -> None:
         assert (np.isinf(found["euclidean"]) == np.isinf(found["sqeuclidean"])).all()
 
         none = np.logical_or.outer(*[(length < 3.4e-39) | (length > 8.5e37) for length in lengths])
-        told = np.logical_and.outer(*[(length > 3.5e-39) & (length < 8.4e37) for length in lengths])
+        in_range = np.logical_and.outer(*[(length > 3.5e-39) & (length < 8.4e37) for length in lengths])
         assert (found["cosine"][none] == 1).all()
         cosines = 1 - (q / lengths[0][:, None]) @ (x / lengths[1][:, None]).T.astype(np.float64)
-        assert np.abs(found["cosine"] - cosines)[told].max() < 1e-5  # of subnormal numbers, which have few digits
+        assert np.abs(found["cosine"] - cosines)[in_range].max() < 1e-5  # of subnormal numbers, which have few digits
 
         nearest, ids = (back(part) for part in ak.knn(put(x), put(q), len(x)))
         assert (np.sort(ids, axis=1) == np.arange(len(x))).all()  # those at infinity come last, none is lost

@@ -173,7 +173,7 @@ def test_strides(backend, name, layout):
     if layout is reversed_rows and backend.name == "cuda":
         pytest.skip("PyTorch has no negative strides")
     if name.startswith("error_bounds") and not backend.on_host:
-        pytest.skip("of stores in host memory alone")
+        pytest.skip("error_bounds takes stores in host memory alone")
     values = np.ascontiguousarray(broadcast(x)[0]) if layout is broadcast else x
     expected = results(backend, call(backend, laid(backend, packed), values))
     got = results(backend, call(backend, laid(backend, layout), x))

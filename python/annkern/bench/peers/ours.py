@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""annkern: exact search, compressed stores, graphs. A store that cannot hold vectors of this shape is left out."""
+"""annkern: exact search, compressed stores, graphs, lists. A store that cannot hold vectors of this shape is left out."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def stores(d: int) -> dict[str, bool]:
 GRAPHS = ("graph48,lvq4+f32", "graph48,lvq4x8", "graph64,leanvec{half}:lvq4,lvq8", "graph64,lvq8+f32", "graph64,f32")
 
 
+# Lists, and how many of them are read.
+LISTS = ("ivf,soar,lvq8+f16", "ivf,soar,lvq4+f32")
+PROBES = (3, 5, 8, 12, 20, 35, 60, 100, 160, 250)
+
+
 def runs(make: Any, *arguments: Any, **options: Any) -> bool:
     """Whether such vectors can be held so: tried on a few rows."""
     try:
@@ -103,6 +108,11 @@ def methods(shape: Shape) -> Sequence[Method]:
             sweep = window_sweep(shape.k, WINDOWS, reranked)
             quick_sweep = window_sweep(shape.k, QUICK, reranked)
             found.append(Method("annkern", f"annkern {spec}", {"index": spec}, sweep, place < 2, quick_sweep))
+    for place, spec in enumerate(LISTS):
+        if runs(ak.Index.build, few, spec, metric=shape.metric):
+            reads = [(probes, max(20, times * shape.k)) for probes in PROBES for times in (2, 4)]
+            sweep = tuple({"probes": probes, "rerank_k": depth} for probes, depth in reads)
+            found.append(Method("annkern", f"annkern {spec}", {"index": spec}, sweep, place < 1, sweep[2::6]))
     return found
 
 
